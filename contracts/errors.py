@@ -1,0 +1,238 @@
+"""Every error a caller can meet, with the stable code and HTTP status it is reported under.
+
+HippocampError
+├── InputError                 the bytes are not a volume we can read (415/422, never retried)
+│   ├── NotAVolume             ├── EmptyFile          ├── TruncatedFile     ├── CorruptFile
+│   ├── TooLarge               ├── NotThreeD          ├── BadGeometry       ├── BadVoxels
+│   └── BadSeries
+├── QualityRefused             readable, but not a T1 head we may answer for (422, never retried)
+│   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  └── Noise
+├── RequestError               the request itself is at fault (4xx)
+│   ├── JobNotFound  ├── WrongState  ├── Gone  └── BadRequest
+└── Unavailable                a dependency is away (503, retryable)
+    ├── StoreUnavailable  ├── LineUnavailable  ├── Backlog  └── ModelServerUnavailable
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HippocampError(Exception):
+    """Base of all errors that reach a user; `detail` holds the bad value and what to do about it."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something failed inside Hippocamp"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, **figures: float | int | str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.figures = figures
+
+
+class InputError(HippocampError):
+    """The uploaded bytes cannot be read as one T1 volume."""
+
+    code = "input.unreadable"
+    title = "The file cannot be read as a volume"
+    status = 422
+
+
+class NotAVolume(InputError):
+    """No supported format starts with these bytes."""
+
+    code = "input.not_a_volume"
+    title = "Not a supported volume format"
+    status = 415
+
+
+class EmptyFile(InputError):
+    """The body has no bytes."""
+
+    code = "input.empty"
+    title = "The file is empty"
+
+
+class TruncatedFile(InputError):
+    """The file ends before the voxels its header promises."""
+
+    code = "input.truncated"
+    title = "The file is incomplete"
+
+
+class CorruptFile(InputError):
+    """A checksum or a structure inside the file is broken."""
+
+    code = "input.corrupt"
+    title = "The file is damaged"
+
+
+class TooLarge(InputError):
+    """The body, or what it unpacks to, is over the limit."""
+
+    code = "input.too_large"
+    title = "The file is too large"
+    status = 413
+
+
+class NotThreeD(InputError):
+    """The image has not exactly three dimensions."""
+
+    code = "input.not_3d"
+    title = "The image is not one 3-D volume"
+
+
+class BadGeometry(InputError):
+    """Affine, voxel sizes or dimensions are impossible."""
+
+    code = "input.bad_geometry"
+    title = "The volume's geometry is not usable"
+
+
+class BadVoxels(InputError):
+    """The voxels are constant, NaN or of a type that is no intensity."""
+
+    code = "input.bad_voxels"
+    title = "The volume's voxels are not usable"
+
+
+class BadSeries(InputError):
+    """The DICOM files do not form one complete, evenly spaced series."""
+
+    code = "input.bad_series"
+    title = "The DICOM series is not usable"
+
+
+class QualityRefused(HippocampError):
+    """The volume is readable, but an answer about it would be a guess."""
+
+    code = "quality.refused"
+    title = "The volume did not pass the quality gate"
+    status = 422
+
+
+class NotAHead(QualityRefused):
+    """No brain of plausible size and shape was found."""
+
+    code = "quality.not_a_head"
+    title = "No brain was found"
+
+
+class NotT1w(QualityRefused):
+    """The contrast between tissues is not that of a T1-weighted image."""
+
+    code = "quality.not_t1w"
+    title = "The image does not look T1-weighted"
+
+
+class Coverage(QualityRefused):
+    """Part of the brain that the model looks at lies outside the image."""
+
+    code = "quality.coverage"
+    title = "The image does not cover the brain"
+
+
+class RegistrationFailed(QualityRefused):
+    """The brain could not be aligned to the template."""
+
+    code = "quality.registration"
+    title = "The brain could not be aligned to the template"
+
+
+class Noise(QualityRefused):
+    """Noise drowns the tissue contrast."""
+
+    code = "quality.noise"
+    title = "The image is too noisy"
+
+
+class RequestError(HippocampError):
+    """The request cannot be served as it was sent."""
+
+    code = "request.invalid"
+    title = "The request is not valid"
+    status = 400
+
+
+class BadRequest(RequestError):
+    """A parameter or header has a value we do not take."""
+
+    code = "request.bad_value"
+    title = "A value in the request is not accepted"
+
+
+class JobNotFound(RequestError):
+    """No job of this site has this id."""
+
+    code = "job.not_found"
+    title = "No such job"
+    status = 404
+
+
+class WrongState(RequestError):
+    """The job is not in a state that allows this."""
+
+    code = "job.wrong_state"
+    title = "The job is not in the right state"
+    status = 409
+
+
+class Gone(RequestError):
+    """The job was erased."""
+
+    code = "job.erased"
+    title = "The job was erased"
+    status = 410
+
+
+class Unavailable(HippocampError):
+    """Something we depend on is away; the same call may succeed later."""
+
+    code = "unavailable"
+    title = "The service cannot answer now"
+    status = 503
+    retryable = True
+
+
+class LineUnavailable(Unavailable):
+    """Redis did not answer, so nothing can be accepted or told."""
+
+    code = "unavailable.line"
+    title = "The job store is away"
+
+
+class StoreUnavailable(Unavailable):
+    """The blob store did not take or give the bytes."""
+
+    code = "unavailable.blobs"
+    title = "The blob store is away"
+
+
+class Backlog(Unavailable):
+    """More jobs wait than this installation takes in."""
+
+    code = "unavailable.backlog"
+    title = "Too many jobs are waiting"
+
+
+class ModelServerUnavailable(Unavailable):
+    """TorchServe refused, timed out or died."""
+
+    code = "unavailable.model_server"
+    title = "The model server is away"
+
+
+class Poison(HippocampError):
+    """The job took down its worker on every attempt it was given."""
+
+    code = "poison"
+    title = "The job failed every attempt"
+
+
+class DeadlineExpired(HippocampError):
+    """The job was not finished before its deadline."""
+
+    code = "deadline.expired"
+    title = "The job ran out of time"

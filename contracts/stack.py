@@ -1,0 +1,65 @@
+"""The prepared stack: what preprocessing hands to inference and to the page, and how it lies in a blob."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+SLICES, HEIGHT, WIDTH = 32, 208, 176
+"""Shape of every stack: the axial slab of the training data, ~1 mm, rows anterior to posterior."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One head on the training grid.
+
+    slices: (32, 208, 176) uint8, (slice, row, column), skull-stripped, intensities as in the training data.
+    grid_to_world: (4, 4) float64, (column, row, slice, 1) of `slices` -> mm in the input's own world space (RAS+).
+    input_shape: voxels of the input volume along its stored axes.
+    input_affine: (4, 4) float64, voxel of the input -> mm (RAS+).
+    quality: measure name -> figure, as compared by the quality gate.
+    seconds: step name -> CPU-bound wall seconds it took.
+    """
+
+    slices: npt.NDArray[np.uint8]
+    grid_to_world: npt.NDArray[np.float64]
+    input_shape: tuple[int, int, int]
+    input_affine: npt.NDArray[np.float64]
+    quality: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.slices.shape != (SLICES, HEIGHT, WIDTH) or self.slices.dtype != np.uint8:
+            got = f"{self.slices.shape} {self.slices.dtype}"
+            raise ValueError(f"a stack is ({SLICES}, {HEIGHT}, {WIDTH}) uint8, got {got}")
+
+    def to_bytes(self) -> bytes:
+        """An uncompressed .npz without pickles."""
+        about = {"input_shape": self.input_shape, "quality": self.quality, "seconds": self.seconds}
+        out = io.BytesIO()
+        np.savez(
+            out,
+            slices=self.slices,
+            grid_to_world=self.grid_to_world,
+            input_affine=self.input_affine,
+            about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8),
+        )
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Stack:
+        """Read what `to_bytes` wrote; ValueError on anything else."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+            about = json.loads(parts["about"].tobytes())
+            return cls(
+                slices=parts["slices"],
+                grid_to_world=parts["grid_to_world"],
+                input_shape=tuple(about["input_shape"]),
+                input_affine=parts["input_affine"],
+                quality=about["quality"],
+                seconds=about["seconds"],
+            )
