@@ -1,0 +1,32 @@
+"""Which pipeline and model are in service, and when each last proved that it works."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import redis
+
+_KEY = "hc:deployed"
+
+
+def publish(client: redis.Redis, what: str, digest: str) -> None:
+    """Tell everybody the digest of `what` ("pipeline" or "model") that now does the work."""
+    client.hset(_KEY, what, digest)
+
+
+def current(client: redis.Redis) -> tuple[str, str]:
+    """(pipeline digest, model digest); "" for one that no worker has published yet."""
+    pipeline, model = cast("list[Any]", client.hmget(_KEY, ["pipeline", "model"]))
+    return pipeline or "", model or ""
+
+
+def health(client: redis.Redis, what: str) -> float | None:
+    """Seconds of Unix time at which `what` last proved itself, None when it never did (or not lately)."""
+    stamp = cast("Any", client.get(f"hc:health:{what}"))
+    return float(stamp) if stamp else None
+
+
+def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
+    """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
+    seconds, micros = client.time()
+    client.set(f"hc:health:{what}", f"{seconds}.{micros:06d}", ex=ttl_seconds)

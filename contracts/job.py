@@ -1,0 +1,118 @@
+"""The job record as processes read it: one frozen view of a Redis hash."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from contracts.states import JobState, Priority, Stage
+
+
+def new_job_id() -> str:
+    """An id nobody can guess; it names no site, file or patient."""
+    return f"job_{uuid.uuid4().hex}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What the gateway knows when it asks the line to take a job.
+
+    content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
+    deadline_ms, not_before_ms: Unix time in milliseconds.
+    """
+
+    id: str
+    site: str
+    content_digest: str
+    input_blob: str
+    size_bytes: int
+    media: str
+    priority: Priority = Priority.ROUTINE
+    deadline_ms: int | None = None
+    not_before_ms: int | None = None
+    trace_id: str = ""
+    pipeline_digest: str = ""
+    model_digest: str = ""
+    result: str = ""
+    cache: str = "miss"
+
+    def to_record(self) -> str:
+        """JSON object of hash fields, without the empty ones."""
+        return json.dumps({k: v for k, v in vars(self).items() if v not in (None, "")})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as the record holds it; times are milliseconds of Unix time, 0 when not reached."""
+
+    fields: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        return self.fields["id"]
+
+    @property
+    def site(self) -> str:
+        return self.fields["site"]
+
+    @property
+    def state(self) -> JobState:
+        return JobState(self.fields["state"])
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(self.fields["stage"])
+
+    @property
+    def attempt(self) -> int:
+        return int(self.fields["attempt"])
+
+    @property
+    def version(self) -> int:
+        """Raised by every transition; the ETag is made of it."""
+        return int(self.fields.get("version", 0))
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The result as JSON data once the job has succeeded."""
+        text = self.fields.get("result", "")
+        return json.loads(text) if text else None
+
+    def text(self, field: str) -> str:
+        """A field as stored, "" when absent."""
+        return self.fields.get(field, "")
+
+    def time(self, field: str) -> datetime | None:
+        """A `..._ms` field as an aware UTC time, None when absent."""
+        value = self.fields.get(field)
+        return datetime.fromtimestamp(int(value) / 1000, tz=UTC) if value else None
+
+    def seconds(self, since: str, until: str) -> float | None:
+        """Seconds between two `..._ms` fields, None until both are there."""
+        if since not in self.fields or until not in self.fields:
+            return None
+        return (int(self.fields[until]) - int(self.fields[since])) / 1000
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to work on a record until its lease ends; `fence` proves it at commit."""
+
+    id: str
+    stage: Stage
+    fence: int
+    record: Mapping[str, str]
+
+    @property
+    def job(self) -> Job:
+        """The record as a job (stages preprocess and infer)."""
+        return Job(self.record)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try at this stage."""
+        return int(self.record["attempt"])

@@ -1,0 +1,166 @@
+"""The line: who works on what next, held in Redis and moved only by the Lua scripts beside this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from contracts.errors import Backlog, HippocampError, JobNotFound
+from contracts.job import Claim, Job, Submission
+from contracts.states import MOST_ATTEMPTS, JobState, Stage
+
+_LUA = Path(__file__).parent / "lua"
+_NAMES = ("submit", "claim", "renew", "commit", "release", "cancel", "reap", "position")
+
+
+class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contracts.errors
+    """The claim is no longer held; whatever its worker made must be thrown away."""
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A finished result to keep under `key` for `ttl_seconds`, written together with the commit."""
+
+    key: str
+    value: str
+    ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What one sweep mended."""
+
+    requeued: int
+    poisoned: int
+    expired: int
+
+
+class Line:
+    """All moves a record can make. Every method is one atomic round trip of a client that decodes responses.
+
+    `now_ms` pins the clock for tests; otherwise Redis's own clock counts, so workers need not agree on time.
+    """
+
+    def __init__(self, client: redis.Redis, *, now_ms: int | None = None) -> None:
+        self.redis = client
+        self.now_ms = now_ms
+        prelude = (_LUA / "prelude.lua").read_text()
+        self._scripts = {
+            name: client.register_script(prelude + (_LUA / f"{name}.lua").read_text()) for name in _NAMES
+        }
+
+    def _run(self, script: str, *args: str | float) -> Any:
+        now = "" if self.now_ms is None else self.now_ms
+        return self._scripts[script](args=[now, *args])
+
+    def submit(self, submission: Submission, *, most_waiting: int = 1_000_000) -> None:
+        """Write the record durably and queue it, or finish it when `result` is set. Backlog when full."""
+        state = JobState.SUCCEEDED if submission.result else ""
+        answer = self._run("submit", submission.to_record(), most_waiting, state)
+        if answer == "backlog":
+            raise Backlog(f"{most_waiting} jobs are waiting already; send it again later")
+
+    def claim(self, stage: Stage, worker: str, *, limit: int = 1, lease_seconds: float = 30) -> list[Claim]:
+        """Take up to `limit` records, fair over sites, then by priority, then by age."""
+        found = self._run("claim", stage, limit, int(lease_seconds * 1000), MOST_ATTEMPTS[stage], worker)
+        return [Claim(id_, stage, int(fence), _pairs(flat)) for id_, fence, flat in found]
+
+    def renew(self, claim: Claim, *, lease_seconds: float = 30) -> bool:
+        """Hold the claim for longer; False when it is lost."""
+        return bool(self._run("renew", claim.stage, claim.id, claim.fence, int(lease_seconds * 1000)))
+
+    def advance(self, claim: Claim, to: Stage, fields: Mapping[str, str | float] | None = None) -> None:
+        """Commit this stage's fields and queue the record for the next stage."""
+        self._commit(claim, to, fields or {})
+
+    def succeed(
+        self, claim: Claim, fields: Mapping[str, str | float], *, cache: CacheEntry | None = None
+    ) -> None:
+        """Commit the last stage's fields; deliveries to the site's endpoints are queued in the same call."""
+        self._commit(claim, JobState.SUCCEEDED, fields, cache=cache)
+
+    def fail(self, claim: Claim, error: HippocampError) -> None:
+        """End the record with the error's code and detail."""
+        figures = {"error_figures": json.dumps(error.figures)} if error.figures else {}
+        self._commit(claim, JobState.FAILED, figures, error=error)
+
+    def _commit(
+        self,
+        claim: Claim,
+        target: Stage | JobState,
+        fields: Mapping[str, str | float],
+        *,
+        error: HippocampError | None = None,
+        cache: CacheEntry | None = None,
+    ) -> None:
+        code, detail = (error.code, error.detail) if error else ("", "")
+        kept = (cache.key, cache.value, cache.ttl_seconds) if cache else ("", "", 0)
+        body = json.dumps(dict(fields))
+        if not self._run("commit", claim.stage, claim.id, claim.fence, target, body, code, detail, *kept):
+            raise LeaseLost(f"{claim.id} at {claim.stage}, fence {claim.fence}")
+
+    def release(self, claim: Claim, note: str, *, delay_seconds: float = 0, counts: bool = True) -> None:
+        """Hand the claim back for another try after a delay; `counts=False` gives the attempt back."""
+        delay = int(delay_seconds * 1000)
+        if not self._run("release", claim.stage, claim.id, claim.fence, delay, "" if counts else "1", note):
+            raise LeaseLost(f"{claim.id} at {claim.stage}, fence {claim.fence}")
+
+    def cancel(self, job_id: str) -> JobState:
+        """Cancel in whatever state; returns the state the job is in afterwards."""
+        state = self._run("cancel", job_id)
+        if state is None:
+            raise JobNotFound(f"No job {job_id}")
+        return JobState(state)
+
+    def reap(self) -> Reaped:
+        """Return expired leases to the line and end jobs past their deadline."""
+        most = [MOST_ATTEMPTS[stage] for stage in (Stage.PREPROCESS, Stage.INFER, Stage.DELIVER)]
+        return Reaped(*(int(n) for n in self._run("reap", *most)))
+
+    def get(self, job_id: str) -> Job:
+        """The job as recorded; JobNotFound otherwise."""
+        fields = self.record(job_id)
+        if fields.get("kind") != "job":
+            raise JobNotFound(f"No job {job_id}")
+        return Job(fields)
+
+    def record(self, record_id: str) -> dict[str, str]:
+        """All fields of a record, {} when there is none."""
+        return self._hash(f"hc:rec:{record_id}")
+
+    def _hash(self, key: str) -> dict[str, str]:
+        return cast("dict[str, str]", self.redis.hgetall(key))
+
+    def position(self, job_id: str) -> int | None:
+        """How many records start before this one; None when it does not wait."""
+        ahead = int(self._scripts["position"](args=[job_id]))
+        return None if ahead < 0 else ahead
+
+    def depth(self, stage: Stage) -> int:
+        """Waiting records of a stage, all sites, "not before" ones included."""
+        return int(cast("Any", self.redis.hget("hc:depth", stage)) or 0)
+
+    def running(self, stage: Stage) -> int:
+        """Claimed records of a stage."""
+        return int(cast("Any", self.redis.zcard(f"hc:lease:{stage}")))
+
+    def eta_seconds(self, job: Job) -> float | None:
+        """When a job should be done if the pace stays; None when terminal or nothing was measured yet."""
+        if job.state.is_terminal:
+            return None
+        pace = {stage: float(ms) / 1000 for stage, ms in self._hash("hc:pace").items()}
+        own = pace.get(job.stage)
+        if own is None:
+            return None
+        ahead = self.position(job.id) or 0
+        later = pace.get(Stage.INFER, 0.0) if job.stage is Stage.PREPROCESS else 0.0
+        return ahead * own / max(1, self.running(job.stage)) + own + later
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

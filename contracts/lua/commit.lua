@@ -1,0 +1,25 @@
+-- Publish a stage's outcome and take the next step; 0 when the claim is no longer held.
+-- ARGV: now | stage | id | fence | next stage or terminal state | fields as JSON | error code | detail
+--       | cache key | cache value | cache ttl s
+local now, stage, id, target = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[5]
+if not holds(id, stage, ARGV[4]) then
+  total('fence_rejected:' .. stage)
+  return 0
+end
+for field, value in pairs(cjson.decode(ARGV[6])) do redis.call('HSET', rec(id), field, value) end
+redis.call('HSET', rec(id), 'finished_' .. stage .. '_ms', now)
+
+-- Seconds one job holds a slot of this stage, smoothed: what the ETA is made of.
+local spent = now - tonumber(redis.call('HGET', rec(id), 'claimed_ms'))
+local pace = tonumber(redis.call('HGET', 'hc:pace', stage) or spent)
+redis.call('HSET', 'hc:pace', stage, pace + 0.1 * (spent - pace))
+
+if TERMINAL[target] then
+  if ARGV[9] ~= '' then redis.call('SET', ARGV[9], ARGV[10], 'EX', ARGV[11]) end
+  finish(id, target, now, ARGV[7], ARGV[8])
+else
+  redis.call('ZREM', 'hc:lease:' .. stage, id)
+  redis.call('HSET', rec(id), 'attempt', 0)
+  enqueue(target, id, now, 0)
+end
+return 1

@@ -1,0 +1,126 @@
+-- What every script of the line shares. Keys (all under hc:)
+--   rec:<id>            hash    the record: the only truth about a job or a delivery
+--   wait:<stage>:<site> zset    waiting ids, score = priority class, then age
+--   turn:<stage>        zset    sites with waiting work, score = virtual time of their next turn
+--   vtime:<stage>       string  virtual time of the turn served last
+--   owed:<stage>        hash    site -> virtual time before which it has had its share
+--   pace                hash    stage -> smoothed ms one job holds a slot
+--   lease:<stage>       zset    claimed ids, score = when the lease ends (ms)
+--   later:<stage>       zset    ids that may not start before score (ms)
+--   deadlines           zset    ids with a deadline (ms)
+--   depth               hash    stage -> waiting ids, "later" ones included
+--   count:<site>        hash    state -> jobs of this site in it
+--   jobs:<site>         zset    job ids of this site by creation (ms)
+--   totals              hash    event -> how often it happened, for the exporter
+--   garbage             list    blobs nobody needs any more
+--   endpoints:<site>    hash    webhook endpoint id -> JSON
+--   cache:<...>         string  a finished result, with a TTL
+-- A transition is `enter`; nothing else writes `state`.
+
+local STAGES = {
+  preprocess = {waiting = 'queued', running = 'preprocessing'},
+  infer = {waiting = 'queued_infer', running = 'inferring'},
+  deliver = {waiting = 'pending', running = 'delivering'},
+}
+local TERMINAL = {succeeded = true, failed = true, canceled = true, expired = true}
+local PRIORITY = {stat = 0, routine = 1, bulk = 2}
+local CLASS = 1e13 -- wider than any time in ms, so that priority comes before age
+
+local function rec(id) return 'hc:rec:' .. id end
+
+-- The clock is Redis's own, so that workers with skewed clocks agree; tests pass theirs.
+local function clock(given)
+  if given ~= '' then return tonumber(given) end
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function get(id, ...) return redis.call('HMGET', rec(id), ...) end
+
+local function total(event) redis.call('HINCRBY', 'hc:totals', event, 1) end
+
+local function enter(id, state, now)
+  local was, site, kind = unpack(get(id, 'state', 'site', 'kind'))
+  if kind == 'job' then
+    if was then redis.call('HINCRBY', 'hc:count:' .. site, was, -1) end
+    redis.call('HINCRBY', 'hc:count:' .. site, state, 1)
+    if was then total('entered:' .. state) end
+  end
+  redis.call('HSET', rec(id), 'state', state, 'updated_ms', now)
+  redis.call('HINCRBY', rec(id), 'version', 1)
+end
+
+-- Weighted fair queueing with unit cost: a site that starts to wait gets the present virtual time,
+-- so it neither pays for its past nor is owed anything for having been idle.
+local function push(stage, id)
+  local site, priority, created = unpack(get(id, 'site', 'priority', 'created_ms'))
+  local turn = 'hc:turn:' .. stage
+  redis.call('ZADD', 'hc:wait:' .. stage .. ':' .. site, PRIORITY[priority] * CLASS + created, id)
+  if not redis.call('ZSCORE', turn, site) then
+    local vtime = tonumber(redis.call('GET', 'hc:vtime:' .. stage) or '0')
+    local own = tonumber(redis.call('HGET', 'hc:owed:' .. stage, site) or '0')
+    redis.call('ZADD', turn, math.max(vtime, own), site)
+  end
+end
+
+local function enqueue(stage, id, now, not_before)
+  redis.call('HSET', rec(id), 'stage', stage)
+  redis.call('HINCRBY', 'hc:depth', stage, 1)
+  enter(id, STAGES[stage].waiting, now)
+  if not_before > now then
+    redis.call('HSET', rec(id), 'not_before_ms', not_before)
+    redis.call('ZADD', 'hc:later:' .. stage, not_before, id)
+  else
+    push(stage, id)
+  end
+end
+
+local function dequeue(stage, id)
+  local site = redis.call('HGET', rec(id), 'site')
+  local wait = 'hc:wait:' .. stage .. ':' .. site
+  local gone = redis.call('ZREM', wait, id) + redis.call('ZREM', 'hc:later:' .. stage, id)
+  if gone > 0 then redis.call('HINCRBY', 'hc:depth', stage, -gone) end
+  if redis.call('EXISTS', wait) == 0 then redis.call('ZREM', 'hc:turn:' .. stage, site) end
+end
+
+-- Ends whatever hold the record has on the line; the raised fence shuts out a worker that still runs.
+local function detach(id)
+  local stage = redis.call('HGET', rec(id), 'stage')
+  dequeue(stage, id)
+  redis.call('ZREM', 'hc:lease:' .. stage, id)
+  redis.call('ZREM', 'hc:deadlines', id)
+  redis.call('HINCRBY', rec(id), 'fence', 1)
+end
+
+-- The outbox: every terminal job owes each of its site's webhook endpoints one delivery.
+local function announce(id, state, now)
+  local site = redis.call('HGET', rec(id), 'site')
+  for _, endpoint in ipairs(redis.call('HKEYS', 'hc:endpoints:' .. site)) do
+    local delivery = 'whd_' .. string.sub(id, 5) .. '_' .. string.sub(endpoint, 5)
+    if redis.call('EXISTS', rec(delivery)) == 0 then
+      redis.call('HSET', rec(delivery), 'id', delivery, 'kind', 'delivery', 'site', site, 'priority', 'routine',
+        'created_ms', now, 'attempt', 0, 'fence', 0, 'job_id', id, 'event', 'job.' .. state,
+        'endpoint_id', endpoint)
+      redis.call('ZADD', 'hc:deliveries:' .. site, now, delivery)
+      enqueue('deliver', delivery, now, 0)
+    end
+  end
+end
+
+local function finish(id, state, now, code, detail)
+  detach(id)
+  if code ~= '' then redis.call('HSET', rec(id), 'error_code', code, 'error_detail', detail) end
+  redis.call('HSET', rec(id), 'finished_ms', now)
+  enter(id, state, now)
+  local kind, input = unpack(get(id, 'kind', 'input_blob'))
+  if kind == 'job' then
+    if input and input ~= '' then redis.call('RPUSH', 'hc:garbage', input) end
+    announce(id, state, now)
+  end
+end
+
+-- A claim is held only while state, fence and stage are those it was given with.
+local function holds(id, stage, fence)
+  local state, at = unpack(get(id, 'state', 'fence'))
+  return state == STAGES[stage].running and at == fence
+end

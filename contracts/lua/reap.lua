@@ -1,0 +1,27 @@
+-- Mend what dead workers and late jobs left: expired leases go back in line, jobs past their deadline end.
+-- ARGV: now | most attempts at preprocess | at infer | at deliver
+local now = clock(ARGV[1])
+local most = {preprocess = tonumber(ARGV[2]), infer = tonumber(ARGV[3]), deliver = tonumber(ARGV[4])}
+local requeued, poisoned, expired = 0, 0, 0
+
+for stage, _ in pairs(STAGES) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:lease:' .. stage, '-inf', now, 'LIMIT', 0, 200)) do
+    redis.call('ZREM', 'hc:lease:' .. stage, id)
+    total('lease_expired:' .. stage)
+    if tonumber(redis.call('HGET', rec(id), 'attempt')) >= most[stage] then
+      poisoned = poisoned + 1
+      total('poison:' .. stage)
+      finish(id, 'failed', now, 'poison', 'The job did not survive ' .. most[stage] .. ' attempts at ' .. stage)
+    else
+      requeued = requeued + 1
+      redis.call('HINCRBY', rec(id), 'fence', 1)
+      enqueue(stage, id, now, 0)
+    end
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:deadlines', '-inf', now, 'LIMIT', 0, 200)) do
+  expired = expired + 1
+  finish(id, 'expired', now, 'deadline.expired', 'The job was not finished before its deadline')
+end
+return {requeued, poisoned, expired}

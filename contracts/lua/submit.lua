@@ -1,0 +1,20 @@
+-- Write a record and put it in line, or finish it at once when its result is already known.
+-- ARGV: now | record as JSON | limit of waiting jobs | state ('' = queue it)
+local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
+local record = cjson.decode(ARGV[2])
+if redis.call('EXISTS', rec(record.id)) == 1 then return 'exists' end
+local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
+if state == '' and depth >= limit then return 'backlog' end
+for field, value in pairs(record) do redis.call('HSET', rec(record.id), field, value) end
+redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
+redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)
+redis.call('SADD', 'hc:sites', record.site)
+total('submitted')
+if state ~= '' then
+  total('cache_hit')
+  finish(record.id, state, now, '', '')
+else
+  if record.deadline_ms then redis.call('ZADD', 'hc:deadlines', record.deadline_ms, record.id) end
+  enqueue('preprocess', record.id, now, tonumber(record.not_before_ms or '0'))
+end
+return 'ok'

