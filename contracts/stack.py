@@ -18,7 +18,7 @@ class Stack:
     """One head on the training grid.
 
     slices: (32, 208, 176) uint8, (slice, row, column), skull-stripped, intensities as in the training data.
-    grid_to_world: (4, 4) float64, (column, row, slice, 1) of `slices` -> mm in the input's world space (RAS+).
+    grid_to_world: (4, 4) float64, (column, row, slice, 1) of `slices` -> mm in the input's world (RAS+).
     input_shape: voxels of the input volume along its stored axes.
     input_affine: (4, 4) float64, voxel of the input -> mm (RAS+).
     quality: measure name -> figure, as compared by the quality gate.
