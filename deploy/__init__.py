@@ -1,0 +1,1 @@
+"""How the services are started: on one machine, by compose, in a cluster."""

@@ -1,0 +1,82 @@
+"""`python -m deploy.local up|down|status|demo`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.demo import demonstrate
+from deploy.local.sample import sample_volume
+from deploy.local.settings import LocalSettings
+from deploy.local.supervisor import Stack
+
+
+def main() -> None:
+    """Run one command; every failure is one line on stderr and a non-zero exit."""
+    parser = argparse.ArgumentParser(prog="deploy.local", description=__doc__)
+    parser.add_argument("command", choices=["up", "down", "status", "demo"])
+    parser.add_argument("--volume", type=Path, help="demo: another volume than the sample")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
+    stack, console = Stack(LocalSettings()), Console(soft_wrap=True, highlight=False)
+    if arguments.command == "up":
+        up(stack, console)
+    elif arguments.command == "down":
+        stack.down()
+        console.print("everything is stopped; data stays in", str(stack.settings.folder))
+    elif arguments.command == "status":
+        sys.exit(status(stack, console))
+    else:
+        demo(stack, console, arguments.volume)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal handler's signature
+    raise SystemExit(128 + number)
+
+
+def up(stack: Stack, console: Console) -> None:
+    """Start what is not running."""
+    if stack.is_up():
+        console.print(f"already running: {stack.settings.gateway_url}")
+        return
+    console.print("starting Redis, TorchServe, gateway and workers ...")
+    stack.up()
+    console.print(f"ready: {stack.settings.gateway_url}   (stop it with `make down`)")
+
+
+def status(stack: Stack, console: Console) -> int:
+    """Print one row a service; 0 when all of them live, 1 otherwise."""
+    table = Table("service", "state", "pid", "log")
+    for item in stack.remembered():
+        state = "running" if item.process() else "[red]ended[/red]"
+        table.add_row(item.name, state, str(item.pid), str(stack.log(item.name)))
+    console.print(table)
+    if stack.is_up():
+        console.print(f"{stack.settings.gateway_url} is up")
+        return 0
+    console.print("the system is not running: start it with `make up`")
+    return 1
+
+
+def demo(stack: Stack, console: Console, volume: Path | None) -> None:
+    """Use the running system, or start one and stop it again."""
+    ours = not stack.is_up()
+    path = volume or sample_volume()
+    try:
+        if ours:
+            up(stack, console)
+        demonstrate(stack.settings.gateway_url, path, stack.settings.folder / "demo", console)
+    finally:
+        if ours:
+            stack.down()
+            console.print("everything is stopped again")
+
+
+if __name__ == "__main__":
+    main()

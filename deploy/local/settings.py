@@ -1,0 +1,84 @@
+"""Where the local system keeps its files, which ports it takes and how many processes it starts."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from contracts.settings import env_count, env_number, env_text
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Loopback ports; the defaults stay clear of the services' usual ones."""
+
+    gateway: int = field(default_factory=lambda: _port("GATEWAY_PORT", 8000))
+    redis: int = field(default_factory=lambda: _port("REDIS_PORT", 6390))
+    model_server: int = field(default_factory=lambda: _port("MODEL_SERVER_PORT", 8085))
+    model_management: int = field(default_factory=lambda: _port("MODEL_MANAGEMENT_PORT", 8086))
+    model_metrics: int = field(default_factory=lambda: _port("MODEL_METRICS_PORT", 8087))
+    model_grpc: int = field(default_factory=lambda: _port("MODEL_GRPC_PORT", 8088))
+    model_grpc_management: int = field(default_factory=lambda: _port("MODEL_GRPC_MANAGEMENT_PORT", 8089))
+
+    @classmethod
+    def free(cls) -> Ports:
+        """Ports that nobody holds right now, for a second system beside the first."""
+        probes = [socket.socket() for _ in fields(cls)]
+        try:
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            found = [int(probe.getsockname()[1]) for probe in probes]
+        finally:
+            for probe in probes:
+                probe.close()
+        return cls(**{item.name: port for item, port in zip(fields(cls), found, strict=True)})
+
+
+def _port(name: str, default: int) -> int:
+    return env_count(name, default, least=1, most=65535)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSettings:
+    """One local system. `folder` holds everything it writes; removing it forgets the system."""
+
+    folder: Path = field(default_factory=lambda: Path(env_text("RUN", str(ROOT / ".run"))).resolve())
+    ports: Ports = field(default_factory=Ports)
+    preprocess_processes: int = field(
+        default_factory=lambda: env_count("PREPROCESS_PROCESSES", _cores(), least=1)
+    )
+    infer_processes: int = field(default_factory=lambda: env_count("INFER_PROCESSES", 2, least=1))
+    gateway_threads: int = field(default_factory=lambda: env_count("GATEWAY_THREADS", 16, least=1))
+    model_threads: int = field(default_factory=lambda: env_count("MODEL_THREADS", _cores(), least=1))
+    redis_fsync: str = field(default_factory=lambda: env_text("REDIS_FSYNC", "always"))
+    start_seconds: float = field(default_factory=lambda: env_number("START_SECONDS", 180, least=5))
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def beside(self, folder: Path, **extra: str) -> LocalSettings:
+        """The same system in another folder and on free ports, with more environment for its services."""
+        return replace(self, folder=folder, ports=Ports.free(), extra={**self.extra, **extra})
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the API and the page."""
+        return f"http://127.0.0.1:{self.ports.gateway}"
+
+    def environment(self) -> dict[str, str]:
+        """What every service reads: the machine's environment and the addresses of the others."""
+        ours = {
+            "HIPPOCAMP_REDIS_URL": f"redis://127.0.0.1:{self.ports.redis}/0",
+            "HIPPOCAMP_BLOBS": str(self.folder / "blobs"),
+            "HIPPOCAMP_MODEL_SERVER": f"http://127.0.0.1:{self.ports.model_server}",
+            "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),
+            "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**os.environ, **ours, **self.extra}

@@ -1,0 +1,187 @@
+"""Starts, watches and stops the services of one local system; its memory is one JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from deploy.local.services import ALL, Service
+from deploy.local.settings import LocalSettings
+
+
+class StartFailed(SystemExit):
+    """A service cannot start or died at once; the message is one line saying which and why."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started service as remembered: the start time tells it from a later process with its pid."""
+
+    name: str
+    pid: int
+    created: float
+    stop_seconds: float
+
+    def process(self) -> psutil.Process | None:
+        """The living process, None when it has ended."""
+        with suppress(psutil.Error):
+            found = psutil.Process(self.pid)
+            ours = abs(found.create_time() - self.created) < 1
+            if ours and found.status() != psutil.STATUS_ZOMBIE:
+                return found
+        return None
+
+
+class Stack:
+    """One local system."""
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self.settings = settings
+        self.memory = settings.folder / "state.json"
+
+    def remembered(self) -> list[Running]:
+        """Services started before, alive or not, in start order."""
+        if not self.memory.exists():
+            return []
+        return [Running(**item) for item in json.loads(self.memory.read_text())]
+
+    def is_up(self) -> bool:
+        """Whether every service is alive."""
+        found = self.remembered()
+        return len(found) == len(ALL) and all(item.process() for item in found)
+
+    def up(self) -> None:
+        """Start everything and return when /readyz is green; StartFailed leaves nothing behind."""
+        self.down()
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        (self.settings.folder / "logs").mkdir(exist_ok=True)
+        metrics = self.settings.folder / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir()
+        try:
+            for make in ALL:
+                self._start(make(self.settings))
+            self._wait_until_ready()
+        except BaseException:
+            self.down()
+            raise
+
+    def down(self) -> None:
+        """Stop everything in reverse order; what does not stop in its time is killed."""
+        for item in reversed(self.remembered()):
+            _stop(item)
+        self.memory.unlink(missing_ok=True)
+
+    def log(self, name: str) -> Path:
+        """Where a service's output goes."""
+        return self.settings.folder / "logs" / f"{name}.log"
+
+    def restart(self, name: str) -> None:
+        """Start one service again that has ended (for tests and operators)."""
+        for make in ALL:
+            if make.__name__ == name:
+                self._start(make(self.settings))
+                return
+        raise ValueError(f"no service {name}")
+
+    def _start(self, service: Service) -> None:
+        for port in service.ports:
+            _refuse_busy(service.name, port)
+        with self.log(service.name).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603  our own commands
+                service.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=service.folder,
+                env={**self.settings.environment(), **service.environment},
+                start_new_session=True,
+            )
+        created = psutil.Process(process.pid).create_time()
+        self._remember(Running(service.name, process.pid, created, service.stop_seconds))
+        if service.ready_port is not None:
+            self._wait_for_port(service, process, service.ready_port)
+
+    def _remember(self, item: Running) -> None:
+        kept = [old for old in self.remembered() if old.name != item.name]
+        self.memory.write_text(json.dumps([vars(old) for old in [*kept, item]]))
+
+    def _wait_for_port(self, service: Service, process: subprocess.Popen[bytes], port: int) -> None:
+        deadline = time.monotonic() + self.settings.start_seconds
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise StartFailed(self._obituary(service.name, f"ended with status {process.returncode}"))
+            if _is_open(port):
+                return
+            time.sleep(0.05)
+        raise StartFailed(self._obituary(service.name, f"did not open port {port} in time"))
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + self.settings.start_seconds
+        answer = "no answer"
+        while time.monotonic() < deadline:
+            for item in self.remembered():
+                if item.process() is None:
+                    raise StartFailed(self._obituary(item.name, "ended at start"))
+            with suppress(httpx.HTTPError):
+                response = httpx.get(f"{self.settings.gateway_url}/readyz", timeout=5, trust_env=False)
+                if response.status_code == httpx.codes.OK:
+                    return
+                answer = response.text.replace("\n", " ")
+            time.sleep(0.25)
+        raise StartFailed(f"The system did not get ready in time; /readyz says: {answer}")
+
+    def _obituary(self, name: str, what: str) -> str:
+        log = self.log(name)
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        return f"{name} {what}: {lines[-1] if lines else 'it printed nothing'} (all of it: {log})"
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _refuse_busy(name: str, port: int) -> None:
+    if not _is_open(port):
+        return
+    holder = "another process"
+    with suppress(psutil.Error):
+        for item in psutil.net_connections("tcp"):
+            if item.laddr and item.laddr.port == port and item.status == psutil.CONN_LISTEN and item.pid:
+                holder = f"pid {item.pid} ({psutil.Process(item.pid).name()})"
+    raise StartFailed(
+        f"{name} needs port {port}, which {holder} holds: stop it, or choose another with"
+        f" HIPPOCAMP_{_variable(name)}"
+    )
+
+
+def _variable(name: str) -> str:
+    return {"gateway": "GATEWAY_PORT", "redis": "REDIS_PORT"}.get(
+        name, "MODEL_SERVER_PORT (and its siblings)"
+    )
+
+
+def _stop(item: Running) -> None:
+    """SIGTERM to the leader, which passes it on as it sees fit; then SIGKILL to what is left of its group."""
+    leader = item.process()
+    if leader is not None:
+        with suppress(psutil.Error):
+            leader.terminate()
+            leader.wait(item.stop_seconds)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == item.pid and process.create_time() >= item.created - 1:
+                process.send_signal(signal.SIGKILL)
