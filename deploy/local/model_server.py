@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def command(settings: LocalSettings, folder: Path) -> list[str]:
     if spec is None or spec.origin is None:
         raise SystemExit("torchserve is not installed: run `make setup`")
     home = Path(spec.origin).parents[1]
-    store, temporary = folder / "store", folder / "tmp"
+    store, temporary = folder / "store", _socket_folder(folder / "tmp", settings.ports.model_server)
     for needed in (store, temporary, folder / "logs"):
         needed.mkdir(parents=True, exist_ok=True)
     build_archive(store)
@@ -53,6 +55,13 @@ def command(settings: LocalSettings, folder: Path) -> list[str]:
     ]
 
 
+def _socket_folder(wanted: Path, port: int) -> Path:
+    """`wanted`, unless its sockets' paths would pass the kernel's limit of 108 characters."""
+    if len(str(wanted)) < 90:
+        return wanted
+    return Path(tempfile.gettempdir()) / f"hippocamp-{os.getuid()}-{port}"
+
+
 def build_archive(store: Path) -> None:
     """Pack model_store/release into `store`/hippocamp.mar."""
     done = subprocess.run(  # noqa: S603  our own module
@@ -74,7 +83,7 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "minWorkers": 1,
         "maxWorkers": 1,
         "batchSize": 4,
-        "maxBatchDelay": 0,
+        "maxBatchDelay": 1,  # ms; TorchServe reads 0 as its default of 100 ms, which every lone job would wait
         "responseTimeout": 120,
         "marName": "hippocamp.mar",
         "defaultVersion": True,
@@ -87,6 +96,7 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "grpc_management_port": ports.model_grpc_management,
         "initial_worker_port": 9000,
         "model_store": store,
+        "allowed_urls": "file://.*",
         "load_models": "hippocamp.mar",
         "models": json.dumps({"hippocamp": {"1.0": served}}),
         "max_request_size": 100 * MEGABYTE,
