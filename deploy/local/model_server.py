@@ -83,7 +83,7 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "minWorkers": 1,
         "maxWorkers": 1,
         "batchSize": 4,
-        "maxBatchDelay": 1,  # ms; TorchServe reads 0 as its default of 100 ms, which every lone job would wait
+        "maxBatchDelay": 1,  # ms; TorchServe reads 0 as its default, 100 ms of waiting a request
         "responseTimeout": 120,
         "marName": "hippocamp.mar",
         "defaultVersion": True,

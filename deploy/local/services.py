@@ -137,7 +137,9 @@ def beat(settings: LocalSettings) -> Service:
     return Service(name="beat", command=command)
 
 
-ALL: list[Callable[[LocalSettings], Service]] = [
+Make = Callable[[LocalSettings], Service]
+
+ALL: list[Make] = [
     redis,
     model_server,
     gateway,

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from deploy.local.services import ALL, Service
+from deploy.local.services import ALL, Make, Service
 from deploy.local.settings import LocalSettings
 
 
@@ -46,9 +47,11 @@ class Running:
 class Stack:
     """One local system."""
 
-    def __init__(self, settings: LocalSettings) -> None:
+    def __init__(self, settings: LocalSettings, services: Sequence[Make] = ALL) -> None:
         self.settings = settings
+        self.services = services
         self.memory = settings.folder / "state.json"
+        self._children: list[subprocess.Popen[bytes]] = []
 
     def remembered(self) -> list[Running]:
         """Services started before, alive or not, in start order."""
@@ -59,7 +62,7 @@ class Stack:
     def is_up(self) -> bool:
         """Whether every service is alive."""
         found = self.remembered()
-        return len(found) == len(ALL) and all(item.process() for item in found)
+        return len(found) == len(self.services) and all(item.process() for item in found)
 
     def up(self) -> None:
         """Start everything and return when /readyz is green; StartFailed leaves nothing behind."""
@@ -70,7 +73,7 @@ class Stack:
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir()
         try:
-            for make in ALL:
+            for make in self.services:
                 self._start(make(self.settings))
             self._wait_until_ready()
         except BaseException:
@@ -82,6 +85,9 @@ class Stack:
         for item in reversed(self.remembered()):
             _stop(item)
         self.memory.unlink(missing_ok=True)
+        for child in self._children:
+            child.wait(10)
+        self._children.clear()
 
     def log(self, name: str) -> Path:
         """Where a service's output goes."""
@@ -89,7 +95,7 @@ class Stack:
 
     def restart(self, name: str) -> None:
         """Start one service again that has ended (for tests and operators)."""
-        for make in ALL:
+        for make in self.services:
             if make.__name__ == name:
                 self._start(make(self.settings))
                 return
@@ -108,6 +114,7 @@ class Stack:
                 env={**self.settings.environment(), **service.environment},
                 start_new_session=True,
             )
+        self._children.append(process)
         created = psutil.Process(process.pid).create_time()
         self._remember(Running(service.name, process.pid, created, service.stop_seconds))
         if service.ready_port is not None:
