@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 SLICES, HEIGHT, WIDTH = 32, 208, 176
-"""Shape of every stack: the axial slab of the training data, ~1 mm, rows anterior to posterior."""
+"""Shape of every stack: the axial slab of the training data, ~1 mm, rows posterior to anterior, columns right to left (grid.py)."""
 
 
 @dataclass(frozen=True)

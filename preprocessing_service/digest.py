@@ -1,8 +1,30 @@
-"""The digest that names exactly this pipeline: its sources, weights, template and parameters."""
+"""The digest that names exactly this pipeline: its sources, weights and template."""
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
+from pathlib import Path
 
+from preprocessing_service.assets import assets_digest
+
+DECIDING = (
+    "formats/*.py", "steps/*.py", "assets.py", "compiled.py", "grid.py", "limits.py", "network.py", "pipeline.py",
+    "polynomial.py", "sampling.py", "template.py", "volume.py",
+)  # fmt: skip
+"""The sources that decide what the stack holds; a change in any other must not empty the cache."""
+
+
+@cache
 def pipeline_digest() -> str:
-    """SHA-256 (64 hex digits) of everything that decides what `prepare` returns."""
-    raise NotImplementedError
+    """SHA-256 (64 hex digits) of everything that decides what `prepare` returns; the same on every machine.
+
+    Parameters are constants in the sources, so the sources stand for them. Line ends are unified.
+    """
+    folder = Path(__file__).parent
+    whole = hashlib.sha256(assets_digest().encode())
+    for source in sorted(file for pattern in DECIDING for file in folder.glob(pattern)):
+        text = source.read_bytes().replace(b"\r\n", b"\n")
+        name = source.relative_to(folder).as_posix().encode()
+        whole.update(name + b"\0" + hashlib.sha256(text).digest())
+    return whole.hexdigest()

@@ -2,12 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from contracts.stack import Stack
+from preprocessing_service.network import coarse_network
+from preprocessing_service.steps.bias import estimate
+from preprocessing_service.steps.conform import conform
+from preprocessing_service.steps.normalise import normalise
+from preprocessing_service.steps.quality import Prepared, judge, measure
+from preprocessing_service.steps.read import read
+from preprocessing_service.steps.register import coarsen, register
+from preprocessing_service.steps.resample import grid_to_world, resample
+from preprocessing_service.steps.strip import strip
+from preprocessing_service.template import load_template
+
+OnStep = Callable[[str], None]
+STEPS = ("read", "conform", "strip", "register", "bias", "resample", "normalise", "quality")
+"""In the order they run and are reported."""
 
 
-def prepare(path: Path, *, scratch: Path | None = None, on_step: Callable[[str], None] | None = None) -> Stack:
-    """Turn one volume file into the stack; raises InputError or QualityRefused, nothing else for bad input."""
-    raise NotImplementedError
+class StepClock:
+    """Tells a listener which step begins, and keeps the seconds of each."""
+
+    def __init__(self, on_step: OnStep | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._on_step = on_step
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        if self._on_step is not None:
+            self._on_step(step)
+        begun = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - begun, 4)
+
+
+def prepare(path: Path, *, scratch: Path | None = None, on_step: OnStep | None = None) -> Stack:
+    """Turn one volume file into the stack; raises InputError or QualityRefused, nothing else for bad input.
+
+    scratch: unused so far; every format is decoded in memory within `limits`.
+    on_step: called with each name of STEPS as that step begins.
+    """
+    stack, head = examine(path, on_step=on_step)
+    judge(stack.quality)
+    del head
+    return stack
+
+
+def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepared]:
+    """The stack with its figures, not yet judged, and what every step found; same errors for unreadable input."""
+    clock, template = StepClock(on_step), load_template()
+    with clock("read"):
+        stored = read(path)
+    with clock("conform"):
+        volume = conform(stored)
+    with clock("strip"):
+        brain = strip(volume, coarse_network)
+        coarse = coarsen(volume, brain)
+    with clock("register"):
+        alignment = register(coarse, template)
+    with clock("bias"):
+        tissues = estimate(coarse, alignment, template.priors)
+    with clock("resample"):
+        intensities = resample(volume, brain, alignment, tissues)
+    with clock("normalise"):
+        slices = normalise(intensities, tissues, coarse.unit)
+    with clock("quality"):
+        head = Prepared(volume, brain, alignment, tissues, slices)
+        figures = measure(head, template)
+    stack = Stack(slices, grid_to_world(alignment), stored.shape, stored.affine, figures, clock.seconds)
+    return stack, head

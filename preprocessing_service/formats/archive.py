@@ -1,0 +1,89 @@
+"""Zip archives as hostile input: entries are counted and sized first, and never written by their names."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from isal import isal_zlib
+
+from contracts.errors import CorruptFile, TooLarge, TruncatedFile
+from preprocessing_service import limits
+from preprocessing_service.formats.streams import reading
+
+LOCAL = struct.Struct("<4s5H3L2H")
+"""A zip entry's local header: signature, five shorts, crc and sizes, lengths of name and extra field."""
+
+IGNORED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "DICOMDIR")
+
+
+class Archive:
+    """The entries of one zip file that may hold image data, each unpacked in memory within its own size."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        with reading():
+            try:
+                self._zip = zipfile.ZipFile(self._file)
+            except (ValueError, NotImplementedError, struct.error) as error:
+                raise CorruptFile(f"the zip archive cannot be read ({error})") from error
+        self.entries = [entry for entry in self._zip.infolist() if not _ignored(entry)]
+        _check(self.entries)
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+        self._file.close()
+
+    def unpack(self, entry: zipfile.ZipInfo) -> bytes:
+        """The entry's bytes, size and checksum verified; igzip is three times as fast as zipfile."""
+        self._file.seek(entry.header_offset)
+        local = self._file.read(LOCAL.size)
+        if len(local) < LOCAL.size or local[:4] != b"PK\x03\x04":
+            raise CorruptFile("a zip entry's header is damaged")
+        *_, name_length, extra_length = LOCAL.unpack(local)
+        self._file.seek(name_length + extra_length, 1)
+        packed = self._file.read(entry.compress_size)
+        if len(packed) < entry.compress_size:
+            raise TruncatedFile("the zip archive ends inside an entry")
+        with reading():
+            data = _inflate(packed, entry)
+        if len(data) != entry.file_size or isal_zlib.crc32(data) != entry.CRC:
+            raise CorruptFile("a zip entry does not match its size and checksum")
+        return data
+
+
+def _ignored(entry: zipfile.ZipInfo) -> bool:
+    return entry.is_dir() or any(part in entry.filename for part in IGNORED)
+
+
+def _inflate(packed: bytes, entry: zipfile.ZipInfo) -> bytes:
+    if entry.compress_type == zipfile.ZIP_STORED:
+        return packed
+    inflater = isal_zlib.decompressobj(wbits=-15)
+    return bytes(inflater.decompress(packed, entry.file_size + 1))
+
+
+def _check(entries: list[zipfile.ZipInfo]) -> None:
+    if not entries:
+        raise CorruptFile("the zip archive holds no file")
+    if len(entries) > limits.MAX_ENTRIES:
+        raise TooLarge(f"the zip archive holds {len(entries)} files, more than {limits.MAX_ENTRIES}")
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.MAX_ARCHIVE or max(entry.file_size for entry in entries) > limits.MAX_ENTRY:
+        raise TooLarge(f"the zip archive unpacks to {total} bytes, more than {limits.MAX_ARCHIVE}")
+    for entry in entries:
+        if entry.flag_bits & 1:
+            raise CorruptFile("the zip archive is encrypted")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise CorruptFile(f"zip compression method {entry.compress_type} is not supported")
+        if entry.file_size > limits.MAX_RATIO * max(entry.compress_size, 1):
+            raise TooLarge("a zip entry unpacks to more than deflate can hold")
+
+
+def suffix_of(entry: zipfile.ZipInfo) -> str:
+    """`.hdr` of `Folder/Scan.HDR`: names only tell which entry is header and which is image."""
+    return PurePosixPath(entry.filename).suffix.lower()

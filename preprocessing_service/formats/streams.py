@@ -1,0 +1,84 @@
+"""Byte streams over plain, gzip and zip input whose every failure is an InputError with its own code."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from isal import igzip, isal_zlib
+
+from contracts.errors import CorruptFile, EmptyFile, NotAVolume, TruncatedFile
+
+GZIP = b"\x1f\x8b"
+ZIP = b"PK\x03\x04"
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn what the decompressors raise into our errors."""
+    try:
+        yield
+    except EOFError as error:
+        raise TruncatedFile("the compressed data ends early; upload the file again") from error
+    except (OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile) as error:
+        raise CorruptFile(f"the compressed data is damaged ({error})") from error
+
+
+@contextmanager
+def open_stream(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked when it is gzip (by content, not by name)."""
+    with path.open("rb") as file:
+        if file.read(2) != GZIP:
+            file.seek(0)
+            yield file
+            return
+    with igzip.open(path, "rb") as unpacked:
+        yield cast("BinaryIO", unpacked)
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """Up to `count` bytes as stored; EmptyFile when there are none."""
+    if not path.is_file():
+        raise NotAVolume("the upload is not a regular file")
+    with path.open("rb") as file:
+        start = file.read(count)
+    if not start:
+        raise EmptyFile("the file has no bytes")
+    return start
+
+
+def read_exactly(stream: BinaryIO, count: int) -> bytes:
+    """`count` bytes or TruncatedFile."""
+    with reading():
+        data = stream.read(count)
+    if len(data) < count:
+        raise TruncatedFile(f"the file ends after {len(data)} of {count} header bytes")
+    return data
+
+
+def fill(stream: BinaryIO, out: memoryview) -> None:
+    """Fill `out` from the stream or raise TruncatedFile."""
+    done = 0
+    while done < len(out):
+        with reading():
+            got = cast("int", stream.readinto(out[done:]))  # type: ignore[attr-defined]
+        if not got:
+            raise TruncatedFile(f"the file ends {len(out) - done} bytes before its last voxel")
+        done += got
+
+
+def finish(stream: BinaryIO, tolerated: int) -> None:
+    """Read to the end, so that checksums are verified; CorruptFile when much more follows than expected."""
+    left = tolerated
+    while True:
+        with reading():
+            data = stream.read(1 << 16)
+        if not data:
+            return
+        left -= len(data)
+        if left < 0:
+            raise CorruptFile("the file holds more voxels than its header states")

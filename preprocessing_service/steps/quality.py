@@ -1,0 +1,110 @@
+"""Step 8: figures that tell a T1 head from everything else, and the thresholds below which we refuse to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.errors import Coverage, Noise, NotAHead, NotT1w, QualityRefused, RegistrationFailed
+from preprocessing_service.grid import GRID_TO_MNI
+from preprocessing_service.sampling import sample
+from preprocessing_service.steps.bias import Tissues
+from preprocessing_service.steps.normalise import TRAINING_LEVELS
+from preprocessing_service.steps.register import Alignment
+from preprocessing_service.steps.strip import Brain
+from preprocessing_service.template import Template
+from preprocessing_service.volume import Volume
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One measure, the range it must lie in, and the refusal when it does not."""
+
+    measure: str
+    least: float
+    most: float
+    refusal: type[QualityRefused]
+    meaning: str
+
+
+RULES = (
+    Rule("brain_ml", 600, 2600, NotAHead, "the brain that was found has {value:.0f} ml"),
+    Rule("overlap", 0.75, 1.0, NotAHead, "the brain that was found overlaps a brain's shape by {value:.2f}"),
+    Rule("grey_to_csf", 0.12, 3.0, NotT1w, "grey matter over fluid, log ratio {value:.2f}"),
+    Rule("white_to_grey", 0.08, 1.2, NotT1w, "white over grey matter, log ratio {value:.2f}"),
+    Rule("slab_covered", 0.98, 1.0, Coverage, "{value:.0%} of what the model looks at lies in the image"),
+    Rule("residual", 0.0, 0.45, RegistrationFailed, "{value:.0%} of the intensity is unlike the template's"),
+    Rule("size_ratio", 0.5, 1.9, RegistrationFailed, "the brain seems {value:.2f} times the template's size"),
+    Rule("noise", 0.0, 0.6, Noise, "noise is {value:.2f} of the contrast between grey and white matter"),
+)
+"""Applied in this order; the first that fails is reported."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything the steps found out about one head."""
+
+    volume: Volume
+    brain: Brain
+    alignment: Alignment
+    tissues: Tissues
+    slices: npt.NDArray[np.uint8]
+
+
+def measure(head: Prepared, template: Template) -> dict[str, float]:
+    """Every figure the rules judge, and the facts about the file; pure, refuses nothing."""
+    size = float(abs(np.linalg.det(head.alignment.matrix[:3, :3])))
+    csf, grey, white = head.tissues.means
+    found = {
+        "brain_ml": head.brain.millilitres,
+        "overlap": _overlap(head, template, size),
+        "grey_to_csf": float(grey - csf),
+        "white_to_grey": float(white - grey),
+        "slab_covered": _covered(head, template),
+        "residual": head.alignment.residual,
+        "size_ratio": size,
+        "noise": noise(head.slices),
+        "stripped_before": float(head.brain.stripped_before),
+    }
+    return {name: round(value, 4) for name, value in (*found.items(), *head.volume.facts)}
+
+
+def judge(figures: dict[str, float]) -> None:
+    """Raise the first rule's refusal that the figures break; a figure that is NaN breaks its rule."""
+    for rule in RULES:
+        value = figures[rule.measure]
+        if not rule.least <= value <= rule.most:
+            meaning = rule.meaning.format(value=value)
+            raise rule.refusal(f"{meaning}; {rule.least:g} to {rule.most:g} is accepted", **figures)
+
+
+def noise(slices: npt.NDArray[np.uint8]) -> float:
+    """Noise of the bright tissue over the grey-white contrast, from second differences (Immerkaer 1996)."""
+    values = slices[::4].astype(np.float32)
+    rows = values[:, :, :-2] - 2 * values[:, :, 1:-1] + values[:, :, 2:]
+    cells = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    white = values[:, 1:-1, 1:-1] > (TRAINING_LEVELS[1] + TRAINING_LEVELS[2]) / 2
+    if np.count_nonzero(white) < 100:
+        return 9.0
+    spread = 1.4826 * float(np.median(np.abs(cells[white]))) / 6
+    return spread / (TRAINING_LEVELS[2] - TRAINING_LEVELS[1])
+
+
+def _overlap(head: Prepared, template: Template, size: float) -> float:
+    # Dice of the two brains, the template's points standing for its volume.
+    to_cell = head.brain.from_voxel(head.volume) @ np.linalg.inv(head.volume.affine) @ head.alignment.matrix
+    hit = float(np.mean(sample(head.brain.inside, to_cell, template.brain) > 0.5))
+    return 2 * hit / (1 + 1000 * head.brain.millilitres / size / template.volume)
+
+
+def _covered(head: Prepared, template: Template) -> float:
+    slice_index = (template.brain @ np.linalg.inv(GRID_TO_MNI)[2, :3]) + np.linalg.inv(GRID_TO_MNI)[2, 3]
+    slab = template.brain[(slice_index >= 0) & (slice_index <= 31)]
+    index = slab @ _to_voxel(head)[:3, :3].T + _to_voxel(head)[:3, 3]
+    return float(np.mean(((index >= -0.5) & (index <= np.array(head.volume.shape) - 0.5)).all(1)))
+
+
+def _to_voxel(head: Prepared) -> npt.NDArray[np.float64]:
+    return np.asarray(np.linalg.inv(head.volume.affine) @ head.alignment.matrix)

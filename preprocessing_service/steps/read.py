@@ -1,0 +1,68 @@
+"""Step 1: a file of any supported format, recognised by its content, becomes a Volume."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+from contracts.errors import BadSeries, NotAVolume
+from preprocessing_service.formats.analyze import looks_like_analyze, read_analyze
+from preprocessing_service.formats.archive import Archive, suffix_of
+from preprocessing_service.formats.dicom import looks_like_dicom, read_dicom
+from preprocessing_service.formats.mgh import looks_like_mgh, read_mgh
+from preprocessing_service.formats.nifti import read_nifti, version_of
+from preprocessing_service.formats.streams import ZIP, first_bytes, open_stream, reading
+from preprocessing_service.volume import Volume
+
+PEEK = 352
+SINGLE = (".nii", ".mgh", ".mgz", ".gz")
+
+
+def read(path: Path) -> Volume:
+    """The volume in `path`: NIfTI-1/2, MGH/MGZ (both also gzipped), or a zip of a DICOM series, of an
+    Analyze or NIfTI pair, or of one such file. Raises InputError subclasses only."""
+    if first_bytes(path, 4) == ZIP:
+        with Archive(path) as archive:
+            return _read_archive(archive)
+    with open_stream(path) as stream, reading():
+        start = stream.read(PEEK)
+    if not start:
+        raise NotAVolume("the gzip file holds no bytes")
+    if looks_like_dicom(start):
+        raise BadSeries("one DICOM file is one slice; send the whole series as a zip archive")
+    if not (version_of(start) or looks_like_mgh(start)):
+        wanted = "a pair of .hdr and .img goes into one zip archive" if looks_like_analyze(start) else _WANTED
+        raise NotAVolume(f"the content starts with {start[:8].hex()}; {wanted}")
+    with open_stream(path) as stream:
+        return read_nifti(stream) if version_of(start) else read_mgh(stream)
+
+
+_WANTED = "NIfTI, MGH/MGZ, or a zip with a DICOM series or an Analyze pair is needed"
+
+
+def _read_archive(archive: Archive) -> Volume:
+    entries = {suffix_of(entry): entry for entry in archive.entries}
+    if len(archive.entries) == 2 and set(entries) == {".hdr", ".img"}:
+        return _read_pair(archive, entries[".hdr"], entries[".img"])
+    if len(archive.entries) == 1 and suffix_of(archive.entries[0]) in SINGLE:
+        return _read_single(archive.unpack(archive.entries[0]))
+    return read_dicom(archive)
+
+
+def _read_pair(archive: Archive, header: zipfile.ZipInfo, image: zipfile.ZipInfo) -> Volume:
+    start = archive.unpack(header)
+    streams = io.BytesIO(start), io.BytesIO(archive.unpack(image))
+    if version_of(start):
+        return read_nifti(*streams)
+    if looks_like_analyze(start):
+        return read_analyze(*streams)
+    raise NotAVolume("the .hdr in the zip archive is neither Analyze nor NIfTI")
+
+
+def _read_single(data: bytes) -> Volume:
+    if version_of(data[:PEEK]):
+        return read_nifti(io.BytesIO(data))
+    if looks_like_mgh(data[:PEEK]):
+        return read_mgh(io.BytesIO(data))
+    raise NotAVolume("the file in the zip archive is no plain NIfTI or MGH; send it without the zip")
