@@ -9,6 +9,7 @@ HippocampError
 │   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  └── Noise
 ├── RequestError               the request itself is at fault (4xx)
 │   ├── JobNotFound  ├── WrongState  ├── Gone  └── BadRequest
+├── ModelRefused  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job or a delivery ends
 └── Unavailable                a dependency is away (503, retryable)
     ├── StoreUnavailable  ├── LineUnavailable  ├── Backlog  └── ModelServerUnavailable
 """
@@ -222,6 +223,21 @@ class ModelServerUnavailable(Unavailable):
 
     code = "unavailable.model_server"
     title = "The model server is away"
+
+
+class ModelRefused(HippocampError):
+    """The model server, proved to work, does not take this one stack."""
+
+    code = "model.refused"
+    title = "The model could not score the volume"
+    retryable = True
+
+
+class DeliveryFailed(HippocampError):
+    """A webhook was not accepted by its receiver, or must not be sent to it."""
+
+    code = "webhook.failed"
+    title = "The webhook was not delivered"
 
 
 class Poison(HippocampError):

@@ -116,3 +116,14 @@ class Claim:
     def attempt(self) -> int:
         """1 for the first try at this stage."""
         return int(self.record["attempt"])
+
+    @property
+    def context(self) -> dict[str, str | int]:
+        """What every log line about this claim says."""
+        return {
+            "job": self.id,
+            "site": self.record["site"],
+            "stage": str(self.stage),
+            "attempt": self.attempt,
+            "fence": self.fence,
+        }

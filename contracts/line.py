@@ -15,7 +15,7 @@ from contracts.job import Claim, Job, Submission
 from contracts.states import MOST_ATTEMPTS, JobState, Stage
 
 _LUA = Path(__file__).parent / "lua"
-_NAMES = ("submit", "claim", "renew", "commit", "release", "cancel", "reap", "position")
+_NAMES = ("submit", "claim", "renew", "commit", "release", "cancel", "reap", "position", "replay")
 
 
 class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contracts.errors
@@ -70,9 +70,9 @@ class Line:
         found = self._run("claim", stage, limit, int(lease_seconds * 1000), MOST_ATTEMPTS[stage], worker)
         return [Claim(id_, stage, int(fence), _pairs(flat)) for id_, fence, flat in found]
 
-    def renew(self, claim: Claim, *, lease_seconds: float = 30) -> bool:
-        """Hold the claim for longer; False when it is lost."""
-        return bool(self._run("renew", claim.stage, claim.id, claim.fence, int(lease_seconds * 1000)))
+    def renew(self, claim: Claim, *, lease_seconds: float = 30, step: str = "") -> bool:
+        """Hold the claim for longer and note the step it is at; False when it is lost."""
+        return bool(self._run("renew", claim.stage, claim.id, claim.fence, int(lease_seconds * 1000), step))
 
     def advance(self, claim: Claim, to: Stage, fields: Mapping[str, str | float] | None = None) -> None:
         """Commit this stage's fields and queue the record for the next stage."""
@@ -117,6 +117,10 @@ class Line:
             raise JobNotFound(f"No job {job_id}")
         return JobState(state)
 
+    def replay(self, delivery_id: str) -> bool:
+        """Queue a finished delivery once more with all its attempts; False when it is not finished."""
+        return bool(self._run("replay", delivery_id))
+
     def reap(self) -> Reaped:
         """Return expired leases to the line and end jobs past their deadline."""
         most = [MOST_ATTEMPTS[stage] for stage in (Stage.PREPROCESS, Stage.INFER, Stage.DELIVER)]
@@ -144,6 +148,13 @@ class Line:
     def depth(self, stage: Stage) -> int:
         """Waiting records of a stage, all sites, "not before" ones included."""
         return int(cast("Any", self.redis.hget("hc:depth", stage)) or 0)
+
+    def ready(self, stage: Stage) -> int:
+        """Waiting records of a stage that may start now: as many wake-ups should be on their way."""
+        seconds, micros = self.redis.time()
+        now = seconds * 1000 + micros // 1000 if self.now_ms is None else self.now_ms
+        later = self.redis.zcount(f"hc:later:{stage}", f"({now}", "+inf")
+        return max(0, self.depth(stage) - later)
 
     def running(self, stage: Stage) -> int:
         """Claimed records of a stage."""

@@ -30,6 +30,7 @@ def celery_app(name: str, redis_url: str, **settings: Any) -> Celery:
         worker_disable_prefetch=True,
         worker_send_task_events=False,
         worker_enable_remote_control=False,
+        worker_proc_alive_timeout=300,  # a child loads its networks before it reports for work
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -38,6 +39,8 @@ def celery_app(name: str, redis_url: str, **settings: Any) -> Celery:
             "health_check_interval": 15,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
+            "max_retries": 1,  # a sender gives up soon; consumers have their own endless retry
+            "interval_start": 0,
         },
         worker_hijack_root_logger=False,
         timezone="UTC",

@@ -1,0 +1,90 @@
+"""Webhook endpoints of a site: where to send, the secrets in force, and whether it still wants them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import uuid
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+import redis
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A `whsec_` key (Standard Webhooks 1.0.0); until_ms: last moment it still signs, None = in force."""
+
+    key: str
+    until_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A receiver. Its id starts with `whe_`; disabled: why nothing is sent any more, "" while it is on."""
+
+    id: str
+    site: str
+    url: str
+    secrets: tuple[Secret, ...]
+    created_ms: int
+    disabled: str = ""
+
+    def keys(self, now_ms: int) -> list[str]:
+        """The keys that sign at this time, newest first: two of them while a rotation lasts."""
+        return [s.key for s in self.secrets if s.until_ms is None or s.until_ms > now_ms]
+
+    def rotated(self, now_ms: int, *, overlap_seconds: float = 86400) -> Endpoint:
+        """With a fresh key; the ones before it go on signing for the overlap."""
+        until = now_ms + int(overlap_seconds * 1000)
+        old = [replace(s, until_ms=min(until, s.until_ms or until)) for s in self.secrets]
+        kept = [s for s in old if (s.until_ms or 0) > now_ms]
+        return replace(self, secrets=(Secret(new_key()), *kept))
+
+
+def new_key() -> str:
+    """24 random bytes as the standard writes them."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def new_endpoint(site: str, url: str, *, now_ms: int) -> Endpoint:
+    """An endpoint with its first key; `save` puts it in force."""
+    return Endpoint(f"whe_{uuid.uuid4().hex}", site, url, (Secret(new_key()),), now_ms)
+
+
+def save(client: redis.Redis, endpoint: Endpoint) -> None:
+    """Put it in force: jobs that end from now on owe it a delivery; a disabled one is kept apart."""
+    on, off = f"hc:endpoints:{endpoint.site}", f"hc:endpoints_off:{endpoint.site}"
+    into, out_of = (off, on) if endpoint.disabled else (on, off)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(into, endpoint.id, json.dumps(asdict(endpoint)))
+        pipe.hdel(out_of, endpoint.id)
+        pipe.execute()
+
+
+def remove(client: redis.Redis, site: str, endpoint_id: str) -> bool:
+    """Forget it; deliveries still owed to it will fail. False when there was none."""
+    keys = (f"hc:endpoints:{site}", f"hc:endpoints_off:{site}")
+    return sum(int(client.hdel(key, endpoint_id)) for key in keys) > 0
+
+
+def find(client: redis.Redis, site: str, endpoint_id: str) -> Endpoint | None:
+    """The endpoint of this site, on or off; None when there is none."""
+    for key in (f"hc:endpoints:{site}", f"hc:endpoints_off:{site}"):
+        if text := cast("str | None", client.hget(key, endpoint_id)):
+            return _parse(text)
+    return None
+
+
+def list_all(client: redis.Redis, site: str) -> list[Endpoint]:
+    """All endpoints of the site, oldest first."""
+    found: list[Any] = []
+    for key in (f"hc:endpoints:{site}", f"hc:endpoints_off:{site}"):
+        found += cast("list[Any]", client.hvals(key))
+    return sorted((_parse(text) for text in found), key=lambda e: (e.created_ms, e.id))
+
+
+def _parse(text: str) -> Endpoint:
+    data = json.loads(text)
+    return Endpoint(**{**data, "secrets": tuple(Secret(**s) for s in data["secrets"])})

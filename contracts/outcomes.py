@@ -1,0 +1,74 @@
+"""What becomes of a claim whose work raised: failed for good, tried again, or no longer ours."""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+
+import redis
+
+from contracts.errors import HippocampError, LineUnavailable, Poison, Unavailable
+from contracts.job import Claim
+from contracts.line import LeaseLost, Line
+from contracts.states import MOST_ATTEMPTS
+
+_log = logging.getLogger("hippocamp.outcomes")
+
+AWAY_SECONDS = 5.0
+"""Pause before a job meets a dependency again that was away; such a try uses up no attempt."""
+
+
+class Outcome(StrEnum):
+    """How a claim was settled; LEFT: the line is away, so its lease runs out and the reaper requeues it."""
+
+    FAILED = "failed"
+    RETRIED = "retried"
+    LOST = "lost"
+    LEFT = "left"
+
+
+def settle(line: Line, claim: Claim, error: Exception) -> Outcome:
+    """Write the error's consequence to the line.
+
+    1. A dependency was away: try again later, uncounted, so an outage never fails a job.
+    2. An error that may pass, and attempts are left: try again after 1, 2, 4 ... seconds, counted.
+    3. The job's own fault, or its last attempt: failed with the error's code (`poison` if unknown).
+    """
+    try:
+        if isinstance(error, LeaseLost):
+            raise error
+        return _settle(line, claim, error)
+    except LeaseLost:
+        _log.info("claim.lost", extra=claim.context)
+        return Outcome.LOST
+    except redis.RedisError:
+        _log.warning("claim.left", extra=claim.context)
+        return Outcome.LEFT
+
+
+def code_of(error: Exception) -> str:
+    """The code of a known error, the class name of any other."""
+    return error.code if isinstance(error, HippocampError) else type(error).__name__
+
+
+def _settle(line: Line, claim: Claim, error: Exception) -> Outcome:
+    if isinstance(error, redis.RedisError):
+        error = LineUnavailable(f"{type(error).__name__} while it was worked on")
+    note = code_of(error)
+    about = {**claim.context, "code": note}
+    if isinstance(error, Unavailable):
+        line.release(claim, note, delay_seconds=AWAY_SECONDS, counts=False)
+        _log.warning("job.waits_for_dependency", extra={**about, "detail": error.detail})
+        return Outcome.RETRIED
+    may_pass = True
+    if isinstance(error, HippocampError):
+        may_pass = error.retryable
+    else:
+        _log.error("job.attempt_broke", extra=about, exc_info=error)
+        error = Poison(f"The last of {claim.attempt} attempts at {claim.stage} ended in {note}")
+    if may_pass and claim.attempt < MOST_ATTEMPTS[claim.stage]:
+        line.release(claim, note, delay_seconds=2.0 ** (claim.attempt - 1))
+        return Outcome.RETRIED
+    line.fail(claim, error)
+    _log.info("job.failed", extra=about)
+    return Outcome.FAILED

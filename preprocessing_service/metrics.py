@@ -1,0 +1,36 @@
+"""What the preprocessing consumer counts; nothing here names a job, a site or a file."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+_SECONDS = Histogram(
+    "hippocamp_preprocess_seconds",
+    "Wall seconds from claim to commit of one volume",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120),
+)
+_STEP_SECONDS = Histogram(
+    "hippocamp_preprocess_step_seconds",
+    "Wall seconds of one step of the pipeline",
+    ["step"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+)
+_REUSED = Counter("hippocamp_preprocess_reused_total", "Volumes whose stack was already in the store")
+_FAILURES = Counter(
+    "hippocamp_preprocess_failures_total", "Attempts that did not commit", ["code", "outcome"]
+)
+
+
+def record_prepared(seconds: float, steps: dict[str, float], *, reused: bool) -> None:
+    """One volume committed; `steps` are the seconds of its pipeline steps."""
+    _SECONDS.observe(seconds)
+    if reused:
+        _REUSED.inc()
+        return
+    for step, spent in steps.items():
+        _STEP_SECONDS.labels(step).observe(spent)
+
+
+def record_failure(code: str, outcome: str) -> None:
+    """One attempt ended by an error: its code, and whether the job failed, waits or was lost."""
+    _FAILURES.labels(code, outcome).inc()

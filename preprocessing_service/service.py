@@ -1,0 +1,152 @@
+"""One job of the preprocess stage: claim, prepare, store the stack, hand on to inference."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from celery import Celery, signals
+
+from contracts import deployed
+from contracts.blobs import BlobStore, stack_path
+from contracts.connections import connect
+from contracts.job import Claim
+from contracts.leases import held
+from contracts.line import LeaseLost, Line
+from contracts.outcomes import code_of, settle
+from contracts.stack import Stack
+from contracts.states import Stage
+from contracts.wakeups import TASK, celery_app, wake
+from contracts.worker_process import equip
+from preprocessing_service.metrics import record_failure, record_prepared
+from preprocessing_service.settings import Settings
+
+_log = logging.getLogger("hippocamp.preprocess")
+
+GRACE_SECONDS = 2.0
+"""Renewal of the lease stops this long before the time limit kills the process."""
+
+
+class Prepare(Protocol):
+    """Turns a volume file into a stack, telling each step as it starts."""
+
+    def __call__(
+        self, path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None
+    ) -> Stack: ...
+
+
+@dataclass
+class Workplace:
+    """What one worker process works with; `app` sends the wake-ups of the next stage."""
+
+    settings: Settings
+    app: Celery
+    prepare: Prepare
+    digest: str
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+    def __post_init__(self) -> None:
+        self.redis = connect(self.settings.redis_url)
+        self.line = Line(self.redis)
+        self.blobs = BlobStore(self.settings.blobs)
+
+
+def work_once(place: Workplace) -> Claim | None:
+    """Take one job as far as its commit; the claim, or None when nothing waited."""
+    settings = place.settings
+    found = place.line.claim(Stage.PREPROCESS, place.name, lease_seconds=settings.lease_seconds)
+    if not found:
+        return None
+    claim, started = found[0], time.monotonic()
+    most = settings.job_seconds - GRACE_SECONDS
+    with held(place.line, [claim], lease_seconds=settings.lease_seconds, most_seconds=most):
+        try:
+            stack, reused = _stack_of(place, claim)
+            _commit(place, claim, stack)
+        except Exception as error:  # noqa: BLE001  whatever a volume provokes must be settled
+            record_failure(code_of(error), settle(place.line, claim, error))
+            return claim
+    seconds = time.monotonic() - started
+    record_prepared(seconds, stack.seconds, reused=reused)
+    _log.info("job.prepared", extra={**claim.context, "seconds": round(seconds, 3), "reused": reused})
+    return claim
+
+
+def _stack_of(place: Workplace, claim: Claim) -> tuple[Stack, bool]:
+    """The stored stack of the same bytes and pipeline, or a new one; and whether it was stored."""
+    path = _stack_blob(place, claim)
+    if place.blobs.exists(path):
+        try:
+            return Stack.from_bytes(place.blobs.get(path)), True
+        except (ValueError, FileNotFoundError):
+            _log.warning("stack.unreadable", extra=claim.context)
+
+    def on_step(step: str) -> None:
+        if not place.line.renew(claim, lease_seconds=place.settings.lease_seconds, step=step):
+            raise LeaseLost(claim.id)
+
+    with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
+        scratch = Path(folder)
+        volume = place.blobs.local_copy(claim.record["input_blob"], scratch)
+        stack = place.prepare(volume, scratch=scratch, on_step=on_step)
+    place.blobs.put(path, stack.to_bytes())
+    return stack, False
+
+
+def _commit(place: Workplace, claim: Claim, stack: Stack) -> None:
+    fields = {
+        "stack_blob": _stack_blob(place, claim),
+        "pipeline_digest": place.digest,
+        "seconds_preprocess": json.dumps(stack.seconds),
+        "quality": json.dumps(stack.quality),
+    }
+    place.line.advance(claim, Stage.INFER, fields)
+    wake(place.app, Stage.INFER)
+    announce(place)
+
+
+def announce(place: Workplace) -> None:
+    """Tell the gateway which pipeline is in service and that it works."""
+    deployed.publish(place.redis, "pipeline", place.digest)
+    deployed.prove(place.redis, "preprocess")
+
+
+def _stack_blob(place: Workplace, claim: Claim) -> str:
+    return stack_path(claim.record["site"], claim.record["content_digest"], place.digest)
+
+
+def build(
+    settings: Settings, prepare: Prepare, *, digest: Callable[[], str], warm_up: Callable[[], None]
+) -> Celery:
+    """The Celery application of this stage; every child loads its networks before its first job."""
+    app = celery_app("preprocessing", settings.redis_url)
+    equip("preprocess", stop_seconds=settings.stop_seconds)
+    places: list[Workplace] = []
+
+    def open_workplace(**_: object) -> Workplace:
+        if not places or not places[0].name.endswith(f":{os.getpid()}"):
+            places[:] = [Workplace(settings, app, prepare, digest())]
+        return places[0]
+
+    def start(**_: object) -> None:
+        if settings.memory_bytes:
+            resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
+        warm_up()
+        announce(open_workplace())
+
+    signals.worker_process_init.connect(start, weak=False)
+
+    @app.task(name=TASK[Stage.PREPROCESS], time_limit=int(settings.job_seconds))
+    def _wake() -> None:
+        work_once(open_workplace())
+
+    return app

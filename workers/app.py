@@ -1,0 +1,58 @@
+"""The Celery application of inference, webhooks and upkeep: `celery -A workers.app:app worker -Q infer`."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from contracts.states import Stage
+from contracts.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
+from contracts.worker_process import equip
+from workers import deliver, infer, maintain
+from workers.settings import Settings
+from workers.workplace import Workplace
+
+
+def build(settings: Settings) -> Celery:
+    """All tasks on one application; which of them a worker runs is decided by its queues."""
+    app = celery_app("workers", settings.redis_url)
+    equip("workers", stop_seconds=settings.stop_seconds)
+    app.conf.beat_schedule = {
+        "maintain": {
+            "task": MAINTAIN_TASK,
+            "schedule": maintain.TICK_SECONDS,
+            "options": {"queue": MAINTAIN_QUEUE, "expires": 10, "ignore_result": True},
+        }
+    }
+    places: dict[int, Workplace] = {}
+
+    def place() -> Workplace:
+        """This process's own: connections must not cross a fork."""
+        own = places.get(os.getpid())
+        if own is None:
+            own = places[os.getpid()] = Workplace(settings, app)
+        return own
+
+    limit = int(settings.infer_limit_seconds) + 2
+
+    @app.task(name=TASK[Stage.INFER], time_limit=limit)
+    def _infer() -> None:
+        infer.work_once(place())
+
+    @app.task(name=maintain.GOLDEN_TASK, time_limit=limit)
+    def _golden() -> None:
+        maintain.prove(place())
+
+    @app.task(name=TASK[Stage.DELIVER], time_limit=int(settings.webhook_seconds) + 32)
+    def _deliver() -> None:
+        deliver.work_once(place())
+
+    @app.task(name=MAINTAIN_TASK, time_limit=120)
+    def _tick() -> None:
+        maintain.tick(place())
+
+    return app
+
+
+app = build(Settings())

@@ -1,0 +1,152 @@
+"""One webhook of the deliver stage: claim a delivery, sign it, send it, note what the receiver said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpcore
+import redis
+
+from contracts.endpoints import Endpoint, find, save
+from contracts.errors import DeliveryFailed
+from contracts.job import Claim
+from contracts.leases import held
+from contracts.line import LeaseLost
+from contracts.states import MOST_ATTEMPTS, Stage
+from workers.metrics import record_delivery
+from workers.outgoing import post
+from workers.signature import sign
+from workers.targets import TargetRefused
+from workers.workplace import Workplace
+
+_log = logging.getLogger("hippocamp.deliver")
+
+MINUTE, HOUR = 60, 3600
+SCHEDULE = (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
+"""Seconds from a failed attempt to the next; ten attempts within about 75 hours."""
+
+FIRST_REST, LONGEST_REST = 5, 600
+"""Seconds for which nothing is sent to an endpoint that just failed; doubled by every further failure."""
+
+
+class _Refused(Exception):  # noqa: N818  named for what happened, as in contracts.errors
+    """The receiver answered with something else than 2xx."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+
+
+def work_once(place: Workplace) -> Claim | None:
+    """Make one attempt at one delivery; its claim, or None when none was due."""
+    lease = place.settings.lease_seconds
+    found = place.line.claim(Stage.DELIVER, place.name, lease_seconds=lease)
+    if not found:
+        return None
+    claim, started, outcome = found[0], time.monotonic(), "lost"
+    most = place.settings.webhook_seconds + 30
+    try:
+        with held(place.line, [claim], lease_seconds=lease, most_seconds=most):
+            outcome = _attempt(place, claim)
+    except LeaseLost:
+        _log.info("claim.lost", extra=claim.context)
+    except redis.RedisError:
+        _log.warning("claim.left", extra=claim.context)
+    record_delivery(time.monotonic() - started, outcome)
+    _log.info("delivery.attempted", extra={**claim.context, "outcome": outcome})
+    return claim
+
+
+def _attempt(place: Workplace, claim: Claim) -> str:
+    endpoint = find(place.redis, claim.record["site"], claim.record["endpoint_id"])
+    if endpoint is None or endpoint.disabled:
+        place.line.fail(claim, DeliveryFailed("The endpoint was removed or disabled"))
+        return "failed"
+    rest = place.redis.pttl(_rest_key(endpoint))
+    if rest > 0:
+        place.line.release(claim, "endpoint rests", delay_seconds=rest / 1000, counts=False)
+        return "deferred"
+    try:
+        status = _send(place, claim, endpoint)
+    except (_Refused, TargetRefused, OSError, ValueError, *_NO_ANSWER) as error:
+        return _after_failure(place, claim, endpoint, error)
+    place.redis.delete(_rest_key(endpoint), _failures_key(endpoint))
+    place.line.succeed(claim, {"response_status": status})
+    return "delivered"
+
+
+_NO_ANSWER = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+)
+
+
+def _send(place: Workplace, claim: Claim, endpoint: Endpoint) -> int:
+    """Post it; the status, or an exception for everything but 2xx."""
+    body, now = body_of(claim.record), time.time()
+    headers = sign(body, message_id=claim.id, timestamp=int(now), keys=endpoint.keys(int(now * 1000)))
+    status = post(
+        endpoint.url,
+        body,
+        headers={"content-type": "application/json", **headers},
+        allow=place.settings.webhook_allow,
+        seconds=place.settings.webhook_seconds,
+    )
+    if not 200 <= status < 300:
+        raise _Refused(status)
+    return status
+
+
+def body_of(record: Mapping[str, str]) -> bytes:
+    """The thin payload: what happened to which job, and when; the same bytes at every attempt."""
+    at = datetime.fromtimestamp(int(record["created_ms"]) / 1000, tz=UTC)
+    event = record["event"]
+    data = {"job_id": record["job_id"], "state": event.removeprefix("job.")}
+    return json.dumps(
+        {"type": event, "timestamp": at.isoformat(timespec="milliseconds"), "data": data}
+    ).encode()
+
+
+def _after_failure(place: Workplace, claim: Claim, endpoint: Endpoint, error: Exception) -> str:
+    status = error.status if isinstance(error, _Refused) else 0
+    note = f"{type(error).__name__}: {error}" if not status else str(error)
+    place.redis.hset(f"hc:rec:{claim.id}", "response_status", status)
+    _log.info("delivery.refused", extra={**claim.context, "status": status, "error": type(error).__name__})
+    if status == 410:
+        save(place.redis, replace(endpoint, disabled="The receiver answered 410 Gone"))
+        place.line.fail(claim, DeliveryFailed("The receiver answered 410 Gone; the endpoint is disabled"))
+        return "disabled"
+    if claim.attempt >= MOST_ATTEMPTS[Stage.DELIVER]:
+        place.line.fail(claim, DeliveryFailed(f"No attempt of {claim.attempt} succeeded; the last: {note}"))
+        return "failed"
+    _rest(place.redis, endpoint)
+    place.line.release(claim, note, delay_seconds=pause_after(claim.attempt, claim.id))
+    return "retried"
+
+
+def pause_after(attempt: int, delivery_id: str) -> float:
+    """Seconds until the attempt after this one, up to a tenth longer so that they do not come in waves."""
+    return SCHEDULE[attempt - 1] * (1 + zlib.crc32(delivery_id.encode()) % 1000 / 10_000)
+
+
+def _rest(client: redis.Redis, endpoint: Endpoint) -> None:
+    """Leave a failing endpoint alone for a while, so that it cannot hold up everybody's deliveries."""
+    failures = client.incr(_failures_key(endpoint))
+    client.expire(_failures_key(endpoint), 2 * HOUR)
+    client.set(_rest_key(endpoint), 1, ex=min(LONGEST_REST, FIRST_REST * 2 ** min(failures - 1, 10)))
+
+
+def _rest_key(endpoint: Endpoint) -> str:
+    return f"hc:resting:{endpoint.id}"
+
+
+def _failures_key(endpoint: Endpoint) -> str:
+    return f"hc:failures:{endpoint.id}"

@@ -1,0 +1,92 @@
+"""One batch of the infer stage: claim what fits, score it in one request, commit each job by itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import redis
+
+from contracts import deployed
+from contracts.blobs import explanation_path
+from contracts.errors import ModelServerUnavailable
+from contracts.job import Claim
+from contracts.leases import held
+from contracts.line import CacheEntry
+from contracts.outcomes import code_of, settle
+from contracts.result import cache_key
+from contracts.stack import Stack
+from contracts.states import Stage
+from contracts.wakeups import wake
+from workers.answers import explanation_of, result_of
+from workers.metrics import record_batch, record_failure
+from workers.model_server import Answer
+from workers.scoring import Slices, score
+from workers.workplace import Workplace
+
+_log = logging.getLogger("hippocamp.infer")
+
+
+def work_once(place: Workplace) -> list[Claim]:
+    """Take up to one batch as far as its commits; the claims, [] when none waited or the breaker is open."""
+    limit = place.breaker.allowance(place.settings.infer_batch)
+    lease = place.settings.lease_seconds
+    claims = place.line.claim(Stage.INFER, place.name, limit=limit, lease_seconds=lease) if limit else []
+    if not claims:
+        return []
+    started = time.monotonic()
+    with held(place.line, claims, lease_seconds=lease, most_seconds=place.settings.infer_limit_seconds):
+        _work(place, claims)
+    record_batch(time.monotonic() - started, len(claims))
+    return claims
+
+
+def _work(place: Workplace, claims: list[Claim]) -> None:
+    stacks: dict[str, Slices] = {}
+    for claim in claims:
+        try:
+            stacks[claim.id] = Stack.from_bytes(place.blobs.get(claim.record["stack_blob"])).slices
+        except Exception as error:  # noqa: BLE001  one unreadable stack must not stop the others
+            _settle(place, claim, error)
+    ready = [claim for claim in claims if claim.id in stacks]
+    if not ready:
+        return
+    answers = score(place.model.predict, list(stacks.values()), healthy=place.healthy)
+    _note_health(place, answers)
+    for claim, answer in zip(ready, answers, strict=True):
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            _commit(place, claim, answer)
+        except Exception as error:  # noqa: BLE001  every job of the batch is settled by itself
+            _settle(place, claim, error)
+
+
+def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:
+    """Feed breaker and gateway from what real work showed; a lost Redis is met again at the commits."""
+    good = [a for a in answers if isinstance(a, Answer)]
+    try:
+        if good:
+            place.prove_model(good[0].digest)
+            deployed.prove(place.redis, "infer")
+        elif any(isinstance(a, ModelServerUnavailable) for a in answers):
+            place.breaker.failed()
+    except redis.RedisError:
+        _log.warning("health.not_noted")
+
+
+def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
+    record = claim.record
+    site, content, pipeline = record["site"], record["content_digest"], record["pipeline_digest"]
+    result = result_of(claim, answer).model_dump_json()
+    blob = explanation_path(site, content, pipeline=pipeline, model=answer.digest)
+    place.blobs.put(blob, explanation_of(answer).to_bytes())
+    key = cache_key(site, content, pipeline=pipeline, model=answer.digest)
+    fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}
+    place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
+    _log.info("job.succeeded", extra=claim.context)
+    wake(place.app, Stage.DELIVER, place.redis.hlen(f"hc:endpoints:{site}"))
+
+
+def _settle(place: Workplace, claim: Claim, error: Exception) -> None:
+    record_failure(code_of(error), settle(place.line, claim, error))

@@ -1,0 +1,94 @@
+"""Every two seconds: mend the line, send missing wake-ups, clear what ended jobs left, test the model."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, cast
+
+from contracts import deployed
+from contracts.errors import ModelServerUnavailable, StoreUnavailable
+from contracts.states import Stage
+from contracts.wakeups import wake
+from workers.model_server import BatchRefused
+from workers.workplace import Workplace
+
+_log = logging.getLogger("hippocamp.maintain")
+
+TICK_SECONDS = 2.0
+GOLDEN_TASK = "infer.golden"
+MOST_WAKEUPS = 200
+"""Wake-ups sent to a stage per tick: enough to start 100 jobs a second, too few to flood the broker."""
+_GARBAGE = "hc:garbage"
+
+
+def tick(place: Workplace) -> None:
+    """One round; each part is safe to run twice, late, or at the same time as another round."""
+    reap(place)
+    for stage in Stage:
+        top_up(place, stage)
+    take_out_garbage(place)
+    ask_for_proof(place)
+
+
+def reap(place: Workplace) -> None:
+    """Requeue what dead workers held; end what is past its deadline."""
+    for _ in range(20):
+        reaped = place.line.reap()
+        if reaped.requeued or reaped.poisoned or reaped.expired:
+            _log.info("line.reaped", extra=vars(reaped))
+        if max(reaped.requeued + reaped.poisoned, reaped.expired) < 200:
+            return
+
+
+def top_up(place: Workplace, stage: Stage) -> int:
+    """Send the wake-ups that waiting records lack; how many."""
+    missing = place.line.ready(stage) - place.redis.llen(str(stage))
+    count = max(0, min(missing, MOST_WAKEUPS))
+    if count:
+        _log.info("wakeups.topped_up", extra={"stage": stage, "count": count})
+        wake(place.app, stage, count)
+    return count
+
+
+def take_out_garbage(place: Workplace, *, most: int = 200) -> int:
+    """Delete blobs nobody needs; an entry leaves the list only after its blob is gone. How many."""
+    paths = cast("list[str]", place.redis.lrange(_GARBAGE, 0, most - 1))
+    for path in paths:
+        try:
+            place.blobs.delete(path)
+        except StoreUnavailable as error:
+            _log.warning("garbage.left", extra={"detail": error.detail})
+            return paths.index(path)
+        place.redis.lrem(_GARBAGE, 1, path)
+    return len(paths)
+
+
+def ask_for_proof(place: Workplace) -> bool:
+    """Have an infer worker send the golden request when the last proof is old; whether it was asked."""
+    every = place.settings.golden_seconds
+    proved = deployed.health(place.redis, "model_server")
+    if proved is not None and _now(place) - proved < every:
+        return False
+    if not place.redis.set("hc:golden:asked", 1, nx=True, px=int(every * 1000)):
+        return False
+    place.app.send_task(GOLDEN_TASK, queue=str(Stage.INFER), expires=every, ignore_result=True, retry=False)
+    return True
+
+
+def prove(place: Workplace) -> bool:
+    """Send the golden request; whether the model server passed."""
+    started = time.monotonic()
+    try:
+        place.golden()
+    except (ModelServerUnavailable, BatchRefused) as error:
+        place.breaker.failed()
+        _log.warning("golden.failed", extra={"error": type(error).__name__, "detail": str(error)})
+        return False
+    _log.info("golden.passed", extra={"seconds": round(time.monotonic() - started, 3)})
+    return True
+
+
+def _now(place: Workplace) -> float:
+    seconds, micros = cast("Any", place.redis.time())
+    return float(seconds) + float(micros) / 1e6

@@ -1,0 +1,48 @@
+"""What the infer, deliver and maintain consumers read from the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from contracts.settings import SettingError, Shared, env_count, env_number, env_text
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks() -> tuple[Network, ...]:
+    texts = [part.strip() for part in env_text("WEBHOOK_ALLOW", "").split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(text) for text in texts)
+    except ValueError as error:
+        raise SettingError(f"HIPPOCAMP_WEBHOOK_ALLOW: {error}") from None
+
+
+@dataclass(frozen=True)
+class Settings(Shared):
+    """Shared settings plus the model server's and the webhooks'.
+
+    infer_batch: most volumes of one request to the model server.
+    model_seconds: longest wait for its answer.
+    golden_seconds: age of the last proof after which the model server gets a test request.
+    webhook_seconds: whole time one delivery may take, from resolving the name to the status line.
+    webhook_allow: networks that webhooks may reach although they are not public.
+    stop_seconds: time a running task gets to finish after SIGTERM.
+    """
+
+    model_server: str = field(default_factory=lambda: env_text("MODEL_SERVER", "http://127.0.0.1:8085"))
+    model_seconds: float = field(
+        default_factory=lambda: env_number("MODEL_TIMEOUT_SECONDS", 60, least=0.1, most=3600)
+    )
+    infer_batch: int = field(default_factory=lambda: env_count("INFER_BATCH", 4, least=1, most=256))
+    golden_seconds: float = field(default_factory=lambda: env_number("GOLDEN_SECONDS", 20, least=1))
+    webhook_seconds: float = field(
+        default_factory=lambda: env_number("WEBHOOK_TIMEOUT_SECONDS", 10, least=0.1, most=60)
+    )
+    webhook_allow: tuple[Network, ...] = field(default_factory=_networks)
+    stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
+
+    @property
+    def infer_limit_seconds(self) -> float:
+        """Longest a batch can take: every request of a full bisection times out, with one control."""
+        return self.model_seconds * (2 * self.infer_batch + 2) + 60

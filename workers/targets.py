@@ -1,0 +1,56 @@
+"""Which addresses a webhook may reach: public ones, and networks the operator allows by name."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+from workers.settings import Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_FORBIDDEN = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "100.64.0.0/10",  # carrier-grade NAT, RFC 6598
+        "192.88.99.0/24",  # 6to4 relays, RFC 7526
+        "64:ff9b::/96",  # NAT64, RFC 6052: hides any IPv4 address
+        "64:ff9b:1::/48",  # local NAT64, RFC 8215
+        "2002::/16",  # 6to4, RFC 3056
+        "2001::/32",  # Teredo, RFC 4380
+        "::/96",  # IPv4-compatible, RFC 4291
+        "fec0::/10",  # site-local, RFC 3879
+    )
+)
+
+
+class TargetRefused(Exception):  # noqa: N818  named for what happened, as in contracts.errors
+    """The name leads to an address that webhooks must not reach."""
+
+
+def is_public(address: Address) -> bool:
+    """True for a unicast address of the open internet."""
+    if address.is_multicast or not address.is_global:
+        return False
+    return not any(address in network for network in _FORBIDDEN if network.version == address.version)
+
+
+def resolve(host: str, port: int, *, allow: Sequence[Network]) -> list[Address]:
+    """All addresses of the name, checked; TargetRefused if any is forbidden, OSError if it has none.
+
+    One forbidden address among good ones refuses all: that mixture is how rebinding starts.
+    """
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = list(dict.fromkeys(_plain(str(info[4][0])) for info in infos))
+    for address in found:
+        if not is_public(address) and not any(address in n for n in allow if n.version == address.version):
+            raise TargetRefused(f"{address} is not a public address")
+    return found
+
+
+def _plain(text: str) -> Address:
+    """::ffff:10.0.0.1 is 10.0.0.1, and fe80::1%eth0 is fe80::1."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
