@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 SLICES, HEIGHT, WIDTH = 32, 208, 176
-"""Shape of every stack: the axial slab of the training data, ~1 mm, rows posterior to anterior, columns right to left (grid.py)."""
+"""Shape of every stack: the axial slab of the training data, ~1 mm, rows posterior to anterior,
+columns right to left (grid.py)."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,20 @@ class Stack:
     @classmethod
     def from_bytes(cls, data: bytes) -> Stack:
         """Read what `to_bytes` wrote; ValueError on anything else."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as parts:
-            about = json.loads(parts["about"].tobytes())
-            return cls(
-                slices=parts["slices"],
-                grid_to_world=parts["grid_to_world"],
-                input_shape=tuple(about["input_shape"]),
-                input_affine=parts["input_affine"],
-                quality=about["quality"],
-                seconds=about["seconds"],
-            )
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as parts:
+                return cls._of(parts)
+        except (BadZipFile, KeyError, OSError) as error:
+            raise ValueError(f"not a stored stack: {error}") from error
+
+    @classmethod
+    def _of(cls, parts: Mapping[str, npt.NDArray[Any]]) -> Stack:
+        about = json.loads(parts["about"].tobytes())
+        return cls(
+            slices=parts["slices"],
+            grid_to_world=parts["grid_to_world"],
+            input_shape=tuple(about["input_shape"]),
+            input_affine=parts["input_affine"],
+            quality=about["quality"],
+            seconds=about["seconds"],
+        )

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import dataclass
 from typing import Any
+from zipfile import BadZipFile
 
 import httpx
 import numpy as np
@@ -70,6 +71,10 @@ class ModelServer:
             record_request(time.monotonic() - started, outcome)
         return answers
 
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
     def _post(self, body: bytes) -> httpx.Response:
         headers = {"content-type": "application/octet-stream"}
         try:
@@ -96,7 +101,7 @@ def _parse(body: bytes, volumes: int) -> list[Answer]:
         if wrong or not np.isfinite(arrays["probabilities"]).all():
             raise ValueError(f"{volumes} volumes sent, got {shapes}")
         return [_one(arrays, n, about) for n in range(volumes)]
-    except (ValueError, KeyError, OSError, IndexError) as error:
+    except (ValueError, KeyError, OSError, IndexError, BadZipFile) as error:
         raise ModelServerUnavailable(f"The answer is not ours to read: {error}") from error
 
 
