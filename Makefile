@@ -45,9 +45,10 @@ format: $(VENV)/.dev  ## Put the code in its standard form
 	@$(VENV)/bin/ruff check --fix-only $(SOURCES)
 	@$(VENV)/bin/ruff format $(SOURCES)
 
-lock: $(VENV)/.dev  ## Resolve all versions again into constraints.txt
+lock: $(VENV)/.dev  ## Pin what pyproject.toml names and constraints.txt lacks (UPGRADE=1: newest of everything)
+	@cp constraints.txt constraints.new
 	@$(VENV)/bin/pip-compile --quiet --all-extras --strip-extras --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links --upgrade --output-file constraints.new pyproject.toml
+	  --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --output-file constraints.new pyproject.toml
 	@sed 's/^\(torch==[0-9.]*\)+cpu/\1/' constraints.new > constraints.txt && rm constraints.new
 
 clean:  ## Forget the local system's data (not the environment)

@@ -82,6 +82,7 @@ def gateway(settings: LocalSettings) -> Service:
         "--config=python:gateway.gunicorn_conf",
         f"--bind=127.0.0.1:{port}",
         f"--threads={settings.gateway_threads}",
+        "--no-control-socket",  # it would lie in the home folder, one for all systems of this user
         "gateway.app:create_app()",
     ]
     return Service(name="gateway", command=command, ports=[port], ready_port=port)
