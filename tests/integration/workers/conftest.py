@@ -1,0 +1,63 @@
+"""Workplaces over a real Redis, a folder, and a model server on a real socket."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+import preprocessing_service.service as preprocess
+from contracts.line import Line
+from contracts.wakeups import celery_app
+from preprocessing_service.settings import Settings as PreprocessSettings
+from tests.fakes.torchserve import FakeTorchServe
+from tests.integration.workers.scene import PIPELINE, fake_prepare
+from workers.settings import Settings
+from workers.workplace import Workplace
+
+
+@pytest.fixture
+def torchserve() -> Iterator[FakeTorchServe]:
+    with FakeTorchServe() as server:
+        yield server
+
+
+@pytest.fixture
+def place(
+    redis_client: redis.Redis, redis_url: str, tmp_path: Path, torchserve: FakeTorchServe
+) -> Iterator[Workplace]:
+    """Infer, deliver and maintain; webhooks may reach the loopback receiver."""
+    settings = Settings(
+        redis_url=redis_url,
+        blobs=str(tmp_path / "blobs"),
+        model_server=torchserve.url,
+        model_seconds=0.5,
+        webhook_seconds=1,
+        webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
+    )
+    app = celery_app("test", redis_url)
+    place = Workplace(settings, app, name="tests:0", patience_seconds=0.0)
+    yield place
+    place.model.close()
+    place.redis.close()
+    app.close()
+
+
+@pytest.fixture
+def desk(place: Workplace) -> Iterator[preprocess.Workplace]:
+    """The preprocess stage, with a pipeline that obeys the file."""
+    settings = PreprocessSettings(redis_url=place.settings.redis_url, blobs=place.settings.blobs)
+    desk = preprocess.Workplace(settings, place.app, fake_prepare, PIPELINE, name="tests:1")
+    yield desk
+    desk.redis.close()
+
+
+@pytest.fixture
+def clocked(place: Workplace, desk: preprocess.Workplace) -> Line:
+    """One line for all of them, whose clock the test moves."""
+    place.line.now_ms = 1_700_000_000_000
+    desk.line = place.line
+    return place.line

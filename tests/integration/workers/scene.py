@@ -1,0 +1,60 @@
+"""A small hospital: a site that submits files, and a pipeline that reads what to do from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from contracts.blobs import BlobStore, input_path
+from contracts.errors import NotAHead
+from contracts.job import Submission, new_job_id
+from contracts.line import Line
+from contracts.stack import Stack
+
+PIPELINE = "cd" * 32
+
+
+def fake_prepare(path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None) -> Stack:
+    """Obeys the file: "level 7", "sleep 2", "not a head", "broken", "die"; a line each."""
+    level = 1
+    for order in path.read_text().splitlines():
+        if on_step:
+            on_step(order)
+        match order.split():
+            case ["level", number]:
+                level = int(number)
+            case ["sleep", seconds]:
+                time.sleep(float(seconds))
+            case ["not", "a", "head"]:
+                raise NotAHead("brain of 3 mL", volume_ml=3)
+            case ["broken"]:
+                raise ZeroDivisionError("a bug")
+            case ["die"]:
+                os.kill(os.getpid(), 9)
+    slices = np.full((32, 208, 176), level, np.uint8)
+    return Stack(slices, np.eye(4), (256, 256, 256), np.eye(4), {"volume_ml": 1400.0}, {"strip": 0.01})
+
+
+def submit(line: Line, blobs: BlobStore, orders: str, *, site: str = "a", content: str = "") -> str:
+    """Upload the orders and put the job in line; its id."""
+    job_id = new_job_id()
+    received = blobs.receive(input_path(site, job_id), [orders.encode()])
+    line.submit(
+        Submission(
+            id=job_id, site=site, content_digest=content or job_id[4:], input_blob=received.path,
+            size_bytes=received.size_bytes, media="nifti",
+        )
+    )  # fmt: skip
+    return job_id
+
+
+def eventually(check: Callable[[], object], *, within: float = 20) -> None:
+    """Wait until it holds; AssertionError after the time."""
+    ends = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < ends, f"not within {within} s"
+        time.sleep(0.02)

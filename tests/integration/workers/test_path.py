@@ -1,0 +1,218 @@
+"""A job through preprocess, infer and deliver, each taken one step at a time over a real Redis."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+import preprocessing_service.service as preprocess
+from contracts import deployed
+from contracts.endpoints import new_endpoint, save
+from contracts.errors import StoreUnavailable
+from contracts.explanation import Explanation
+from contracts.line import Line
+from contracts.result import Result, cache_key
+from contracts.stack import Stack
+from contracts.states import JobState, Stage
+from tests.fakes.receiver import Receiver
+from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
+from tests.integration.workers.scene import PIPELINE, fake_prepare, submit
+from workers import deliver, infer, maintain
+from workers.workplace import Workplace
+
+pytestmark = pytest.mark.integration
+
+
+def test_volume_in_result_and_webhook_out(place: Workplace, desk: preprocess.Workplace) -> None:
+    with Receiver() as receiver:
+        endpoint = new_endpoint("a", receiver.url, now_ms=1)
+        save(place.redis, endpoint)
+        job_id = submit(place.line, place.blobs, "level 20", content="c1")
+        preprocess.work_once(desk)
+        infer.work_once(place)
+        assert deliver.work_once(place) is not None
+    job = place.line.get(job_id)
+    assert job.state is JobState.SUCCEEDED
+    result = Result.model_validate(job.result)
+    assert (result.cdr, result.label, result.prediction_set) == ("0", "normal", ["0", "0.5", ">=1"])
+    assert (result.pipeline_digest, result.model_digest) == (PIPELINE, DIGEST)
+    assert result.seconds == {"strip": 0.01, "inference": 0.01}
+    assert place.redis.get(cache_key("a", "c1", pipeline=PIPELINE, model=DIGEST)) == job.text("result")
+    assert Explanation.from_bytes(place.blobs.get(job.text("explanation_blob"))).maps.shape == (32, 3, 7, 6)
+    assert deployed.current(place.redis) == (PIPELINE, DIGEST)
+
+    headers, body = receiver.received[0]
+    event = Webhook(endpoint.secrets[0].key).verify(body, headers)
+    assert event["type"] == "job.succeeded"
+    assert event["data"] == {"job_id": job_id, "state": "succeeded"}
+    delivery = place.line.record(headers["webhook-id"])
+    assert (delivery["state"], delivery["response_status"]) == ("succeeded", "204")
+
+
+def test_wakeups_follow_the_job(place: Workplace, desk: preprocess.Workplace) -> None:
+    save(place.redis, new_endpoint("a", "http://127.0.0.1:9/", now_ms=1))
+    submit(place.line, place.blobs, "level 20")
+    preprocess.work_once(desk)
+    assert place.redis.llen("infer") == 1
+    infer.work_once(place)
+    assert place.redis.llen("deliver") == 1
+
+
+def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+) -> None:
+    good = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
+    bad = submit(clocked, place.blobs, f"level {POISON}")
+    for _ in range(4):
+        preprocess.work_once(desk)
+    assert len(infer.work_once(place)) == 4
+    assert torchserve.sizes[0] == 4
+    assert [clocked.get(j).state for j in good] == [JobState.SUCCEEDED] * 3
+    for _ in range(2):
+        assert clocked.get(bad).state is JobState.QUEUED_INFER
+        clocked.now_ms += 10_000
+        infer.work_once(place)
+    job = clocked.get(bad)
+    assert (job.state, job.text("error_code")) == (JobState.FAILED, "model.refused")
+
+
+@pytest.mark.parametrize("mode", ["500", "503", "hang"])
+def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe, mode: str
+) -> None:
+    job_id = submit(clocked, place.blobs, "level 5")
+    preprocess.work_once(desk)
+    torchserve.mode = mode
+    for _ in range(5):
+        infer.work_once(place)
+        clocked.now_ms += 6000
+    assert place.breaker.failures == 3
+    assert clocked.get(job_id).state is JobState.QUEUED_INFER
+    torchserve.mode = "ok"
+    assert maintain.prove(place)
+    infer.work_once(place)
+    job = clocked.get(job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+
+
+def test_a_refused_volume_fails_at_once_with_its_figure(place: Workplace, desk: preprocess.Workplace) -> None:
+    job_id = submit(place.line, place.blobs, "not a head")
+    preprocess.work_once(desk)
+    job = place.line.get(job_id)
+    assert (job.state, job.text("error_code")) == (JobState.FAILED, "quality.not_a_head")
+    assert json.loads(job.text("error_figures")) == {"volume_ml": 3}
+    maintain.take_out_garbage(place)
+    assert not place.blobs.exists(job.text("input_blob"))
+
+
+def test_a_bug_costs_three_attempts_then_it_is_poison(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line
+) -> None:
+    job_id = submit(clocked, place.blobs, "broken")
+    for attempt in (1, 2, 3):
+        claim = preprocess.work_once(desk)
+        assert claim is not None
+        assert claim.attempt == attempt
+        assert preprocess.work_once(desk) is None
+        clocked.now_ms += 5000
+    job = clocked.get(job_id)
+    assert (job.state, job.text("error_code")) == (JobState.FAILED, "poison")
+    assert "ZeroDivisionError" in job.text("error_detail")
+
+
+def test_a_store_that_is_away_fails_nobody(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(clocked, place.blobs, "level 5")
+
+    def full(*_: object) -> None:
+        raise StoreUnavailable("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.blobs, "put", full)
+        for _ in range(6):
+            preprocess.work_once(desk)
+            clocked.now_ms += 6000
+    assert clocked.get(job_id).state is JobState.QUEUED
+    preprocess.work_once(desk)
+    assert clocked.get(job_id).state is JobState.QUEUED_INFER
+
+
+def test_the_same_bytes_are_prepared_once(
+    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(place.line, place.blobs, "level 9", content="same")
+    preprocess.work_once(desk)
+    monkeypatch.setattr(desk, "prepare", lambda *_, **__: pytest.fail("prepared again"))
+    second = submit(place.line, place.blobs, "level 9", content="same")
+    preprocess.work_once(desk)
+    job = place.line.get(second)
+    assert (job.state, job.text("quality")) == (JobState.QUEUED_INFER, '{"volume_ml": 1400.0}')
+
+
+def test_a_damaged_stored_stack_is_made_anew(place: Workplace, desk: preprocess.Workplace) -> None:
+    first = submit(place.line, place.blobs, "level 9", content="same")
+    preprocess.work_once(desk)
+    path = place.line.get(first).text("stack_blob")
+    place.blobs.put(path, place.blobs.get(path)[:-100])
+    submit(place.line, place.blobs, "level 9", content="same")
+    preprocess.work_once(desk)
+    assert len(infer.work_once(place)) == 2
+    assert place.line.get(first).state is JobState.SUCCEEDED
+
+
+def test_a_canceled_job_stops_at_its_next_step_and_leaves_nothing(
+    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit(place.line, place.blobs, "level 9\nbroken")
+
+    def canceled_meanwhile(path: Path, **more: Any) -> Stack:
+        place.line.cancel(job_id)
+        return fake_prepare(path, **more)
+
+    monkeypatch.setattr(desk, "prepare", canceled_meanwhile)
+    preprocess.work_once(desk)
+    assert place.line.get(job_id).state is JobState.CANCELED
+    assert not place.blobs.exists(f"stacks/a/{job_id[4:]}/{PIPELINE}.npz")
+    assert "last_error" not in place.line.record(job_id)
+
+
+def test_top_up_sends_what_is_missing_and_no_more(place: Workplace, clocked: Line) -> None:
+    for _ in range(5):
+        submit(clocked, place.blobs, "level 1")
+    assert maintain.top_up(place, Stage.PREPROCESS) == 5
+    assert maintain.top_up(place, Stage.PREPROCESS) == 0
+    (claim,) = clocked.claim(Stage.PREPROCESS, "w")
+    clocked.release(claim, "later", delay_seconds=60)
+    place.redis.delete("preprocess")
+    assert maintain.top_up(place, Stage.PREPROCESS) == 4
+    clocked.now_ms += 60_000
+    assert maintain.top_up(place, Stage.PREPROCESS) == 1
+
+
+def test_garbage_stays_listed_until_it_is_gone(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.blobs.put("inputs/a/1", b"x")
+    place.redis.rpush("hc:garbage", "inputs/a/1", "inputs/a/2")
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place.blobs, "delete", away)
+        assert maintain.take_out_garbage(place) == 0
+    assert place.redis.llen("hc:garbage") == 2
+    assert maintain.take_out_garbage(place) == 2
+    assert not place.blobs.exists("inputs/a/1")
+
+
+def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: Workplace) -> None:
+    assert maintain.ask_for_proof(place)
+    assert not maintain.ask_for_proof(place)
+    place.redis.delete("hc:golden:asked")
+    assert maintain.prove(place)
+    assert not maintain.ask_for_proof(place)
+    assert deployed.current(place.redis)[1] == DIGEST
