@@ -38,12 +38,22 @@ def equip(service: str, *, stop_seconds: float) -> None:
         timer.start()
 
     signals.setup_logging.connect(set_up_logging, weak=False)
-    signals.worker_process_init.connect(_leave_on_sigterm, weak=False)
+    signals.worker_process_init.connect(_remember_child, weak=False)
+    signals.task_prerun.connect(_leave_on_sigterm, weak=False)
     signals.worker_shutting_down.connect(stop_in_time, weak=False)
 
 
+_child_pid: list[int] = []
+
+
+def _remember_child(**_: Any) -> None:
+    _child_pid[:] = [os.getpid()]
+
+
 def _leave_on_sigterm(**_: Any) -> None:
-    signal.signal(signal.SIGTERM, _leave)
+    """At the start of a task, because the pool sets its own handler after worker_process_init."""
+    if _child_pid == [os.getpid()]:
+        signal.signal(signal.SIGTERM, _leave)
 
 
 def _leave(*_: object) -> NoReturn:
