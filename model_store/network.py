@@ -1,0 +1,124 @@
+"""The slice network as it is shipped: backbone, then logits and class activation maps in one pass."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model_store.backbone import FEATURES, Convention, fuse_blocks
+
+CLASSES = ("CDR 0", "CDR 0.5", "CDR >=1")
+
+
+class Trunk(nn.Module):
+    """Normalised pictures (n, 3, h, w) -> features of the last block (n, 2048, h / 32, w / 32)."""
+
+    qconfig: torch.ao.quantization.QConfig | None
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.quant = torch.ao.quantization.QuantStub()
+        self.dequant = torch.ao.quantization.DeQuantStub()
+        self.stem = nn.Sequential(*(backbone.get_submodule(name) for name in ("conv1", "bn1", "relu")))
+        self.maxpool = backbone.get_submodule("maxpool")
+        self.blocks = nn.Sequential(*(backbone.get_submodule(f"layer{k}") for k in (1, 2, 3, 4)))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features: Tensor = self.dequant(self.blocks(self.maxpool(self.stem(self.quant(pictures)))))
+        return features
+
+
+class SliceNetwork(nn.Module):
+    """uint8 slices (n, height, width) -> logits (n, 3), maps (n, 3, h, w), pooled (n, 2048), float32.
+
+    The head is global average pooling + linear, so Grad-CAM of the last block (Selvaraju et al. 2017) is
+    the class activation map of Zhou et al. 2016, ReLU(sum_k w_ck A_k), up to the factor 1 / (h w): no
+    gradient.
+    """
+
+    def __init__(self, trunk: nn.Module, convention: Convention) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(FEATURES, len(CLASSES))
+        self.register_buffer("mean", torch.tensor(convention.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(convention.std).view(1, 3, 1, 1))
+        self.register_buffer("offset", torch.zeros(1, FEATURES, 1, 1))
+        self.offset: Tensor
+        self.mean: Tensor
+        self.std: Tensor
+
+    def forward(self, slices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pictures = slices.to(torch.float32).unsqueeze(1).expand(-1, 3, -1, -1)
+        pictures = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        features = self.trunk(pictures) + self.offset
+        pooled = features.mean((2, 3))
+        evidence = torch.einsum("ck,nkhw->nchw", self.head.weight, features)
+        return self.head(pooled), torch.relu(evidence), pooled
+
+    def set_head(self, weight: Tensor, bias: Tensor) -> None:
+        """weight: (3, 2048), bias: (3,)."""
+        with torch.no_grad():
+            self.head.weight.copy_(weight)
+            self.head.bias.copy_(bias)
+
+
+def build_float(backbone: nn.Module, convention: Convention) -> SliceNetwork:
+    """The float twin; the backbone is copied, so a later quantization of one does not touch the other."""
+    return SliceNetwork(Trunk(copy.deepcopy(backbone)), convention).eval()
+
+
+def quantize(twin: SliceNetwork, calibration: Sequence[Tensor], *, engine: str = "x86") -> SliceNetwork:
+    """Static int8 of the trunk: weights per channel, activations by histogram; head and maps stay float.
+
+    All 8 bits are used (PyTorch's default keeps one back for CPUs without VNNI, at three times the
+    error), and what is left of each feature's mean error is taken off (bias correction, Nagel et al.
+    2019).
+
+    calibration: batches of uint8 slices (n, height, width) of *training* subjects.
+    engine: `x86`, `onednn` or `fbgemm`.
+    """
+    with warnings.catch_warnings():
+        # torch.ao.quantization says at every step that it is deprecated; the frozen network does not need it.
+        warnings.simplefilter("ignore")
+        return _quantize(twin, calibration, engine)
+
+
+def _quantize(twin: SliceNetwork, calibration: Sequence[Tensor], engine: str) -> SliceNetwork:
+    network = copy.deepcopy(twin).eval()
+    trunk = network.trunk
+    assert isinstance(trunk, Trunk)  # noqa: S101 (narrowing for mypy)
+    _fuse(trunk)
+    trunk.qconfig = torch.ao.quantization.QConfig(
+        activation=torch.ao.quantization.HistogramObserver.with_args(reduce_range=False),
+        weight=torch.ao.quantization.default_per_channel_weight_observer,
+    )
+    torch.backends.quantized.engine = engine
+    torch.ao.quantization.prepare(trunk, inplace=True)
+    with torch.inference_mode():
+        for batch in calibration:
+            network(batch)
+    torch.ao.quantization.convert(trunk, inplace=True)
+    with torch.inference_mode():
+        errors = [twin(batch)[2] - network(batch)[2] for batch in calibration]
+    network.offset = torch.cat(errors).mean(0).view(1, FEATURES, 1, 1).clone()
+    return network
+
+
+def freeze(network: SliceNetwork, example: Tensor) -> torch.jit.ScriptModule:
+    """Traced and frozen TorchScript; the batch size stays free. example: (n >= 2, height, width) uint8."""
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The scales are constants on purpose.
+        warnings.simplefilter("ignore", torch.jit._trace.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(network.eval(), example)
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)
+        return frozen
+
+
+def _fuse(trunk: Trunk) -> None:
+    torch.ao.quantization.fuse_modules(trunk.stem, ["0", "1", "2"], inplace=True)
+    fuse_blocks(trunk.blocks)
