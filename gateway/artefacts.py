@@ -1,0 +1,71 @@
+"""The stack and the maps behind a result, read from the blob store and kept while somebody scrolls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from contracts.blobs import BlobStore, explanation_path, stack_path
+from contracts.explanation import Explanation
+from contracts.job import Job
+from contracts.result import CDR, CLASS_KEYS
+from contracts.stack import Stack
+from gateway.errors import NoPictures
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the blobs of a job's result lie; equal inputs of one site share them."""
+
+    stack: str
+    explanation: str
+
+    def heatmap(self, which: str) -> str:
+        """The cached NIfTI volume of one class."""
+        return f"{self.explanation.removesuffix('.npz')}-{which}.nii.gz"
+
+
+def paths(job: Job) -> Paths:
+    """From the record, or derived from digests when the result came from the cache."""
+    result = job.result or {}
+    pipeline, model = result.get("pipeline_digest", ""), result.get("model_digest", "")
+    content = job.text("content_digest")
+    return Paths(
+        job.text("stack_blob") or stack_path(job.site, content, pipeline),
+        job.text("explanation_blob") or explanation_path(job.site, content, pipeline=pipeline, model=model),
+    )
+
+
+def decided(job: Job) -> str:
+    """Class key of the job's most probable stage."""
+    return CLASS_KEYS[CDR.index((job.result or {})["cdr"])]
+
+
+def load_stack(blobs: BlobStore, job: Job) -> Stack:
+    """The prepared slices; NoPictures when they are no longer kept. Do not write into it: it is shared."""
+    try:
+        return _stack(blobs, paths(job).stack)
+    except FileNotFoundError:
+        raise _missing() from None
+
+
+def load_explanation(blobs: BlobStore, job: Job) -> Explanation:
+    """The activation maps; NoPictures when they are no longer kept. Do not write into it: it is shared."""
+    try:
+        return _explanation(blobs, paths(job).explanation)
+    except FileNotFoundError:
+        raise _missing() from None
+
+
+@lru_cache(maxsize=16)
+def _stack(blobs: BlobStore, path: str) -> Stack:
+    return Stack.from_bytes(blobs.get(path))
+
+
+@lru_cache(maxsize=16)
+def _explanation(blobs: BlobStore, path: str) -> Explanation:
+    return Explanation.from_bytes(blobs.get(path))
+
+
+def _missing() -> NoPictures:
+    return NoPictures("The pictures of this job are no longer kept; submit the volume again")

@@ -1,0 +1,67 @@
+"""The errors only HTTP knows; all others are in contracts.errors.
+
+RequestError
+├── NoSuchPage           404   ├── MethodNotAllowed     405   ├── UnsupportedMediaType 415
+├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
+└── DeliveryNotFound     404
+"""
+
+from __future__ import annotations
+
+from contracts.errors import RequestError
+
+
+class NoSuchPage(RequestError):
+    """Nothing lives at this address."""
+
+    code = "request.not_found"
+    title = "No such address"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """The address exists, but not for this HTTP method; `Allow` lists those it takes."""
+
+    code = "request.method_not_allowed"
+    title = "The method is not allowed here"
+    status = 405
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is declared as a type this call does not take."""
+
+    code = "request.unsupported_media_type"
+    title = "The content type is not accepted"
+    status = 415
+
+
+class BodyTooLarge(RequestError):
+    """The JSON body of a control call is over 64 KiB."""
+
+    code = "request.too_large"
+    title = "The request body is too large"
+    status = 413
+
+
+class NoPictures(RequestError):
+    """There is no such slice, or the stored pictures of this job are no longer kept."""
+
+    code = "result.no_pictures"
+    title = "No such picture"
+    status = 404
+
+
+class EndpointNotFound(RequestError):
+    """The site has no webhook endpoint with this id."""
+
+    code = "webhook.endpoint_not_found"
+    title = "No such webhook endpoint"
+    status = 404
+
+
+class DeliveryNotFound(RequestError):
+    """The site has no webhook delivery with this id."""
+
+    code = "webhook.delivery_not_found"
+    title = "No such webhook delivery"
+    status = 404

@@ -1,0 +1,50 @@
+"""gunicorn's settings; start with `gunicorn -c gateway/gunicorn_conf.py 'gateway.app:create_app()'`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from prometheus_client import multiprocess
+
+from contracts.settings import env_count, env_text
+from contracts.telemetry import JsonLines
+
+bind = env_text("BIND", "127.0.0.1:8080")
+workers = env_count("GATEWAY_WORKERS", 2, least=1, most=64)
+threads = env_count("GATEWAY_THREADS", 16, least=1, most=256)
+worker_class = "gthread"
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112  heartbeats must not wait for a disk
+timeout = 60
+graceful_timeout = 30
+keepalive = 5
+limit_request_line = 4094
+limit_request_fields = 64
+accesslog = None
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonLines, "service": "gateway"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    "loggers": {
+        "gunicorn.error": {
+            "level": "INFO",
+            "handlers": ["stderr"],
+            "propagate": False,
+            "qualname": "gunicorn.error",
+        },
+        "gunicorn.access": {
+            "level": "WARNING",
+            "handlers": [],
+            "propagate": False,
+            "qualname": "gunicorn.access",
+        },
+    },
+}
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget the live gauges of a gateway process that ended."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

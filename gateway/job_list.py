@@ -1,0 +1,68 @@
+"""A site's jobs, newest first, page by page, from the sorted set the line keeps."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import redis
+
+from contracts.errors import BadRequest
+from contracts.job import Job
+from contracts.states import JobState
+
+_MOST_READ = 1000
+"""Records read for one page at most: a rare state must not make one request walk a site's whole history."""
+
+
+def page(
+    client: redis.Redis, site: str, *, state: JobState | None, after: str | None, limit: int
+) -> tuple[list[Job], str | None]:  # fmt: skip
+    """(jobs, cursor of the next page or None).
+
+    The cursor is `<created ms>.<job id>`, so erasing its job is harmless.
+    """
+    found: list[Job] = []
+    cursor, read = _parse(after), 0
+    while len(found) < limit and read < _MOST_READ:
+        ids = _ids(client, site, cursor, 100)
+        if not ids:
+            return found, None
+        for (job_id, created), job in zip(ids, _records(client, [i for i, _ in ids]), strict=True):
+            read, cursor = read + 1, (created, job_id)
+            if job and (state is None or job.state is state):
+                found.append(job)
+                if len(found) == limit:
+                    break
+    return found, f"{cursor[0]:.0f}.{cursor[1]}" if cursor else None
+
+
+def _parse(after: str | None) -> tuple[float, str] | None:
+    if after is None:
+        return None
+    created, _, job_id = after.partition(".")
+    if not created.isdecimal() or not job_id.startswith("job_"):
+        raise BadRequest(f"after: {after!r} is no cursor of this list")
+    return float(created), job_id
+
+
+def _ids(
+    client: redis.Redis, site: str, cursor: tuple[float, str] | None, count: int
+) -> list[tuple[str, float]]:  # fmt: skip
+    # Members of equal score come in descending order of id: those at or above the cursor were shown already.
+    highest = f"{cursor[0]:.0f}" if cursor else "+inf"
+    skip = 0
+    while True:
+        raw = cast("Any", client.zrevrangebyscore(
+            f"hc:jobs:{site}", highest, "-inf", start=skip, num=count, withscores=True
+        ))  # fmt: skip
+        fresh = [(i, s) for i, s in raw if not cursor or (s, i) < cursor]
+        if fresh or not raw:
+            return fresh
+        skip += len(raw)
+
+
+def _records(client: redis.Redis, ids: list[str]) -> list[Job | None]:
+    with client.pipeline(transaction=False) as pipe:
+        for job_id in ids:
+            pipe.hgetall(f"hc:rec:{job_id}")
+        return [Job(fields) if fields.get("kind") == "job" else None for fields in pipe.execute()]

@@ -1,0 +1,104 @@
+"""A job record as the wire shows it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Literal
+
+from flask import url_for
+
+from contracts.job import Job as Record
+from contracts.line import Line
+from contracts.states import JobState
+from gateway.problems import describe, kind_of
+from gateway.schemas import Job, JobSummary, Links, Problem, Progress, Timings
+
+
+def summary(record: Record) -> JobSummary:
+    """The job without its place in the line."""
+    return JobSummary.model_validate(_fields(record))
+
+
+def view(record: Record, line: Line) -> Job:
+    """The job with its place in the line (two more questions to Redis)."""
+    eta = line.eta_seconds(record)
+    place = {
+        "queue_position": None if record.state.is_terminal else line.position(record.id),
+        "eta_seconds": None if eta is None else round(eta, 1),
+    }
+    return Job.model_validate(_fields(record) | place)
+
+
+def cache(record: Record) -> Literal["hit", "miss"]:
+    """Whether the result was known when the job came in."""
+    return "hit" if record.text("cache") == "hit" else "miss"
+
+
+def created(record: Record) -> datetime:
+    """When the record was written."""
+    return record.time("created_ms") or datetime.fromtimestamp(0, tz=UTC)
+
+
+def problem(record: Record) -> Problem | None:
+    """Why the job ended without a result; None for one that did not fail."""
+    code = record.text("error_code")
+    if not code:
+        return None
+    figures = json.loads(record.text("error_figures") or "{}")
+    return describe(kind_of(code), record.text("error_detail"), figures, trace=record.text("trace_id"))
+
+
+def _fields(record: Record) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "state": record.state,
+        "stage": record.stage,
+        "priority": record.text("priority"),
+        "progress": Progress(stage=record.stage, step=_step(record)),
+        "attempt": record.attempt,
+        "cache": cache(record),
+        "content_digest": record.text("content_digest"),
+        "size_bytes": int(record.text("size_bytes") or 0),
+        "media": record.text("media"),
+        "created_at": created(record),
+        "updated_at": record.time("updated_ms"),
+        "finished_at": record.time("finished_ms"),
+        "deadline_at": record.time("deadline_ms"),
+        "timings": _timings(record),
+        "trace_id": record.text("trace_id"),
+        "error": problem(record),
+        "links": _links(record),
+    }
+
+
+def _step(record: Record) -> str | None:
+    running = record.state in {JobState.PREPROCESSING, JobState.INFERRING}
+    return record.text("step") or None if running else None
+
+
+def _timings(record: Record) -> Timings:
+    return Timings(
+        wait_preprocess=record.seconds("created_ms", "started_preprocess_ms"),
+        preprocess=record.seconds("started_preprocess_ms", "finished_preprocess_ms"),
+        wait_infer=record.seconds("finished_preprocess_ms", "started_infer_ms"),
+        infer=record.seconds("started_infer_ms", "finished_infer_ms"),
+        total=record.seconds("created_ms", "finished_ms"),
+    )
+
+
+def _links(record: Record) -> Links:
+    done = record.state is JobState.SUCCEEDED
+
+    def when_done(endpoint: str) -> str | None:
+        return url_for(endpoint, job_id=record.id) if done else None
+
+    return Links(
+        self=url_for("jobs.read", job_id=record.id),
+        cancel=url_for("jobs.cancel", job_id=record.id),
+        page=url_for("pages.job", job_id=record.id),
+        result=when_done("results.read"),
+        slices=when_done("pictures.slices"),
+        overview=when_done("pictures.overview"),
+        explanation=when_done("pictures.explanation"),
+    )

@@ -1,0 +1,98 @@
+"""One declaration per call: it validates what comes in, serialises what goes out, and documents both."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from flask import Response, request
+from pydantic import BaseModel, ValidationError
+
+from contracts.errors import BadRequest, HippocampError
+from gateway.errors import UnsupportedMediaType
+
+View = Callable[..., Any]
+Model = TypeVar("Model", bound=BaseModel)
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a call takes and gives.
+
+    answers: status -> wire type, media type of a non-JSON body, or None for no body.
+    errors: what it raises besides what every call may. query, body: types built from the request and passed
+    to the view under these names. uploads: media type -> schema of a body the view reads as a stream itself.
+    headers: request header -> what it does.
+    """
+
+    summary: str
+    tag: str
+    answers: Mapping[int, type[BaseModel] | str | None]
+    errors: tuple[type[HippocampError], ...] = ()
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    uploads: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A body with a status and headers of its own."""
+
+    body: BaseModel | None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def operation(spec: Operation) -> Callable[[View], View]:
+    """Make a Flask view of a function that takes and returns wire types."""
+
+    def wrap(view: View) -> View:
+        @functools.wraps(view)
+        def run(**path: Any) -> Response:
+            if spec.query:
+                path["query"] = validated(spec.query, request.args.to_dict())
+            if spec.body:
+                path["body"] = validated(spec.body, _json())
+            return _respond(view(**path), spec)
+
+        run.__dict__["operation"] = spec
+        return run
+
+    return wrap
+
+
+def operation_of(view: View) -> Operation | None:
+    """The declaration of a view, None when it is no API call."""
+    found = getattr(view, "operation", None)
+    return found if isinstance(found, Operation) else None
+
+
+def validated(model: type[Model], data: object) -> Model:
+    """Data as `model`; BadRequest naming every wrong field otherwise."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
+        raise BadRequest(wrong) from None
+
+
+def _json() -> object:
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType(f"{request.mimetype or 'No content type'} is not taken; send {JSON}")
+    return request.get_json()
+
+
+def _respond(given: Any, spec: Operation) -> Response:
+    if isinstance(given, Response):
+        return given
+    answer = given if isinstance(given, Answer) else Answer(given)
+    if spec.answers[answer.status] is not (type(answer.body) if answer.body else None):
+        raise TypeError(f"{spec.summary}: {answer.status} is not declared with {type(answer.body).__name__}")
+    body = answer.body.model_dump_json(by_alias=True) if answer.body else ""
+    response = Response(body, answer.status, content_type=JSON)
+    response.headers.extend(dict(answer.headers))
+    return response

@@ -1,0 +1,99 @@
+"""Every failure leaves the gateway as application/problem+json (RFC 9457), never as a stack trace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+
+from contracts.errors import (
+    BadRequest,
+    HippocampError,
+    LineUnavailable,
+    RequestError,
+    Unavailable,
+)
+from gateway import errors
+from gateway.schemas import Problem
+from gateway.trace import trace_id
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+"""What `Retry-After` says with every 503."""
+
+_log = logging.getLogger("hippocamp.gateway")
+_HTTP: dict[int, type[RequestError]] = {
+    404: errors.NoSuchPage,
+    405: errors.MethodNotAllowed,
+    413: errors.BodyTooLarge,
+    415: errors.UnsupportedMediaType,
+}
+
+
+def all_kinds(root: type[HippocampError] = HippocampError) -> Iterator[type[HippocampError]]:
+    """Every error class a caller can meet, parents before children."""
+    yield root
+    for kind in root.__subclasses__():
+        yield from all_kinds(kind)
+
+
+def kind_of(code: str) -> type[HippocampError]:
+    """The class that reports under `code`; HippocampError itself for a code nobody owns any more."""
+    return next((kind for kind in all_kinds() if kind.code == code), HippocampError)
+
+
+def describe(kind: type[HippocampError], detail: str, figures: dict[str, Any], *, trace: str) -> Problem:
+    """The problem document of an error; figures become extension members beside the fixed ones."""
+    fixed = {
+        "type": f"/problems/{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": kind.code,
+        "retryable": kind.retryable,
+        "trace_id": trace,
+    }
+    return Problem.model_validate(figures | fixed)
+
+
+def answer(error: HippocampError) -> Response:
+    """The HTTP answer for an error."""
+    problem = describe(type(error), error.detail, error.figures, trace=trace_id())
+    response = Response(problem.model_dump_json(), status=error.status, content_type=MEDIA_TYPE)
+    if isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400 and error.response is None:
+        return Response(error.get_body(), status, error.get_headers())
+    kind = _HTTP.get(status, BadRequest if status < 500 else HippocampError)
+    response = answer(kind(error.description or kind.title, path=request.path))
+    if isinstance(error, WerkzeugMethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _line_away(error: redis.RedisError) -> Response:
+    _log.error("line.unavailable", extra={"trace_id": trace_id(), "error": repr(error)})
+    return answer(LineUnavailable("Redis did not answer; send the same request again in a few seconds"))
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("request.failed", exc_info=error, extra={"trace_id": trace_id()})
+    return answer(HippocampError("An error that nobody foresaw; quote trace_id to your operator"))
+
+
+def handle_errors(app: Flask) -> None:
+    """Register the handlers; Flask picks the most specific one."""
+    app.register_error_handler(HippocampError, answer)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(redis.RedisError, _line_away)
+    app.register_error_handler(Exception, _unexpected)

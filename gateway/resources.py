@@ -1,0 +1,53 @@
+"""What every request handler may use: settings, the line, the blob store, the sender of wake-ups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+from celery import Celery
+from flask import Flask, current_app
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from contracts.blobs import BlobStore
+from contracts.connections import connect
+from contracts.line import Line
+from contracts.wakeups import celery_app
+from gateway.settings import Settings
+
+_KEY = "hippocamp"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """One process's handles; none of them connects before its first use."""
+
+    settings: Settings
+    client: redis.Redis
+    line: Line
+    blobs: BlobStore
+    wakeups: Celery
+
+
+def open_resources(app: Flask, settings: Settings) -> None:
+    """Attach the handles to the application.
+
+    A broken connection is tried once more, so that one that died in the pool costs no 503; a Redis that does
+    not answer in time is not, so that the caller is told after one time limit.
+    """
+    client = connect(settings.redis_url, timeout_seconds=settings.line_seconds)
+    client.set_retry(Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)))
+    app.extensions[_KEY] = Resources(
+        settings=settings,
+        client=client,
+        line=Line(client),
+        blobs=BlobStore(settings.blobs),
+        wakeups=celery_app("gateway", settings.redis_url),
+    )
+
+
+def resources() -> Resources:
+    """The handles of the application that serves the present request."""
+    return cast("Resources", current_app.extensions[_KEY])

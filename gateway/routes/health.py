@@ -1,0 +1,45 @@
+"""Whether the process lives, whether work can be done, and figures for Prometheus."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from contracts.errors import BadRequest
+from gateway.metrics import exposition
+from gateway.operations import Answer, Operation, operation
+from gateway.readiness import CHECKS, check
+from gateway.resources import resources
+from gateway.schemas import Alive, Readiness, ReadyQuery
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/livez")
+@operation(Operation("Is the process alive", "health", {200: Alive}))
+def livez() -> Alive:
+    """Asks no dependency, so a dead Redis never restarts the gateway."""
+    return Alive()
+
+
+@blueprint.get("/readyz")
+@operation(
+    Operation(
+        "Can work be done", "health", {200: Readiness, 503: Readiness}, query=ReadyQuery, errors=(BadRequest,)
+    )
+)
+def readyz(query: ReadyQuery) -> Answer:
+    """The truth per dependency; 503 when any of them (or of `only`) is away."""
+    wanted = set(query.only.split(",")) if query.only else set(CHECKS)
+    if unknown := wanted - set(CHECKS):
+        raise BadRequest(f"only: {', '.join(sorted(unknown))} is none of {', '.join(CHECKS)}")
+    found = check(resources())
+    ready = all(found[name].ok for name in wanted)
+    return Answer(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
+
+
+@blueprint.get("/metrics")
+@operation(Operation("Figures for Prometheus", "health", {200: "text/plain"}))
+def metrics() -> Response:
+    """Counters of all gateway processes, and gauges computed from the line's state."""
+    return Response(exposition(resources().client), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,105 @@
+"""Submitting, reading, listing and cancelling jobs."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+
+from contracts.errors import (
+    Backlog,
+    BadGeometry,
+    BadRequest,
+    BadVoxels,
+    CorruptFile,
+    EmptyFile,
+    JobNotFound,
+    NotAVolume,
+    NotThreeD,
+    StoreUnavailable,
+    TooLarge,
+    TruncatedFile,
+    WrongState,
+)
+from contracts.states import JobState
+from gateway import job_list, job_view
+from gateway.auth import current_site, own_job
+from gateway.errors import UnsupportedMediaType
+from gateway.metrics import count_upload
+from gateway.operations import Answer, Operation, operation
+from gateway.resources import resources
+from gateway.schemas import Job, JobPage, JobQuery, VolumeForm
+from gateway.submission import accept
+from gateway.trace import trace_id
+from gateway.uploads import FORM, FORM_OVERHEAD, RAW, Upload
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+
+_SUBMIT = Operation(
+    "Submit one T1-weighted volume",
+    "jobs",
+    {202: Job, 200: Job},
+    errors=(
+        BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, TruncatedFile, CorruptFile,
+        TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable,
+    ),
+    uploads={FORM: VolumeForm, **dict.fromkeys(RAW)},
+    headers={
+        "Hippocamp-Priority": "stat, routine or bulk; for raw bodies, a form field does the same",
+        "Hippocamp-Deadline-Seconds": "give up after so many seconds; for raw bodies",
+    },
+)  # fmt: skip
+
+
+@blueprint.post("")
+@operation(_SUBMIT)
+def submit() -> Answer:
+    """Take a volume; 202 once its record is durable, 200 with the finished job when its result is known."""
+    to = resources()
+    most = to.settings.max_upload_bytes
+    request.max_content_length = most + FORM_OVERHEAD
+    upload = Upload(request, most)
+    try:
+        record = accept(upload, to, site=current_site(), trace=trace_id())
+    finally:
+        count_upload(upload.size_bytes)
+    job = job_view.view(record, to.line)
+    where = {"Location": job.links.self}
+    if job.state.is_terminal:
+        return Answer(job, 200, where)
+    return Answer(job, 202, where | {"Retry-After": _patience(job)})
+
+
+@blueprint.get("")
+@operation(
+    Operation(
+        "List the site's jobs, newest first", "jobs", {200: JobPage}, query=JobQuery, errors=(BadRequest,)
+    )
+)
+def index(query: JobQuery) -> JobPage:
+    """One page of jobs; follow `next` until it is null."""
+    found, following = job_list.page(
+        resources().client, current_site(), state=query.state, after=query.after, limit=query.limit
+    )
+    return JobPage(jobs=[job_view.summary(job) for job in found], next=following)
+
+
+@blueprint.get("/<job_id>")
+@operation(Operation("Read one job", "jobs", {200: Job}, errors=(JobNotFound,)))
+def read(job_id: str) -> Answer:
+    """State, place in the line and links; poll no faster than `Retry-After` says."""
+    job = job_view.view(own_job(job_id), resources().line)
+    return Answer(job, 200, {} if job.state.is_terminal else {"Retry-After": _patience(job)})
+
+
+@blueprint.post("/<job_id>/cancel")
+@operation(Operation("Cancel a job that has not ended", "jobs", {200: Job}, errors=(JobNotFound, WrongState)))
+def cancel(job_id: str) -> Job:
+    """End the job in whatever stage it is; cancelling a canceled job changes nothing."""
+    line = resources().line
+    state = line.cancel(own_job(job_id).id)
+    if state is not JobState.CANCELED:
+        raise WrongState(f"The job has {state} already", state=state)
+    return job_view.view(line.get(job_id), line)
+
+
+def _patience(job: Job) -> str:
+    return str(min(30, max(1, round(job.eta_seconds or 1))))

@@ -1,0 +1,99 @@
+"""What the network saw and where it looked: slices, montage, and the map as a volume."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from contracts.errors import BadRequest, JobNotFound, StoreUnavailable, WrongState
+from contracts.result import CLASS_KEYS
+from contracts.stack import HEIGHT, SLICES, WIDTH
+from gateway import artefacts, heatmap, pictures
+from gateway.errors import NoPictures
+from gateway.geometry import left_edge, spacing_mm
+from gateway.operations import Operation, operation
+from gateway.resources import resources
+from gateway.routes.results import succeeded
+from gateway.schemas import ExplanationQuery, OverlayQuery, OverviewQuery, SliceInfo, SliceList
+
+blueprint = Blueprint("pictures", __name__, url_prefix="/v1/jobs/<job_id>")
+
+PNG, NIFTI = "image/png", "application/gzip"
+_ERRORS = (JobNotFound, WrongState, NoPictures, StoreUnavailable)
+
+
+@blueprint.get("/slices")
+@operation(Operation("List the slices", "pictures", {200: SliceList}, errors=_ERRORS))
+def slices(job_id: str) -> SliceList:
+    """Geometry of the pictures, and each slice's own evidence for each class."""
+    blobs, job = resources().blobs, succeeded(job_id)
+    stack, explanation = artefacts.load_stack(blobs, job), artefacts.load_explanation(blobs, job)
+    return SliceList(
+        width=WIDTH,
+        height=HEIGHT,
+        spacing_mm=round(spacing_mm(stack), 3),
+        left_edge=left_edge(stack),
+        activation_scale=round(pictures.activation_scale(explanation), 4),
+        slices=[
+            SliceInfo(n=n, logits=dict(zip(CLASS_KEYS, map(float, logits), strict=True)))
+            for n, logits in enumerate(explanation.slice_logits.round(4), start=1)
+        ],
+    )
+
+
+@blueprint.get("/slices/<int:n>.png")
+@operation(
+    Operation("Draw one slice", "pictures", {200: PNG}, query=OverlayQuery, errors=(*_ERRORS, BadRequest))
+)
+def draw(job_id: str, n: int, query: OverlayQuery) -> Response:
+    """Slice n, 1 (lowest) to 32; plain without `overlay`, else under the map of that class."""
+    if not 1 <= n <= SLICES:
+        raise NoPictures(f"There is no slice {n}; they are numbered 1 to {SLICES}", slice=n)
+    blobs, job = resources().blobs, succeeded(job_id)
+    pixels = artefacts.load_stack(blobs, job).slices[n - 1]
+    if query.overlay:
+        share = pictures.heat(artefacts.load_explanation(blobs, job), n - 1, CLASS_KEYS.index(query.overlay))
+        pixels = pictures.paint(pixels, share, query.opacity)
+    return Response(pictures.to_png(pictures.upright(pixels), query.scale), content_type=PNG)
+
+
+@blueprint.get("/overview.png")
+@operation(
+    Operation("Draw all slices", "pictures", {200: PNG}, query=OverviewQuery, errors=(*_ERRORS, BadRequest))
+)
+def overview(job_id: str, query: OverviewQuery) -> Response:
+    """A montage of the 32 slices, 8 a row, under the map of the decided class (or none, or another)."""
+    blobs, job = resources().blobs, succeeded(job_id)
+    overlay = query.overlay or artefacts.decided(job)
+    stack = artefacts.load_stack(blobs, job)
+    explanation = None if overlay == "none" else artefacts.load_explanation(blobs, job)
+    which = 0 if overlay == "none" else CLASS_KEYS.index(overlay)
+    return Response(
+        pictures.to_png(pictures.montage(stack, explanation, which, query.opacity)), content_type=PNG
+    )
+
+
+@blueprint.get("/explanation.nii.gz")
+@operation(
+    Operation(
+        "Download the activation map as a volume",
+        "pictures",
+        {200: NIFTI},
+        query=ExplanationQuery,
+        errors=(*_ERRORS, BadRequest),
+    )
+)
+def explanation(job_id: str, query: ExplanationQuery) -> Response:
+    """NIfTI-1 on the voxel grid of the submitted volume (same shape and affine)."""
+    blobs, job = resources().blobs, succeeded(job_id)
+    which = query.class_ or artefacts.decided(job)
+    path = artefacts.paths(job).heatmap(which)
+    try:
+        data = blobs.get(path)
+    except FileNotFoundError:
+        stack, maps = artefacts.load_stack(blobs, job), artefacts.load_explanation(blobs, job)
+        data = heatmap.to_nifti(stack, maps, CLASS_KEYS.index(which))
+        blobs.put(path, data)
+    name = f"{job.id}-{which}.nii.gz"
+    return Response(
+        data, content_type=NIFTI, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )

@@ -1,0 +1,44 @@
+"""The answer about a volume."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from contracts.errors import JobNotFound, WrongState
+from contracts.job import Job
+from contracts.states import JobState
+from gateway import job_view
+from gateway.auth import own_job
+from gateway.operations import Operation, operation
+from gateway.schemas import JobResult
+
+blueprint = Blueprint("results", __name__, url_prefix="/v1/jobs/<job_id>")
+
+
+@blueprint.get("/result")
+@operation(Operation("Read the result", "results", {200: JobResult}, errors=(JobNotFound, WrongState)))
+def read(job_id: str) -> JobResult:
+    """Stage, probabilities, intervals and provenance; 409 while there is none."""
+    record = succeeded(job_id)
+    about = {
+        "job_id": record.id,
+        "content_digest": record.text("content_digest"),
+        "cache": job_view.cache(record),
+        "created_at": job_view.created(record),
+        "finished_at": record.time("finished_ms"),
+    }
+    return JobResult.model_validate((record.result or {}) | about)
+
+
+def succeeded(job_id: str) -> Job:
+    """The caller's job once it has a result; WrongState, with the reason when it failed, before."""
+    record = own_job(job_id)
+    if record.state is JobState.SUCCEEDED:
+        return record
+    why = job_view.problem(record)
+    figures = {"state": str(record.state)} | ({"error_code": why.code} if why else {})
+    ended = f"The job ended as {record.state} and has no result"
+    detail = (
+        ended if record.state.is_terminal else f"The job is {record.state}; ask again when it has succeeded"
+    )
+    raise WrongState(f"{detail}: {why.detail}" if why else detail, **figures)

@@ -1,0 +1,141 @@
+"""A site's webhook endpoints and what was sent to them: the outbox in the open."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import redis
+from flask import Blueprint
+
+from contracts import endpoints
+from contracts.errors import BadRequest, WrongState
+from contracts.job import Job as Record
+from contracts.states import Stage
+from gateway.auth import current_site
+from gateway.errors import DeliveryNotFound, EndpointNotFound, UnsupportedMediaType
+from gateway.operations import Answer, Operation, operation
+from gateway.resources import resources
+from gateway.schemas import (
+    Delivery,
+    DeliveryList,
+    DeliveryQuery,
+    Endpoint,
+    EndpointList,
+    EndpointRequest,
+    NewEndpoint,
+)
+from gateway.submission import wake_quietly
+
+blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
+
+
+@blueprint.post("/webhook-endpoints")
+@operation(
+    Operation(
+        "Add a webhook endpoint",
+        "webhooks",
+        {201: NewEndpoint},
+        body=EndpointRequest,
+        errors=(BadRequest, UnsupportedMediaType),
+    )
+)
+def add(body: EndpointRequest) -> Answer:
+    """Every job that ends from now on is announced there; keep the secret, it is shown only now."""
+    client = resources().client
+    made = endpoints.new_endpoint(current_site(), str(body.url), now_ms=_now_ms(client))
+    endpoints.save(client, made)
+    return Answer(_with_secret(made), 201)
+
+
+@blueprint.get("/webhook-endpoints")
+@operation(Operation("List webhook endpoints", "webhooks", {200: EndpointList}))
+def index() -> EndpointList:
+    """The site's endpoints, without their secrets."""
+    found = endpoints.list_all(resources().client, current_site())
+    return EndpointList(endpoints=[Endpoint.model_validate(_shown(one)) for one in found])
+
+
+@blueprint.delete("/webhook-endpoints/<endpoint_id>")
+@operation(Operation("Remove a webhook endpoint", "webhooks", {204: None}, errors=(EndpointNotFound,)))
+def remove(endpoint_id: str) -> Answer:
+    """Nothing is announced there any more; deliveries that are owed end as failed."""
+    if not endpoints.remove(resources().client, current_site(), endpoint_id):
+        raise EndpointNotFound(f"No webhook endpoint {endpoint_id}")
+    return Answer(None, 204)
+
+
+@blueprint.post("/webhook-endpoints/<endpoint_id>/rotate-secret")
+@operation(Operation("Rotate a webhook secret", "webhooks", {200: NewEndpoint}, errors=(EndpointNotFound,)))
+def rotate(endpoint_id: str) -> NewEndpoint:
+    """For a day, deliveries carry the signatures of the new and of the old secret."""
+    client = resources().client
+    found = endpoints.find(client, current_site(), endpoint_id)
+    if found is None:
+        raise EndpointNotFound(f"No webhook endpoint {endpoint_id}")
+    rotated = found.rotated(_now_ms(client))
+    endpoints.save(client, rotated)
+    return _with_secret(rotated)
+
+
+@blueprint.get("/webhook-deliveries")
+@operation(
+    Operation(
+        "List webhook deliveries", "webhooks", {200: DeliveryList}, query=DeliveryQuery, errors=(BadRequest,)
+    )
+)
+def deliveries(query: DeliveryQuery) -> DeliveryList:
+    """The latest deliveries, newest first, with their attempts and last error."""
+    client = resources().client
+    ids = cast("list[str]", client.zrevrange(f"hc:deliveries:{current_site()}", 0, query.limit - 1))
+    with client.pipeline(transaction=False) as pipe:
+        for delivery_id in ids:
+            pipe.hgetall(f"hc:rec:{delivery_id}")
+        found = cast("list[dict[str, str]]", pipe.execute())
+    return DeliveryList(deliveries=[_delivery(Record(fields)) for fields in found if fields])
+
+
+@blueprint.post("/webhook-deliveries/<delivery_id>/replay")
+@operation(
+    Operation("Send a delivery again", "webhooks", {202: Delivery}, errors=(DeliveryNotFound, WrongState))
+)
+def replay(delivery_id: str) -> Answer:
+    """Queue a delivery that has ended once more, with all its attempts."""
+    to = resources()
+    fields = to.line.record(delivery_id)
+    if fields.get("kind") != "delivery" or fields["site"] != current_site():
+        raise DeliveryNotFound(f"No webhook delivery {delivery_id}")
+    if not to.line.replay(delivery_id):
+        raise WrongState(f"The delivery is {fields['state']}; only one that has ended can be replayed")
+    wake_quietly(to, Stage.DELIVER)
+    return Answer(_delivery(Record(to.line.record(delivery_id))), 202)
+
+
+def _now_ms(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return seconds * 1000 + micros // 1000
+
+
+def _shown(stored: endpoints.Endpoint) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        "url": stored.url,
+        "disabled": stored.disabled or None,
+        "created_at": datetime.fromtimestamp(stored.created_ms / 1000, tz=UTC),
+    }
+
+
+def _with_secret(stored: endpoints.Endpoint) -> NewEndpoint:
+    return NewEndpoint.model_validate(_shown(stored) | {"secret": stored.secrets[0].key})
+
+
+def _delivery(record: Record) -> Delivery:
+    names = ("id", "endpoint_id", "job_id", "event", "state", "attempt")
+    return Delivery.model_validate(
+        {name: record.text(name) for name in names}
+        | {
+            "created_at": record.time("created_ms"),
+            "next_attempt_at": record.time("not_before_ms") if record.text("state") == "pending" else None,
+            "last_error": record.text("last_error") or record.text("error_detail") or None,
+        }
+    )

@@ -1,0 +1,275 @@
+"""The wire types: what the API takes and gives, and what its OpenAPI document is made of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from contracts.result import Result
+from contracts.states import DeliveryState, JobState, Priority, Stage
+
+JOB_ID = "job_0123456789abcdef0123456789abcdef"
+_MONTH = 31 * 86400
+
+
+class Wire(BaseModel):
+    """Base of every wire type: frozen, and strict about fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; figures that belong to the problem follow as further members."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str = Field(
+        description="Address of the page that explains this code", examples=["/problems/input.not_3d"]
+    )
+    title: str
+    status: int
+    detail: str = Field(description="The bad value and what to do about it")
+    code: str = Field(description="Stable name of the problem", examples=["input.not_3d"])
+    retryable: bool = Field(description="Whether the same request may succeed later")
+    trace_id: str = Field(description="Quote this to the operator")
+
+
+class SubmitOptions(Wire):
+    """How a job is to be treated."""
+
+    priority: Priority = Field(default=Priority.ROUTINE, description="Order among the site's own jobs")
+    deadline_seconds: int | None = Field(
+        default=None, ge=1, le=_MONTH, description="Give up (state `expired`) when it is not done by then"
+    )
+
+
+class VolumeForm(SubmitOptions):
+    """The multipart form of a submission."""
+
+    file: bytes = Field(description="NIfTI, MGH/MGZ, or a zip of one DICOM series or one Analyze pair")
+
+
+class Progress(Wire):
+    """What a worker is doing right now."""
+
+    stage: Stage
+    step: str | None = Field(default=None, description="Step within the stage, when the worker tells it")
+
+
+class Timings(Wire):
+    """Seconds spent; null while the span has not ended."""
+
+    wait_preprocess: float | None
+    preprocess: float | None
+    wait_infer: float | None
+    infer: float | None
+    total: float | None
+
+
+class Links(Wire):
+    """Where to go from here; pictures and result are null until the job has succeeded."""
+
+    self: str
+    cancel: str
+    page: str
+    result: str | None
+    slices: str | None
+    overview: str | None
+    explanation: str | None
+
+
+class JobSummary(Wire):
+    """One job, as lists show it."""
+
+    id: str = Field(pattern="^job_[0-9a-f]{32}$", examples=[JOB_ID])
+    state: JobState
+    stage: Stage
+    priority: Priority
+    progress: Progress
+    attempt: int = Field(ge=0, description="Tries at the present stage, this one included")
+    cache: Literal["hit", "miss"] = Field(description="hit: the result of these bytes was known already")
+    content_digest: str = Field(description="SHA-256 of the uploaded bytes")
+    size_bytes: int
+    media: str = Field(description="Container the bytes were recognised as", examples=["nifti.gz"])
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    deadline_at: datetime | None
+    timings: Timings
+    trace_id: str
+    error: Problem | None = Field(description="Why it failed or expired")
+    links: Links
+
+
+class Job(JobSummary):
+    """One job with its place in the line."""
+
+    queue_position: int | None = Field(
+        description="Jobs that start before this one; null when it does not wait"
+    )
+    eta_seconds: float | None = Field(
+        description="Seconds until it should be done, from the line's present pace"
+    )
+
+
+class JobPage(Wire):
+    """A page of jobs, newest first. It may hold fewer than `limit` and still have a `next`."""
+
+    jobs: list[JobSummary]
+    next: str | None = Field(description="Cursor for `after`; null at the end")
+
+
+class JobQuery(Wire):
+    """Filter and paging of the job list."""
+
+    state: JobState | None = None
+    after: str | None = Field(default=None, max_length=80, description="`next` of the page before")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class JobResult(Result):
+    """The answer about one volume and where it came from."""
+
+    job_id: str = Field(examples=[JOB_ID])
+    content_digest: str = Field(description="SHA-256 of the uploaded bytes")
+    cache: Literal["hit", "miss"]
+    created_at: datetime
+    finished_at: datetime
+
+
+class Dependency(Wire):
+    """One thing the service needs."""
+
+    ok: bool
+    detail: str
+    age_seconds: float | None = Field(default=None, description="Since it last proved that it works")
+
+
+class Readiness(Wire):
+    """Whether work can be accepted and done; every dependency by name."""
+
+    ready: bool
+    dependencies: dict[str, Dependency]
+
+
+class ReadyQuery(Wire):
+    """Which dependencies decide the status code."""
+
+    only: str | None = Field(
+        default=None, description="Comma-separated names; all when absent", examples=["line,blobs"]
+    )
+
+
+class Alive(Wire):
+    """The process answers."""
+
+    alive: Literal[True] = True
+
+
+class EndpointRequest(Wire):
+    """A receiver of webhooks to add."""
+
+    url: HttpUrl = Field(description="http or https; its address is checked at every delivery")
+
+
+class Endpoint(Wire):
+    """A receiver of webhooks."""
+
+    id: str = Field(pattern="^whe_[0-9a-f]{32}$")
+    url: str
+    disabled: str | None = Field(description="Why nothing is sent there any more; null while it is in force")
+    created_at: datetime
+
+
+class NewEndpoint(Endpoint):
+    """A receiver with its secret, which is shown this once."""
+
+    secret: str = Field(
+        pattern="^whsec_", description="Signs deliveries (Standard Webhooks 1.0.0); not shown again"
+    )
+
+
+class EndpointList(Wire):
+    """The site's receivers."""
+
+    endpoints: list[Endpoint]
+
+
+class Delivery(Wire):
+    """One webhook owed or sent."""
+
+    id: str
+    endpoint_id: str
+    job_id: str
+    event: str = Field(examples=["job.succeeded"])
+    state: DeliveryState
+    attempt: int
+    created_at: datetime
+    next_attempt_at: datetime | None
+    last_error: str | None
+
+
+class DeliveryQuery(Wire):
+    """Paging of the delivery list."""
+
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class DeliveryList(Wire):
+    """The site's latest deliveries, newest first."""
+
+    deliveries: list[Delivery]
+
+
+class OverlayQuery(Wire):
+    """How a slice is drawn."""
+
+    overlay: Annotated[
+        Literal["cdr0", "cdr05", "cdr1"] | None, Field(description="Class whose map is laid over")
+    ] = None
+    opacity: float = Field(default=0.6, ge=0, le=1)
+    scale: int = Field(default=1, ge=1, le=4, description="Enlargement")
+
+
+class OverviewQuery(Wire):
+    """How the montage of all slices is drawn."""
+
+    overlay: Literal["cdr0", "cdr05", "cdr1", "none"] | None = Field(
+        default=None, description="The decided class when absent"
+    )
+    opacity: float = Field(default=0.5, ge=0, le=1)
+
+
+class ExplanationQuery(Wire):
+    """Which map is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    class_: Literal["cdr0", "cdr05", "cdr1"] | None = Field(
+        default=None, alias="class", description="The decided class when absent"
+    )
+
+
+class SliceInfo(Wire):
+    """One slice of the stack and what the network made of it."""
+
+    n: int = Field(ge=1, le=32)
+    logits: dict[str, float] = Field(description="Evidence of this slice for each class, before pooling")
+
+
+class SliceList(Wire):
+    """Geometry of the slice pictures."""
+
+    width: int
+    height: int
+    spacing_mm: float = Field(description="Edge of one pixel at scale 1")
+    left_edge: Literal["L", "R"] = Field(description="Side of the patient at the left edge of the picture")
+    activation_scale: float = Field(
+        description="Map value drawn at full colour, the same for every class and slice"
+    )
+    slices: list[SliceInfo]
+
+
+Figures = dict[str, Any]

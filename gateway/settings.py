@@ -1,0 +1,24 @@
+"""What the gateway reads from the environment, once, at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from contracts.settings import Shared, env_count, env_number, env_text
+
+
+@dataclass(frozen=True)
+class Settings(Shared):
+    """Everything the gateway can be told.
+
+    max_upload_bytes: largest body of one volume.
+    most_waiting: jobs that may wait before submitters are told 503 `unavailable.backlog`.
+    line_seconds: how long one question to Redis may take before the caller is told 503.
+    health_seconds: age above which a worker's or model server's last proof of life counts as stale.
+    """
+
+    site: str = field(default_factory=lambda: env_text("SITE", "local"))
+    max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))
+    most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))
+    line_seconds: float = field(default_factory=lambda: env_number("LINE_SECONDS", 0.8, least=0.05, most=30))
+    health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))

@@ -1,0 +1,114 @@
+"""Taking a job: bytes to the blob store, then the durable record, then a wake-up; in that order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import redis
+from kombu.exceptions import KombuError
+
+from contracts import deployed
+from contracts.blobs import input_path
+from contracts.errors import LineUnavailable, StoreUnavailable
+from contracts.job import Job, Submission, new_job_id
+from contracts.result import cache_key
+from contracts.states import Stage
+from contracts.wakeups import wake
+from gateway.operations import validated
+from gateway.resources import Resources
+from gateway.schemas import SubmitOptions
+from gateway.uploads import Upload
+
+_log = logging.getLogger("hippocamp.gateway")
+
+
+def accept(upload: Upload, to: Resources, *, site: str, trace: str) -> Job:
+    """Take one volume; when this returns, the record is durable.
+
+    1. Ask the line whether it is there, before a gigabyte is taken for nothing.
+    2. Stream the body into the blob store; what it earns on the way (InputError) leaves nothing behind.
+    3. Look for the result of the same bytes, pipeline, model and site.
+    4. Write the record. Whatever fails up to here discards the upload, unless the record may exist.
+    5. Send a wake-up; losing it is harmless.
+    """
+    to.client.ping()
+    job_id = new_job_id()
+    received = to.blobs.receive(input_path(site, job_id), upload.chunks())
+    bare = Submission(
+        id=job_id,
+        site=site,
+        content_digest=received.sha256,
+        input_blob=received.path,
+        size_bytes=received.size_bytes,
+        media=upload.sniffed.media if upload.sniffed else "",
+        trace_id=trace,
+    )
+    try:
+        submission = _look_up(_with_options(bare, upload.options, to), to)
+    except BaseException:
+        _discard(to, received.path)
+        raise
+    _record(submission, to)
+    job = to.line.get(job_id)
+    if not job.state.is_terminal:
+        wake_quietly(to, Stage.PREPROCESS)
+    return job
+
+
+def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:
+    options = validated(SubmitOptions, given)
+    if options.deadline_seconds is None:
+        return replace(bare, priority=options.priority)
+    now, _ = to.client.time()  # Redis's clock is the one that expires jobs
+    return replace(bare, priority=options.priority, deadline_ms=(now + options.deadline_seconds) * 1000)
+
+
+def _look_up(fresh: Submission, to: Resources) -> Submission:
+    pipeline, model = deployed.current(to.client)
+    if not (pipeline and model):
+        return fresh
+    key = cache_key(fresh.site, fresh.content_digest, pipeline=pipeline, model=model)
+    known = cast("str | None", to.client.get(key))
+    if not known:
+        return fresh
+    return replace(fresh, result=known, cache="hit", pipeline_digest=pipeline, model_digest=model)
+
+
+def _record(submission: Submission, to: Resources) -> None:
+    try:
+        to.line.submit(submission, most_waiting=to.settings.most_waiting)
+    except redis.RedisError as error:
+        _settle(submission, to, error)
+    except BaseException:
+        _discard(to, submission.input_blob)
+        raise
+
+
+def _settle(submission: Submission, to: Resources, error: redis.RedisError) -> None:
+    """The call may have reached Redis before it broke: only a record that is not there frees the upload."""
+    try:
+        exists = bool(to.line.record(submission.id))
+    except redis.RedisError:
+        _log.warning("upload.orphaned", extra={"job": submission.id})
+        raise LineUnavailable("The job store went away while the job was recorded; send it again") from error
+    if not exists:
+        _discard(to, submission.input_blob)
+        raise LineUnavailable("The job store refused the record; send it again later") from error
+
+
+def _discard(to: Resources, path: str) -> None:
+    try:
+        to.blobs.delete(path)
+    except StoreUnavailable:
+        _log.warning("upload.not_discarded", extra={"path": path})
+
+
+def wake_quietly(to: Resources, stage: Stage) -> None:
+    """Send one wake-up; a broker that is away is only logged, because `maintain` tops wake-ups up."""
+    try:
+        wake(to.wakeups, stage)
+    except (KombuError, redis.RedisError, OSError):
+        _log.warning("wakeup.not_sent", exc_info=True)

@@ -1,0 +1,99 @@
+"""The body of a submission as a stream of volume bytes, checked while it flows into the blob store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from flask import Request
+from werkzeug.exceptions import ClientDisconnected
+
+from contracts.errors import BadRequest, EmptyFile, TooLarge, TruncatedFile
+from gateway.errors import UnsupportedMediaType
+from gateway.forms import VolumeStream
+from gateway.sniff import PEEK, Sniffed, sniff
+
+_PIECE = 1 << 18
+FORM = "multipart/form-data"
+FORM_OVERHEAD = 1 << 20
+"""Bytes a form may have besides the volume."""
+RAW = (
+    "application/octet-stream", "application/gzip", "application/x-gzip", "application/zip",
+    "application/x-nifti", "application/x-mgh",
+)  # fmt: skip
+_HEADERS = {"priority": "Hippocamp-Priority", "deadline_seconds": "Hippocamp-Deadline-Seconds"}
+
+
+@dataclass
+class Upload:
+    """One submission being read; `sniffed` and `options` are complete once `chunks` is exhausted."""
+
+    request: Request
+    most_bytes: int
+    sniffed: Sniffed | None = None
+    size_bytes: int = 0
+    _form: VolumeStream | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        declared = self.request.mimetype
+        if declared == FORM:
+            boundary = self.request.mimetype_params.get("boundary", "")
+            if not boundary:
+                raise BadRequest("The multipart form names no boundary")
+            self._form = VolumeStream(boundary.encode("latin-1", "replace"))
+        elif declared and declared not in RAW:
+            raise UnsupportedMediaType(f"{declared} is not taken; send {FORM} or {RAW[0]}")
+        if (self.request.content_length or 0) > self.most_bytes + FORM_OVERHEAD:
+            raise self._too_large(self.request.content_length or 0)
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What the caller asked for: form fields before headers."""
+        headers = {name: self.request.headers[h] for name, h in _HEADERS.items() if h in self.request.headers}
+        return headers | (self._form.fields if self._form else {})
+
+    def chunks(self) -> Iterator[bytes]:
+        """The volume's bytes; raises the InputError its first bytes, its header or its length earn it."""
+        stream = self._form.chunks(self._body()) if self._form else self._body()
+        head = b""
+        for piece in stream:
+            self.size_bytes += len(piece)
+            if self.size_bytes > self.most_bytes:
+                raise self._too_large(self.size_bytes)
+            if self.sniffed:
+                yield piece
+                continue
+            head += piece
+            if len(head) >= PEEK:
+                self.sniffed = sniff(head)
+                yield head
+        if not self.sniffed:
+            yield self._short(head)
+        self._check_whole()
+
+    def _body(self) -> Iterator[bytes]:
+        try:
+            while piece := self.request.stream.read(_PIECE):
+                yield piece
+        except (ClientDisconnected, OSError) as error:
+            raise BadRequest(f"The upload broke off: {error}") from error
+
+    def _short(self, head: bytes) -> bytes:
+        if not head:
+            raise EmptyFile("The body has no bytes")
+        self.sniffed = sniff(head)
+        return head
+
+    def _check_whole(self) -> None:
+        promised = self.sniffed.promised_bytes if self.sniffed else None
+        if promised and self.size_bytes < promised:
+            raise TruncatedFile(
+                f"The header promises {promised} bytes, the file has {self.size_bytes}; send it again",
+                promised_bytes=promised,
+                size_bytes=self.size_bytes,
+            )
+
+    def _too_large(self, size: int) -> TooLarge:
+        return TooLarge(
+            f"The volume has {size} bytes or more; {self.most_bytes} are taken", limit_bytes=self.most_bytes
+        )

@@ -1,0 +1,60 @@
+"""Liveness, readiness and metrics tell the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from contracts import deployed
+from gateway.app import create_app
+from gateway.settings import Settings
+
+pytestmark = pytest.mark.integration
+
+
+def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis_client: redis.Redis) -> None:
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json["ready"]) == (503, False)
+    found = answer.json["dependencies"]
+    assert {name: one["ok"] for name, one in found.items()} == {
+        "line": True, "blobs": True, "preprocess": False, "model_server": False,
+    }  # fmt: skip
+    assert http.get("/readyz?only=line,blobs").status_code == 200
+    for what in ("preprocess", "model_server"):
+        deployed.prove(redis_client, what)
+    answer = http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json["dependencies"]["model_server"]["age_seconds"] < 5
+    redis_client.set("hc:health:model_server", "1000")
+    assert http.get("/readyz").status_code == 503
+    assert http.get("/readyz?only=nonsense").json["code"] == "request.bad_value"
+
+
+def test_not_ready_without_redis_or_disk(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("a file where the folder must be")
+    app = create_app(Settings(redis_url="redis://127.0.0.1:1/0", blobs=str(tmp_path / "blobs")))
+    with app.test_client() as http:
+        answer = http.get("/readyz")
+        assert answer.status_code == 503
+        assert not any(one["ok"] for one in answer.json["dependencies"].values())
+        assert http.get("/livez").json == {"alive": True}
+        text = http.get("/metrics").text
+    assert "hippocamp_line_up 0.0" in text
+
+
+def test_metrics_count_states_without_ids(http: FlaskClient, finished: str) -> None:
+    http.get(f"/v1/jobs/{finished}")
+    text = http.get("/metrics").text
+    for line in (
+        "hippocamp_line_up 1.0",
+        'hippocamp_jobs{state="succeeded"} 1.0',
+        'hippocamp_waiting{stage="preprocess"} 0.0',
+        'hippocamp_running{stage="infer"} 0.0',
+        'hippocamp_line_events_total{event="submitted"} 1.0',
+        'route="/v1/jobs/<job_id>",status="200"',
+    ):
+        assert line in text
+    assert finished not in text

@@ -1,0 +1,335 @@
+"""Submitting, reading, listing, cancelling: against a real Redis."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import socket
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from contracts.blobs import BlobStore
+from contracts.errors import NotAHead
+from contracts.job import Submission
+from contracts.line import Line
+from contracts.states import Stage
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.integration.gateway.conftest import encoded, form, nifti
+
+pytestmark = pytest.mark.integration
+
+RAW = "application/octet-stream"
+
+
+def problem(answer: object, status: int, code: str) -> dict[str, object]:
+    assert (answer.status_code, answer.json["code"]) == (status, code), answer.text
+    assert answer.content_type == "application/problem+json"
+    body = dict(answer.json)
+    assert body["status"] == status
+    assert body["type"] == f"/problems/{code}"
+    assert body["trace_id"] == answer.headers["X-Trace-Id"]
+    return body
+
+
+def left_behind(blobs: BlobStore) -> list[str]:
+    return [str(p) for p in Path(blobs._root).rglob("*") if p.is_file()]
+
+
+def test_a_raw_body_becomes_a_durable_job(http: FlaskClient, line: Line, blobs: BlobStore) -> None:
+    data = nifti()
+    answer = http.post("/v1/jobs", data=data, content_type=RAW, headers={"Hippocamp-Priority": "stat"})
+    assert answer.status_code == 202
+    job = answer.json
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert (job["state"], job["priority"], job["cache"], job["media"]) == ("queued", "stat", "miss", "nifti")
+    assert job["content_digest"] == hashlib.sha256(data).hexdigest()
+    assert job["queue_position"] == 0
+    record = line.get(job["id"])
+    assert blobs.get(record.text("input_blob")) == data
+    assert record.text("trace_id") == answer.headers["X-Trace-Id"]
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_form_may_name_its_options_on_either_side_of_the_file(
+    http: FlaskClient, line: Line, order: str
+) -> None:
+    options, file = {"priority": "bulk", "deadline_seconds": "60"}, form(nifti())
+    sent = options | file if order == "before" else file | options
+    answer = http.post("/v1/jobs", data=sent, content_type="multipart/form-data")
+    assert answer.status_code == 202
+    assert answer.json["priority"] == "bulk"
+    record = line.get(answer.json["id"])
+    deadline = int(record.text("deadline_ms")) - int(record.text("created_ms"))
+    assert 58_000 <= deadline <= 60_000
+    assert "somebody" not in json.dumps(record.fields)
+
+
+def test_a_wake_up_follows_the_record(http: FlaskClient, submitted: str, redis_client: redis.Redis) -> None:
+    assert redis_client.llen("preprocess") == 1
+    assert submitted not in str(redis_client.lrange("preprocess", 0, -1))
+
+
+ZIP = io.BytesIO()
+with zipfile.ZipFile(ZIP, "w") as _archive:
+    _archive.writestr("1.dcm", b"\0" * 128 + b"DICM")
+
+
+@pytest.mark.parametrize(
+    ("data", "media"),
+    [(gzip.compress(nifti()), "nifti.gz"), (ZIP.getvalue(), "zip")],
+    ids=["nifti.gz", "zip"],
+)
+def test_containers_are_told_by_their_bytes(http: FlaskClient, data: bytes, media: str) -> None:
+    assert http.post("/v1/jobs", data=form(data)).json["media"] == media
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"", 422, "input.empty"),
+        (b"\xff\xd8\xff\xe0 a JPEG", 415, "input.not_a_volume"),
+        (b"hello" * 1000, 415, "input.not_a_volume"),
+        (gzip.compress(b"a text" * 500), 415, "input.not_a_volume"),
+        (b"\x1f\x8bnonsense", 422, "input.corrupt"),
+        (nifti((8, 9, 10, 3)), 422, "input.not_3d"),
+        (gzip.compress(nifti((8, 9, 10, 3))), 422, "input.not_3d"),
+        (nifti((8, 9)), 422, "input.not_3d"),
+        (nifti(dtype="complex64"), 422, "input.bad_voxels"),
+        (nifti()[:-1], 422, "input.truncated"),
+        (nifti()[:300] + b"\0", 415, "input.not_a_volume"),
+        (nifti((80, 80, 90), "float32"), 413, "input.too_large"),
+    ],
+    ids=lambda v: v if isinstance(v, str) else None,
+)
+@pytest.mark.parametrize("shape", ["raw", "form"])
+def test_bad_input_has_its_own_code_and_leaves_nothing(
+    http: FlaskClient,
+    blobs: BlobStore,
+    redis_client: redis.Redis,
+    data: bytes,
+    status: int,
+    code: str,
+    shape: str,
+) -> None:
+    answer = (
+        http.post("/v1/jobs", data=data, content_type=RAW)
+        if shape == "raw"
+        else http.post("/v1/jobs", **encoded(data))
+    )
+    assert not problem(answer, status, code)["retryable"]
+    assert left_behind(blobs) == []
+    assert redis_client.keys("hc:rec:*") == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        ({"data": b"{}", "content_type": "application/json"}, 415, "request.unsupported_media_type"),
+        ({"data": b"x", "content_type": "multipart/form-data"}, 400, "request.bad_value"),
+        ({"data": b"x", "content_type": "multipart/form-data; boundary=b"}, 400, "request.bad_value"),
+        ({"data": {"other": "1"}, "content_type": "multipart/form-data"}, 400, "request.bad_value"),
+        ({"data": form(nifti(), priority="urgent")}, 400, "request.bad_value"),
+        ({"data": form(nifti(), deadline_seconds="-1")}, 400, "request.bad_value"),
+        ({"data": form(nifti(), priority="x" * 5000)}, 400, "request.bad_value"),
+    ],
+)
+def test_bad_requests(
+    http: FlaskClient, blobs: BlobStore, request_: dict[str, object], status: int, code: str
+) -> None:
+    problem(http.post("/v1/jobs", **request_), status, code)
+    assert left_behind(blobs) == []
+
+
+def test_a_known_result_is_answered_at_once(
+    http: FlaskClient, finished: str, redis_client: redis.Redis
+) -> None:
+    answer = http.post("/v1/jobs", data=form(nifti()))
+    assert answer.status_code == 200
+    again = answer.json
+    assert again["id"] != finished
+    assert (again["state"], again["cache"]) == ("succeeded", "hit")
+    assert redis_client.hget("hc:depth", "preprocess") == "0"
+    assert http.get(again["links"]["result"]).json["probabilities"]["cdr1"] == 0.6
+    for picture in ("slices/7.png?overlay=cdr1", "overview.png", "explanation.nii.gz"):
+        assert http.get(f"/v1/jobs/{again['id']}/{picture}").status_code == 200
+    other = http.post("/v1/jobs", data=form(nifti(seed=1)))
+    assert (other.status_code, other.json["cache"]) == (202, "miss")
+
+
+def test_another_site_neither_sees_the_job_nor_profits_from_its_result(
+    settings: Settings, finished: str
+) -> None:
+    elsewhere = create_app(Settings(redis_url=settings.redis_url, blobs=settings.blobs, site="elsewhere"))
+    with elsewhere.test_client() as other:
+        for path in ("", "/result", "/slices/1.png", "/overview.png", "/explanation.nii.gz", "/slices"):
+            problem(other.get(f"/v1/jobs/{finished}{path}"), 404, "job.not_found")
+        problem(other.post(f"/v1/jobs/{finished}/cancel"), 404, "job.not_found")
+        assert other.get("/v1/jobs").json["jobs"] == []
+        assert other.get(f"/jobs/{finished}").status_code == 404
+        assert other.post("/v1/jobs", data=form(nifti())).json["cache"] == "miss"
+
+
+def test_a_job_is_read_as_it_moves(http: FlaskClient, submitted: str, line: Line) -> None:
+    line.now_ms = None
+    address = f"/v1/jobs/{submitted}"
+    (claim,) = line.claim(Stage.PREPROCESS, "w")
+    line.renew(claim, step="skull_strip")
+    job = http.get(address).json
+    assert job["progress"] == {"stage": "preprocess", "step": "skull_strip"}
+    assert (job["state"], job["attempt"], job["queue_position"]) == ("preprocessing", 1, None)
+    problem(http.get(f"{address}/result"), 409, "job.wrong_state")
+    problem(http.get(f"{address}/slices/1.png"), 409, "job.wrong_state")
+    line.fail(claim, NotAHead("brain of 12 mL", volume_ml=12))
+    failed = http.get(address).json
+    assert failed["error"]["code"] == "quality.not_a_head"
+    assert failed["error"]["volume_ml"] == 12
+    assert failed["error"]["type"] == "/problems/quality.not_a_head"
+    refused = problem(http.get(f"{address}/result"), 409, "job.wrong_state")
+    assert refused["error_code"] == "quality.not_a_head"
+    problem(http.post(f"{address}/cancel"), 409, "job.wrong_state")
+
+
+def test_a_finished_job_tells_its_times_and_result(http: FlaskClient, finished: str) -> None:
+    job = http.get(f"/v1/jobs/{finished}").json
+    assert job["state"] == "succeeded"
+    assert None not in job["timings"].values()
+    assert None not in job["links"].values()
+    result = http.get(job["links"]["result"]).json
+    assert result["job_id"] == finished
+    assert result["cdr"] == ">=1"
+    assert "not a medical device" in result["notice"].lower()
+
+
+def test_an_unchanged_job_is_304(http: FlaskClient, submitted: str, line: Line) -> None:
+    first = http.get(f"/v1/jobs/{submitted}")
+    assert "no-store" in first.headers["Cache-Control"]
+    tag = {"If-None-Match": first.headers["ETag"]}
+    assert http.get(f"/v1/jobs/{submitted}", headers=tag).status_code == 304
+    line.cancel(submitted)
+    assert http.get(f"/v1/jobs/{submitted}", headers=tag).json["state"] == "canceled"
+
+
+def test_cancel(http: FlaskClient, submitted: str) -> None:
+    for _ in range(2):
+        assert http.post(f"/v1/jobs/{submitted}/cancel").json["state"] == "canceled"
+
+
+def test_the_list_pages_through_everything_once(http: FlaskClient, line: Line) -> None:
+    for n in range(7):  # three of them in the same millisecond
+        line.now_ms = 1_000_000 + max(0, n - 2)
+        ident = f"job_{n:032x}"
+        line.submit(
+            Submission(id=ident, site="here", content_digest="c", input_blob="", size_bytes=1, media="nifti")
+        )
+    line.cancel(f"job_{3:032x}")
+    seen, after = [], ""
+    while True:
+        page = http.get(f"/v1/jobs?limit=2{after}").json
+        seen += [job["id"] for job in page["jobs"]]
+        if not page["next"]:
+            break
+        after = f"&after={page['next']}"
+    assert seen == [f"job_{n:032x}" for n in (6, 5, 4, 3, 2, 1, 0)]
+    only = http.get("/v1/jobs?state=canceled").json
+    assert [job["id"] for job in only["jobs"]] == [f"job_{3:032x}"]
+    for bad in ("state=done", "after=x", "limit=0", "nonsense=1"):
+        problem(http.get(f"/v1/jobs?{bad}"), 400, "request.bad_value")
+
+
+def test_addresses_and_methods_that_do_not_exist(http: FlaskClient) -> None:
+    problem(http.get("/v1/jobs/job_0"), 404, "job.not_found")
+    problem(http.get("/v1/nothing"), 404, "request.not_found")
+    answer = http.put("/v1/jobs")
+    problem(answer, 405, "request.method_not_allowed")
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_backlog(settings: Settings, redis_client: redis.Redis, blobs: BlobStore) -> None:
+    app = create_app(Settings(redis_url=settings.redis_url, blobs=settings.blobs, most_waiting=1))
+    with app.test_client() as http:
+        assert http.post("/v1/jobs", data=form(nifti())).status_code == 202
+        answer = http.post("/v1/jobs", data=form(nifti(seed=1)))
+        assert problem(answer, 503, "unavailable.backlog")["retryable"]
+        assert answer.headers["Retry-After"]
+    assert len(left_behind(blobs)) == 1
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port that accepts and never answers: a Redis that hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_dead_or_hanging_redis_is_503_in_good_time(tmp_path: Path, deaf_port: int) -> None:
+    for port in (1, deaf_port):
+        app = create_app(Settings(redis_url=f"redis://127.0.0.1:{port}/0", blobs=str(tmp_path)))
+        with app.test_client() as http:
+            for method, address in (("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1")):
+                started = time.monotonic()
+                answer = http.open(address, method=method, data=form(nifti()))
+                assert time.monotonic() - started < 1.5
+                assert problem(answer, 503, "unavailable.line")["retryable"]
+                assert answer.headers["Retry-After"]
+            assert http.get("/livez").status_code == 200
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+class Breaks:
+    """Submits, but the answer of the job store is lost on the way."""
+
+    def __init__(self, line: Line, *, reaches: bool) -> None:
+        self.line, self.reaches = line, reaches
+
+    def __call__(self, submission: Submission, **more: int) -> None:
+        if self.reaches:
+            Line.submit(self.line, submission, **more)
+        raise redis.ConnectionError("gone")
+
+
+@pytest.mark.parametrize("reaches", [True, False])
+def test_an_answer_lost_after_the_record_does_not_lose_the_upload(
+    app: object, http: FlaskClient, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, reaches: bool
+) -> None:
+    line = app.extensions["hippocamp"].line
+    monkeypatch.setattr(line, "submit", Breaks(line, reaches=reaches))
+    answer = http.post("/v1/jobs", data=form(nifti()))
+    if reaches:
+        assert answer.status_code == 202
+        assert blobs.get(line.get(answer.json["id"]).text("input_blob")) == nifti()
+    else:
+        problem(answer, 503, "unavailable.line")
+        assert left_behind(blobs) == []
+
+
+def test_an_error_nobody_foresaw_tells_no_secret(
+    app: object, http: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(app.extensions["hippocamp"].line, "get", explode)
+    answer = http.get("/v1/jobs/job_1")
+    assert "secret" not in str(problem(answer, 500, "internal"))
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_full_disk_is_503_and_leaves_nothing(
+    http: FlaskClient, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: BlobStore, out: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(BlobStore, "_settle", full)
+    problem(http.post("/v1/jobs", data=form(nifti())), 503, "unavailable.blobs")
+    assert left_behind(blobs) == []

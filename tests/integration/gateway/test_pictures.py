@@ -1,0 +1,88 @@
+"""Slices, overlays, montage and the map on the input's grid."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import nibabel as nib
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from contracts.blobs import BlobStore
+from contracts.stack import HEIGHT, WIDTH
+from gateway.artefacts import paths
+from tests.integration.gateway.conftest import head
+
+pytestmark = pytest.mark.integration
+
+
+def pixels(http: FlaskClient, address: str) -> np.ndarray:
+    answer = http.get(address)
+    assert (answer.status_code, answer.content_type) == (200, "image/png"), answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.data)))
+
+
+def test_a_plain_slice_is_the_stack_nose_up(http: FlaskClient, finished: str) -> None:
+    shown = pixels(http, f"/v1/jobs/{finished}/slices/7.png")
+    np.testing.assert_array_equal(shown, head().slices[6][::-1])
+
+
+def test_overlays_differ_by_class_and_opacity(http: FlaskClient, finished: str) -> None:
+    base = f"/v1/jobs/{finished}/slices/16.png"
+    plain = np.repeat(pixels(http, base)[..., None], 3, axis=2)
+    none, most = pixels(http, f"{base}?overlay=cdr0"), pixels(http, f"{base}?overlay=cdr1")
+    np.testing.assert_array_equal(none, plain)  # a class without evidence paints nothing
+    assert np.abs(most.astype(int) - plain).mean() > 10
+    np.testing.assert_array_equal(pixels(http, f"{base}?overlay=cdr1&opacity=0"), plain)
+    assert pixels(http, f"{base}?scale=3").shape == (3 * HEIGHT, 3 * WIDTH)
+
+
+def test_the_overview_shows_all_slices(http: FlaskClient, finished: str) -> None:
+    address = f"/v1/jobs/{finished}/overview.png"
+    assert pixels(http, address).shape == (4 * HEIGHT, 8 * WIDTH, 3)
+    np.testing.assert_array_equal(pixels(http, address), pixels(http, f"{address}?overlay=cdr1"))
+    assert pixels(http, f"{address}?overlay=none").ndim == 2
+
+
+def test_bad_slices_and_parameters(http: FlaskClient, finished: str) -> None:
+    for path, code in (
+        ("slices/0.png", "result.no_pictures"),
+        ("slices/33.png", "result.no_pictures"),
+        ("slices/x.png", "request.not_found"),
+        ("slices/1.png?overlay=cdr2", "request.bad_value"),
+        ("slices/1.png?opacity=2", "request.bad_value"),
+        ("slices/1.png?scale=9", "request.bad_value"),
+        ("explanation.nii.gz?class=all", "request.bad_value"),
+    ):
+        assert http.get(f"/v1/jobs/{finished}/{path}").json["code"] == code
+
+
+def test_the_map_lies_on_the_grid_of_the_input(
+    http: FlaskClient, finished: str, blobs: BlobStore, line: object
+) -> None:
+    answer = http.get(f"/v1/jobs/{finished}/explanation.nii.gz")
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(answer.data))
+    assert image.shape == head().input_shape
+    np.testing.assert_allclose(image.affine, head().input_affine, atol=1e-4)
+    assert image.get_fdata().max() > 1
+    assert finished in answer.headers["Content-Disposition"]
+    assert blobs.exists(paths(line.get(finished)).heatmap("cdr1"))
+    assert http.get(f"/v1/jobs/{finished}/explanation.nii.gz").data == answer.data
+
+
+def test_the_slice_list_tells_sides_and_evidence(http: FlaskClient, finished: str) -> None:
+    body = http.get(f"/v1/jobs/{finished}/slices").json
+    assert (body["width"], body["height"], body["left_edge"], body["spacing_mm"]) == (WIDTH, HEIGHT, "R", 1.0)
+    assert [one["n"] for one in body["slices"]] == list(range(1, 33))
+    assert body["slices"][0]["logits"]["cdr1"] > body["slices"][0]["logits"]["cdr0"]
+
+
+def test_pictures_that_are_gone_say_so(
+    http: FlaskClient, finished: str, blobs: BlobStore, line: object
+) -> None:
+    blobs.delete(paths(line.get(finished)).explanation)
+    assert http.get(f"/v1/jobs/{finished}/slices").json["code"] == "result.no_pictures"
+    assert http.get(f"/v1/jobs/{finished}/slices/1.png").status_code == 200

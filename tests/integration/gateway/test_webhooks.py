@@ -1,0 +1,85 @@
+"""Webhook endpoints and deliveries as the site sees them."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from contracts import endpoints
+from contracts.errors import DeliveryFailed
+from contracts.line import Line
+from contracts.states import Stage
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def endpoint(http: FlaskClient) -> dict[str, str]:
+    answer = http.post("/v1/webhook-endpoints", json={"url": "https://pacs.example/hook"})
+    assert answer.status_code == 201
+    return dict(answer.json)
+
+
+def test_a_secret_is_shown_once(
+    http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
+) -> None:
+    assert endpoint["secret"].startswith("whsec_")
+    (listed,) = http.get("/v1/webhook-endpoints").json["endpoints"]
+    assert listed == {k: v for k, v in endpoint.items() if k != "secret"}
+    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    assert stored is not None
+    assert stored.keys(0) == [endpoint["secret"]]
+
+
+def test_rotation_keeps_the_old_secret_for_a_while(
+    http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
+) -> None:
+    fresh = http.post(f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret").json["secret"]
+    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    assert stored is not None
+    assert stored.keys(0) == [fresh, endpoint["secret"]]
+
+
+def test_removal(http: FlaskClient, endpoint: dict[str, str]) -> None:
+    assert http.delete(f"/v1/webhook-endpoints/{endpoint['id']}").status_code == 204
+    answer = http.delete(f"/v1/webhook-endpoints/{endpoint['id']}")
+    assert (answer.status_code, answer.json["code"]) == (404, "webhook.endpoint_not_found")
+    assert http.post(f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret").status_code == 404
+    assert http.get("/v1/webhook-endpoints").json == {"endpoints": []}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"url": "ftp://x/"}, {"url": "x"}, {"url": "https://x/", "a": 1}, []]
+)
+def test_bad_endpoints(http: FlaskClient, body: object) -> None:
+    assert http.post("/v1/webhook-endpoints", json=body).json["code"] == "request.bad_value"
+
+
+def test_bodies_that_are_no_json(http: FlaskClient) -> None:
+    for data, kind, code in (
+        (b"{", "application/json", "request.bad_value"),
+        (b"{}", "text/plain", "request.unsupported_media_type"),
+        (b'"' + b"x" * 70_000, "application/json", "request.too_large"),
+    ):
+        assert http.post("/v1/webhook-endpoints", data=data, content_type=kind).json["code"] == code
+
+
+def test_deliveries_are_in_the_open_and_replayed(
+    http: FlaskClient, endpoint: dict[str, str], submitted: str, redis_client: redis.Redis
+) -> None:
+    line = Line(redis_client)
+    line.cancel(submitted)
+    (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
+    assert (owed["job_id"], owed["event"], owed["state"]) == (submitted, "job.canceled", "pending")
+    assert owed["endpoint_id"] == endpoint["id"]
+    again = f"/v1/webhook-deliveries/{owed['id']}/replay"
+    assert http.post(again).json["code"] == "job.wrong_state"
+    (claim,) = line.claim(Stage.DELIVER, "w")
+    line.fail(claim, DeliveryFailed("answered 500"))
+    (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
+    assert (owed["state"], owed["last_error"]) == ("failed", "answered 500")
+    answer = http.post(again)
+    assert (answer.status_code, answer.json["state"]) == (202, "pending")
+    assert http.post("/v1/webhook-deliveries/whd_0_0/replay").json["code"] == "webhook.delivery_not_found"
+    assert http.post(f"/v1/webhook-deliveries/{submitted}/replay").status_code == 404
