@@ -68,7 +68,12 @@ def model_server(settings: LocalSettings) -> Service:
             ports.model_grpc,
             ports.model_grpc_management,
         ],
-        environment={"LOG_LOCATION": str(folder / "logs"), "METRICS_LOCATION": str(folder / "logs")},
+        # Passive: threads of the pool that wait would otherwise spin on cores that preprocessing needs.
+        environment={
+            "LOG_LOCATION": str(folder / "logs"),
+            "METRICS_LOCATION": str(folder / "logs"),
+            "OMP_WAIT_POLICY": "PASSIVE",
+        },
         ready_port=ports.model_server,
         folder=folder,
     )
@@ -99,6 +104,10 @@ def _worker(app: str, name: str, *, queues: str, processes: int) -> list[str]:
     )  # fmt: skip
 
 
+def _counts_at(port: int) -> dict[str, str]:
+    return {"HIPPOCAMP_METRICS_PORT": str(port)}
+
+
 def preprocess(settings: LocalSettings) -> Service:
     """One process a core; each keeps its numerical libraries to one thread."""
     return Service(
@@ -109,7 +118,13 @@ def preprocess(settings: LocalSettings) -> Service:
             queues="preprocess",
             processes=settings.preprocess_processes,
         ),
-        environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+        ports=[settings.ports.preprocess_metrics],
+        environment={
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "NUMBA_NUM_THREADS": "1",
+            **_counts_at(settings.ports.preprocess_metrics),
+        },
         stop_seconds=30,
     )
 
@@ -117,25 +132,43 @@ def preprocess(settings: LocalSettings) -> Service:
 def infer(settings: LocalSettings) -> Service:
     """Clients of TorchServe: while one batch is computed, the next is being claimed."""
     command = _worker("workers.app:app", "infer", queues="infer", processes=settings.infer_processes)
-    return Service(name="infer", command=command, environment={"OMP_NUM_THREADS": "1"}, stop_seconds=30)
+    port = settings.ports.infer_metrics
+    environment = {"OMP_NUM_THREADS": "1", **_counts_at(port)}
+    return Service(name="infer", command=command, ports=[port], environment=environment, stop_seconds=30)
 
 
-def deliver(settings: LocalSettings) -> Service:  # noqa: ARG001  services of one kind have one signature
+def deliver(settings: LocalSettings) -> Service:
     """Webhooks on their own processes, so that a slow receiver holds up no inference."""
     command = _worker("workers.app:app", "deliver", queues="deliver", processes=2)
-    return Service(name="deliver", command=command, stop_seconds=20)
+    port = settings.ports.deliver_metrics
+    return Service(
+        name="deliver", command=command, ports=[port], environment=_counts_at(port), stop_seconds=20
+    )
 
 
-def maintain(settings: LocalSettings) -> Service:  # noqa: ARG001
+def maintain(settings: LocalSettings) -> Service:
     """The reconciler."""
     command = _worker("workers.app:app", "maintain", queues="maintain", processes=2)
-    return Service(name="maintain", command=command)
+    port = settings.ports.maintain_metrics
+    return Service(name="maintain", command=command, ports=[port], environment=_counts_at(port))
 
 
 def beat(settings: LocalSettings) -> Service:
     """The clock that calls the reconciler."""
     command = _celery("workers.app:app", "beat", f"--schedule={settings.folder / 'beat'}", "--pidfile=")
     return Service(name="beat", command=command)
+
+
+def exporter(settings: LocalSettings) -> Service:
+    """Figures made of Redis's state."""
+    port = settings.ports.exporter
+    return Service(
+        name="exporter",
+        command=[sys.executable, "-m", "deploy.exporter"],
+        ports=[port],
+        environment={"HIPPOCAMP_EXPORTER_PORT": str(port)},
+        ready_port=port,
+    )
 
 
 Make = Callable[[LocalSettings], Service]
@@ -149,4 +182,5 @@ ALL: list[Make] = [
     deliver,
     maintain,
     beat,
+    exporter,
 ]

@@ -23,6 +23,11 @@ class Ports:
     model_metrics: int = field(default_factory=lambda: _port("MODEL_METRICS_PORT", 8087))
     model_grpc: int = field(default_factory=lambda: _port("MODEL_GRPC_PORT", 8088))
     model_grpc_management: int = field(default_factory=lambda: _port("MODEL_GRPC_MANAGEMENT_PORT", 8089))
+    exporter: int = field(default_factory=lambda: _port("EXPORTER_PORT", 8090))
+    preprocess_metrics: int = field(default_factory=lambda: _port("PREPROCESS_METRICS_PORT", 8091))
+    infer_metrics: int = field(default_factory=lambda: _port("INFER_METRICS_PORT", 8092))
+    deliver_metrics: int = field(default_factory=lambda: _port("DELIVER_METRICS_PORT", 8093))
+    maintain_metrics: int = field(default_factory=lambda: _port("MAINTAIN_METRICS_PORT", 8094))
 
     @classmethod
     def free(cls) -> Ports:
@@ -78,7 +83,6 @@ class LocalSettings:
             "HIPPOCAMP_BLOBS": str(self.folder / "blobs"),
             "HIPPOCAMP_MODEL_SERVER": f"http://127.0.0.1:{self.ports.model_server}",
             "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),
-            "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
             "PYTHONUNBUFFERED": "1",
         }
         return {**os.environ, **ours, **self.extra}

@@ -69,9 +69,6 @@ class Stack:
         self.down()
         self.settings.folder.mkdir(parents=True, exist_ok=True)
         (self.settings.folder / "logs").mkdir(exist_ok=True)
-        metrics = self.settings.folder / "metrics"
-        shutil.rmtree(metrics, ignore_errors=True)
-        metrics.mkdir()
         try:
             for make in self.services:
                 self._start(make(self.settings))
@@ -111,7 +108,7 @@ class Stack:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=service.folder,
-                env={**self.settings.environment(), **service.environment},
+                env={**self.settings.environment(), **service.environment, **self._counters(service)},
                 start_new_session=True,
             )
         self._children.append(process)
@@ -119,6 +116,13 @@ class Stack:
         self._remember(Running(service.name, process.pid, created, service.stop_seconds))
         if service.ready_port is not None:
             self._wait_for_port(service, process, service.ready_port)
+
+    def _counters(self, service: Service) -> dict[str, str]:
+        """An empty folder for the service's processes to count in (contracts/exposition.py)."""
+        folder = self.settings.folder / "metrics" / service.name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
 
     def _remember(self, item: Running) -> None:
         kept = [old for old in self.remembered() if old.name != item.name]
@@ -176,9 +180,11 @@ def _refuse_busy(name: str, port: int) -> None:
 
 
 def _variable(name: str) -> str:
-    return {"gateway": "GATEWAY_PORT", "redis": "REDIS_PORT"}.get(
-        name, "MODEL_SERVER_PORT (and its siblings)"
-    )
+    if name in {"gateway", "redis", "exporter"}:
+        return f"{name.upper()}_PORT"
+    if name == "model_server":
+        return "MODEL_SERVER_PORT (and its siblings)"
+    return f"{name.upper()}_METRICS_PORT"
 
 
 def _stop(item: Running) -> None:
