@@ -40,7 +40,7 @@ class Upload:
             boundary = self.request.mimetype_params.get("boundary", "")
             if not boundary:
                 raise BadRequest("The multipart form names no boundary")
-            self._form = VolumeStream(boundary.encode("latin-1", "replace"))
+            self._form = VolumeStream(boundary)
         elif declared and declared not in RAW:
             raise UnsupportedMediaType(f"{declared} is not taken; send {FORM} or {RAW[0]}")
         if (self.request.content_length or 0) > self.most_bytes + FORM_OVERHEAD:
