@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from billiard import active_children
 from celery import signals
 
+from contracts.exposition import serve_from_workers
 from contracts.leases import hand_back
 from contracts.telemetry import configure_logging
 
@@ -37,6 +38,7 @@ def equip(service: str, *, stop_seconds: float) -> None:
         timer.daemon = True
         timer.start()
 
+    serve_from_workers()
     signals.setup_logging.connect(set_up_logging, weak=False)
     signals.worker_process_init.connect(_remember_child, weak=False)
     signals.task_prerun.connect(_leave_on_sigterm, weak=False)

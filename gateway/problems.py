@@ -19,6 +19,7 @@ from contracts.errors import (
     Unavailable,
 )
 from gateway import errors
+from gateway.metrics import count_refusal
 from gateway.schemas import Problem
 from gateway.trace import trace_id
 
@@ -65,6 +66,7 @@ def answer(error: HippocampError) -> Response:
     """The HTTP answer for an error."""
     problem = describe(type(error), error.detail, error.figures, trace=trace_id())
     response = Response(problem.model_dump_json(), status=error.status, content_type=MEDIA_TYPE)
+    count_refusal(error.code)
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response

@@ -27,7 +27,7 @@ from contracts.stack import Stack
 from contracts.states import Stage
 from contracts.wakeups import TASK, celery_app, wake
 from contracts.worker_process import equip
-from preprocessing_service.metrics import record_failure, record_prepared
+from preprocessing_service.metrics import record_failure, record_prepared, record_wait
 from preprocessing_service.settings import Settings
 
 _log = logging.getLogger("hippocamp.preprocess")
@@ -67,6 +67,7 @@ def work_once(place: Workplace) -> Claim | None:
     if not found:
         return None
     claim, started = found[0], time.monotonic()
+    record_wait(claim)
     most = settings.job_seconds - GRACE_SECONDS
     with held(place.line, [claim], lease_seconds=settings.lease_seconds, most_seconds=most):
         try:

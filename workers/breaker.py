@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from workers.metrics import record_breaker
+
 
 @dataclass
 class Breaker:
@@ -35,3 +37,5 @@ class Breaker:
         """It did not, for a reason that lies with it."""
         self.failures += 1
         self.opened_at = self.clock()
+        if self.failures == self.threshold:
+            record_breaker()

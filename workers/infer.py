@@ -19,7 +19,7 @@ from contracts.stack import Stack
 from contracts.states import Stage
 from contracts.wakeups import wake
 from workers.answers import explanation_of, result_of
-from workers.metrics import record_batch, record_failure
+from workers.metrics import record_answer, record_batch, record_failure, record_wait
 from workers.model_server import Answer
 from workers.scoring import Slices, score
 from workers.workplace import Workplace
@@ -35,6 +35,8 @@ def work_once(place: Workplace) -> list[Claim]:
     if not claims:
         return []
     started = time.monotonic()
+    for claim in claims:
+        record_wait(claim)
     with held(place.line, claims, lease_seconds=lease, most_seconds=place.settings.infer_limit_seconds):
         _work(place, claims)
     record_batch(time.monotonic() - started, len(claims))
@@ -78,12 +80,14 @@ def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:
 def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     record = claim.record
     site, content, pipeline = record["site"], record["content_digest"], record["pipeline_digest"]
-    result = result_of(claim, answer).model_dump_json()
+    found = result_of(claim, answer)
+    result = found.model_dump_json()
     blob = explanation_path(site, content, pipeline=pipeline, model=answer.digest)
     place.blobs.put(blob, explanation_of(answer).to_bytes())
     key = cache_key(site, content, pipeline=pipeline, model=answer.digest)
     fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}
     place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
+    record_answer(found.cdr, found.out_of_distribution)
     _log.info("job.succeeded", extra=claim.context)
     wake(place.app, Stage.DELIVER, place.redis.hlen(f"hc:endpoints:{site}"))
 

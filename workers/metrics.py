@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+from contracts.job import Claim
+
 _INFER_SECONDS = Histogram(
     "hippocamp_infer_seconds",
     "Wall seconds from claim to commit of one batch",
@@ -19,6 +21,18 @@ _MODEL_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
 )
 _FAILURES = Counter("hippocamp_infer_failures_total", "Attempts that did not commit", ["code", "outcome"])
+_WAIT = Histogram(
+    "hippocamp_infer_wait_seconds",
+    "Seconds a prepared volume waited for its first claim",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 3600),
+)
+_PREDICTIONS = Counter("hippocamp_predictions_total", "Answers by their most probable stage", ["cdr"])
+_DISTANCE = Histogram(
+    "hippocamp_out_of_distribution",
+    "Distance of answered volumes from the training data; above 1 is unusual",
+    buckets=(0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5),
+)
+_BREAKER = Counter("hippocamp_breaker_openings_total", "Times a process stopped asking the model server")
 _DELIVERIES = Counter("hippocamp_deliveries_total", "Webhook attempts", ["outcome"])
 _DELIVERY_SECONDS = Histogram(
     "hippocamp_delivery_seconds",
@@ -31,6 +45,24 @@ def record_batch(seconds: float, volumes: int) -> None:
     """One claimed batch is through, whatever became of its volumes."""
     _INFER_SECONDS.observe(seconds)
     _BATCH.observe(volumes)
+
+
+def record_wait(claim: Claim) -> None:
+    """How long a volume waited for inference; later attempts would count the earlier ones as waiting."""
+    seconds = claim.job.seconds("finished_preprocess_ms", "claimed_ms")
+    if claim.attempt == 1 and seconds is not None:
+        _WAIT.observe(seconds)
+
+
+def record_answer(cdr: str, distance: float) -> None:
+    """One volume answered: a drift of either figure asks for a look at what is being sent."""
+    _PREDICTIONS.labels(cdr).inc()
+    _DISTANCE.observe(distance)
+
+
+def record_breaker() -> None:
+    """The breaker of this process opened."""
+    _BREAKER.inc()
 
 
 def record_request(seconds: float, outcome: str) -> None:

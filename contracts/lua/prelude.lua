@@ -107,6 +107,22 @@ local function announce(id, state, now)
   end
 end
 
+-- How long jobs took to end, as a histogram, and which errors ended them.
+local BOUNDS = {1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
+
+local function tally(id, state, now, code)
+  local spent, bound = now - tonumber(redis.call('HGET', rec(id), 'created_ms')), 'inf'
+  for _, seconds in ipairs(BOUNDS) do
+    if spent <= seconds * 1000 then
+      bound = seconds
+      break
+    end
+  end
+  total('ended:' .. state .. ':' .. bound)
+  redis.call('HINCRBY', 'hc:totals', 'ended_ms:' .. state, spent)
+  if code ~= '' then total('failed:' .. code) end
+end
+
 local function finish(id, state, now, code, detail)
   detach(id)
   if code ~= '' then redis.call('HSET', rec(id), 'error_code', code, 'error_detail', detail) end
@@ -115,6 +131,7 @@ local function finish(id, state, now, code, detail)
   local kind, input = unpack(get(id, 'kind', 'input_blob'))
   if kind == 'job' then
     if input and input ~= '' then redis.call('RPUSH', 'hc:garbage', input) end
+    tally(id, state, now, code)
     announce(id, state, now)
   end
 end

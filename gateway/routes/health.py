@@ -41,5 +41,5 @@ def readyz(query: ReadyQuery) -> Answer:
 @blueprint.get("/metrics")
 @operation(Operation("Figures for Prometheus", "health", {200: "text/plain"}))
 def metrics() -> Response:
-    """Counters of all gateway processes, and gauges computed from the line's state."""
-    return Response(exposition(resources().client), content_type=CONTENT_TYPE_LATEST)
+    """Counters of all gateway processes."""
+    return Response(exposition(), content_type=CONTENT_TYPE_LATEST)
