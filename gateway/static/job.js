@@ -1,0 +1,70 @@
+// The page of one job: follow it through the stages, then show the answer.
+
+import { ask, Problem, watch } from "./api.js";
+import { showAnswer } from "./answer.js";
+import { openViewer } from "./viewer.js";
+import { CLASSES, element, ENDED, plain, put, seconds } from "./words.js";
+
+const at = (id) => document.getElementById(id);
+const address = `/v1/jobs/${at("job").dataset.job}`;
+const STEPS = [["queued", "Received"], ["preprocessing", "Prepare"], ["queued_infer", "Wait for model"], ["inferring", "Score"], ["succeeded", "Done"]];
+
+function reached(job) {
+  const direct = STEPS.findIndex(([state]) => state === job.state);
+  if (direct >= 0) return direct;
+  return job.stage === "infer" ? 3 : 1; // ended early: at the stage it was in
+}
+
+function showSteps(job) {
+  const now = reached(job), early = ENDED.includes(job.state) && job.state !== "succeeded";
+  at("steps").replaceChildren(...STEPS.map(([, name], n) => {
+    const kind = job.state === "succeeded" || n < now ? "done" : n > now ? "" : early ? "stop" : "now";
+    const item = element("li", { className: kind }, name);
+    if (n === now && job.progress.step) item.append(element("small", { textContent: plain(job.progress.step) }));
+    if (kind === "now" || kind === "stop") item.setAttribute("aria-current", "step");
+    return item;
+  }));
+}
+
+function place(job) {
+  if (ENDED.includes(job.state)) return "";
+  const parts = [];
+  if (job.queue_position !== null) parts.push(job.queue_position ? `${job.queue_position} before this one` : "next in line");
+  if (job.eta_seconds !== null) parts.push(`about ${seconds(job.eta_seconds)} left`);
+  if (job.attempt > 1) parts.push(`try ${job.attempt}`);
+  return parts.join(" · ");
+}
+
+function show(job) {
+  put(at("chip"), job.state);
+  showSteps(job);
+  at("place").textContent = place(job);
+  at("cancel").hidden = ENDED.includes(job.state);
+  if (job.error) {
+    at("failure").replaceChildren(element("div", { className: "alert bad" },
+      element("p", {}, element("strong", { textContent: job.error.title })),
+      element("p", { textContent: job.error.detail }),
+      element("p", {}, element("a", { href: job.error.type, textContent: job.error.code }), ` · trace ${job.error.trace_id}`)));
+  }
+}
+
+async function open() {
+  const job = await watch(address, show, (one) => ENDED.includes(one.state), (error) => {
+    if (error) at("place").textContent = "Connection lost, trying again …";
+  });
+  if (job.state !== "succeeded") return;
+  const { body: result } = await ask(job.links.result);
+  showAnswer(result, job);
+  at("answer").hidden = false;
+  at("overview").src = job.links.overview;
+  await openViewer(job.links, CLASSES.find(([, cdr]) => cdr === result.cdr)[0]);
+}
+
+at("cancel").addEventListener("click", async () => {
+  await ask(`${address}/cancel`, { method: "POST" }).catch(() => {}); // the next reading tells what became of it
+});
+
+open().catch((error) => {
+  const words = error instanceof Problem ? `${error.title}: ${error.message}` : `The page could not be filled: ${error.message}`;
+  at("failure").replaceChildren(element("div", { className: "alert bad" }, element("p", { textContent: words })));
+});

@@ -1,0 +1,42 @@
+// How states, stages, figures and times are said.
+
+export const STATES = {
+  queued: ["waiting", ""], preprocessing: ["preparing", "busy"], queued_infer: ["waiting for the model", ""],
+  inferring: ["scoring", "busy"], succeeded: ["done", "good"], failed: ["failed", "bad"],
+  canceled: ["canceled", ""], expired: ["expired", "bad"],
+};
+export const ENDED = ["succeeded", "failed", "canceled", "expired"];
+export const CLASSES = [["cdr0", "0", "normal"], ["cdr05", "0.5", "very mild"], ["cdr1", ">=1", "mild or worse"]];
+export const cdrName = (cdr) => `CDR ${cdr.replace(">=", "≥ ")}`;
+export const percent = (share) => `${Math.round(100 * share)} %`;
+export const plain = (name) => name.replaceAll("_", " ");
+
+export function figure(value) {
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return String(value);
+  return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
+}
+
+export function seconds(value) {
+  if (value === null || value === undefined) return "–";
+  return value < 10 ? `${value.toFixed(2)} s` : value < 90 ? `${value.toFixed(0)} s` : `${(value / 60).toFixed(1)} min`;
+}
+
+export function size(bytes) {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
+export const moment = (text) => clock.format(new Date(text));
+
+export function put(chip, state) {
+  const [word, kind] = STATES[state];
+  chip.textContent = word;
+  chip.className = `chip ${kind}`;
+}
+
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
