@@ -1,0 +1,152 @@
+"""Figures agree with a ledger kept by the test, whichever process counted and whichever has ended since."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from prometheus_client.parser import text_string_to_metric_families
+
+from contracts.blobs import BlobStore
+from contracts.line import Line
+from contracts.states import Stage
+from contracts.wakeups import celery_app, wake
+from tests.conftest import free_port
+from tests.integration.workers.scene import eventually, submit
+from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[3]
+
+
+def figures(url: str) -> dict[str, float]:
+    """Every sample, its labels in the key."""
+    text = httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
+    return {
+        s.name + str(sorted(s.labels.items())): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+def total(found: dict[str, float], name: str) -> float:
+    return sum(value for key, value in found.items() if key.startswith(f"{name}["))
+
+
+@pytest.fixture
+def gunicorn(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterator[str]:
+    """The gateway on three processes, each of which ends after about twenty requests."""
+    port = free_port()
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    environment = {
+        **os.environ,
+        "HIPPOCAMP_REDIS_URL": redis_url,
+        "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
+        "HIPPOCAMP_GATEWAY_WORKERS": "3",
+        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+    }
+    command = [
+        sys.executable, "-m", "gunicorn", "--config=python:gateway.gunicorn_conf", f"--bind=127.0.0.1:{port}",
+        "--threads=2", "--max-requests=20", "--max-requests-jitter=5", "--no-control-socket",
+        "gateway.app:create_app()",
+    ]  # fmt: skip
+    with (tmp_path / "gunicorn.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            eventually(lambda: _answers(f"{url}/livez"))
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_gunicorn_counts_every_request_once(gunicorn: str, tmp_path: Path) -> None:
+    before = figures(f"{gunicorn}/metrics")
+    ledger: Counter[int] = Counter()
+    seen = []
+    for number in range(150):
+        path = "/v1/jobs/job_none" if number % 3 else "/livez"
+        ledger[httpx.get(gunicorn + path, timeout=10, trust_env=False).status_code] += 1
+        if number % 30 == 0:
+            seen.append(total(figures(f"{gunicorn}/metrics"), "hippocamp_http_requests_total"))
+    after = figures(f"{gunicorn}/metrics")
+    assert seen == sorted(seen), "a counter must never go back"
+    for status, count in ledger.items():
+        told = _requests(after, status) - _requests(before, status)
+        assert told == count, f"{status}: {told} in /metrics, {count} sent"
+    assert total(after, "hippocamp_refusals_total") == ledger[404]
+    pids = {file.stem.rpartition("_")[2] for file in (tmp_path / "metrics").glob("*.db")}
+    assert "ended" in pids, "no process was recycled: the test proves nothing"
+    assert len(pids) <= 5, "files of ended processes pile up"
+
+
+def _requests(found: dict[str, float], status: int) -> float:
+    """Requests but those for /metrics."""
+    wanted = [key for key in found if key.startswith("hippocamp_http_requests_total[") and str(status) in key]
+    return sum(found[key] for key in wanted if "/metrics" not in key)
+
+
+@pytest.fixture
+def pool(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterator[tuple[Workers, int]]:
+    """Settings for a real prefork pool of the preprocess stage, and the port of its figures."""
+    port = free_port()
+    (tmp_path / "metrics").mkdir()
+    environment = {
+        "HIPPOCAMP_REDIS_URL": redis_url,
+        "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
+        "HIPPOCAMP_METRICS_PORT": str(port),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics"),
+    }
+    with running(environment, tmp_path) as workers:
+        yield workers, port
+
+
+def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
+    pool: tuple[Workers, int], redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    workers, port = pool
+    line, blobs, app = Line(redis_client), BlobStore(str(tmp_path / "blobs")), celery_app("test", redis_url)
+    url = f"http://127.0.0.1:{port}/metrics"
+    options = ["-Q", "preprocess", "-c", "2", "--max-tasks-per-child=4"]
+    worker = workers.start(OBEDIENT, "worker", *options)
+
+    def send(good: int, bad: int) -> None:
+        for number in range(good + bad):
+            submit(line, blobs, f"level {number}" if number < good else "not a head", site=f"s{number % 3}")
+        wake(app, Stage.PREPROCESS, good + bad)
+        eventually(lambda: line.depth(Stage.PREPROCESS) + line.running(Stage.PREPROCESS) == 0)
+
+    send(12, 3)
+    eventually(lambda: len(children(worker)) == 2)
+    os.kill(children(worker)[0], signal.SIGKILL)
+    send(6, 2)
+    found = figures(url)
+    assert found["hippocamp_preprocess_seconds_count[]"] == 18
+    assert total(found, "hippocamp_preprocess_failures_total") == 5
+    assert found["hippocamp_preprocess_wait_seconds_count[]"] == 23
+
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(20)
+    workers.start(OBEDIENT, "worker", *options)
+    eventually(lambda: _answers(url))
+    send(5, 0)
+    assert figures(url)["hippocamp_preprocess_seconds_count[]"] == 23, "the port or the counts were lost"
+    app.close()
