@@ -1,4 +1,4 @@
-"""Where the weights and the template lie (inside installed packages), and the folder for what is computed from them."""
+"""Where weights and template lie (inside installed packages), and the folder for what is computed of them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from preprocessing_service.assets import cache_folder
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(cache_folder() / "numba")
+    numba.config.CACHE_DIR = str(cache_folder() / "numba")  # type: ignore[attr-defined]
 
 
 def compiled(loop: Loop) -> Loop:

@@ -9,8 +9,8 @@ from pathlib import Path
 from preprocessing_service.assets import assets_digest
 
 DECIDING = (
-    "formats/*.py", "steps/*.py", "assets.py", "compiled.py", "grid.py", "limits.py", "network.py", "pipeline.py",
-    "polynomial.py", "sampling.py", "template.py", "volume.py",
+    "formats/*.py", "steps/*.py", "assets.py", "coarse.py", "compiled.py", "grid.py", "limits.py",
+    "network.py", "pieces.py", "pipeline.py", "polynomial.py", "sampling.py", "template.py", "volume.py",
 )  # fmt: skip
 """The sources that decide what the stack holds; a change in any other must not empty the cache."""
 

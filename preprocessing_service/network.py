@@ -1,9 +1,10 @@
 """deepbet's networks, evaluated with their own weights at a third of the time their TorchScript takes.
 
-A residual encoder and a light decoder (LinkNet) with instance norms. On one thread torch sends 3-D convolutions
-to its slow path; here they go to oneDNN in channels-last order. Transposed convolutions of stride 2 become one
-2 x 2 x 2 convolution whose channels are shuffled into space, the last layer one matrix product, and of the two
-softmax outputs only their difference is computed. Equal to the TorchScript within 0.005 (tested).
+A residual encoder and a light decoder (LinkNet) with instance norms. On one thread torch sends 3-D
+convolutions to its slow path; here they go to oneDNN in channels-last order. Transposed convolutions of
+stride 2 become one 2 x 2 x 2 convolution whose channels are shuffled into space, the last layer one matrix
+product, and of the two softmax outputs only their difference is computed. Equal to the TorchScript
+within 0.005 (tested).
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class BrainNet:
     """Three-dimensional LinkNet over the weights of deepbet's state dictionary."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        self._plain = {name.removesuffix(".weight"): _ordered(w) for name, w in weights.items() if w.ndim == 5}
+        self._plain = {
+            name.removesuffix(".weight"): _ordered(w) for name, w in weights.items() if w.ndim == 5
+        }
         names = ("up0.tp_conv.0", "up1.tp_conv.0", "up2.tp_conv.0", "tp_conv1.0")
         self._doubling = {name: _shuffled(weights[f"{name}.weight"]) for name in names}
         # Stride 1 transposed is an ordinary convolution with the kernel turned round.
@@ -106,7 +109,7 @@ def _ordered(weight: Tensor) -> Tensor:
 
 
 def _shuffled(weight: Tensor) -> Tensor:
-    """(in, out, 3, 3, 3) transposed kernel -> (8 out, in, 2, 2, 2), one group of channels per output parity."""
+    """(in, out, 3, 3, 3) transposed kernel -> (8 out, in, 2, 2, 2), one group of channels a parity."""
     inputs, outputs = weight.shape[:2]
     made = torch.zeros(8, outputs, inputs, 2, 2, 2)
     for parity, (i, j, k) in enumerate(product((0, 1), repeat=3)):
@@ -118,7 +121,7 @@ def _shuffled(weight: Tensor) -> Tensor:
 def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     # Odd kernels keep the size; the even ones of `_shuffled` get their padding from the caller.
     edge = weight.shape[2] // 2 if weight.shape[2] % 2 else 0
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not torch.backends.mkldnn.is_available():
         return conv3d(x, weight, None, stride, edge)
     return torch.mkldnn_convolution(x, weight, None, [edge] * 3, [stride] * 3, [1] * 3, 1)
 

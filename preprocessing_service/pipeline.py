@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from contracts.stack import Stack
+from preprocessing_service.coarse import coarsen
 from preprocessing_service.network import coarse_network
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.quality import Prepared, judge, measure
 from preprocessing_service.steps.read import read
-from preprocessing_service.steps.register import coarsen, register
+from preprocessing_service.steps.register import register
 from preprocessing_service.steps.resample import grid_to_world, resample
 from preprocessing_service.steps.strip import strip
 from preprocessing_service.template import load_template
@@ -40,20 +41,24 @@ class StepClock:
         self.seconds[step] = round(time.perf_counter() - begun, 4)
 
 
-def prepare(path: Path, *, scratch: Path | None = None, on_step: OnStep | None = None) -> Stack:
+def prepare(
+    path: Path,
+    *,
+    scratch: Path | None = None,  # noqa: ARG001  part of the contract; no format needs a file of its own yet
+    on_step: OnStep | None = None,
+) -> Stack:
     """Turn one volume file into the stack; raises InputError or QualityRefused, nothing else for bad input.
 
-    scratch: unused so far; every format is decoded in memory within `limits`.
+    scratch: a folder for temporary files; every format is decoded in memory within `limits`, so none is made.
     on_step: called with each name of STEPS as that step begins.
     """
-    stack, head = examine(path, on_step=on_step)
+    stack, _ = examine(path, on_step=on_step)
     judge(stack.quality)
-    del head
     return stack
 
 
 def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepared]:
-    """The stack with its figures, not yet judged, and what every step found; same errors for unreadable input."""
+    """The stack with its figures, not yet judged, and what every step found; InputError as in `prepare`."""
     clock, template = StepClock(on_step), load_template()
     with clock("read"):
         stored = read(path)
@@ -71,7 +76,7 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
     with clock("normalise"):
         slices = normalise(intensities, tissues, coarse.unit)
     with clock("quality"):
-        head = Prepared(volume, brain, alignment, tissues, slices)
+        head = Prepared(volume, brain, coarse, alignment, tissues, slices)
         figures = measure(head, template)
     stack = Stack(slices, grid_to_world(alignment), stored.shape, stored.affine, figures, clock.seconds)
     return stack, head

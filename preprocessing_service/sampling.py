@@ -14,8 +14,9 @@ Floats = npt.NDArray[np.float32]
 OUTSIDE = np.float32(-1e30)
 """What `sample` gives for points outside the volume."""
 
-Strided = tuple[npt.NDArray[Any], int, tuple[int, int, int], tuple[int, int, int]]
-"""Flat voxels, index of voxel (0, 0, 0), steps along the three axes, shape: one compiled loop for all orders."""
+Triple = tuple[int, int, int]
+Strided = tuple[npt.NDArray[Any], int, Triple, Triple]
+"""Flat voxels, index of voxel (0, 0, 0), steps along the three axes, shape: one loop for all orders."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def pick(source: Strided, size: int) -> Floats:
 
 
 @compiled
-def _block(source: Strided, corner: tuple[int, int, int], factors: tuple[int, int, int]) -> float:
+def _block(source: Strided, corner: Triple, factors: Triple) -> float:
     flat, start, steps, _ = source
     total = 0.0
     for x in range(corner[0], corner[0] + factors[0]):
@@ -74,31 +75,38 @@ def _block(source: Strided, corner: tuple[int, int, int], factors: tuple[int, in
     return total
 
 
-@compiled
-def average(source: Strided, inside: Floats, factors: tuple[int, int, int], scale: tuple[float, float]) -> Floats:
-    """Block means times scale[0] plus scale[1] where `inside` (probability over the same field of view) > 0.5.
+def average(view: npt.NDArray[Any], factors: Triple, first: Triple, count: Triple) -> Floats:
+    """Means of blocks of `factors` voxels, for the `count` blocks along each axis from block `first` on."""
+    # Walk the voxels as they lie in memory: the other order costs four times as much.
+    order = np.argsort([-abs(step) for step in view.strides], kind="stable").tolist()
+    means = _average(
+        strided(view.transpose(order)), _turned(factors, order), _turned(first, order), _turned(count, order)
+    )
+    return np.ascontiguousarray(means.transpose(np.argsort(order)))
 
-    Returns (a // fa, b // fb, c // fc) float32, zero elsewhere.
-    """
-    shape = source[3]
-    n0, n1, n2 = shape[0] // factors[0], shape[1] // factors[1], shape[2] // factors[2]
-    size = inside.shape[0]
-    out = np.zeros((n0, n1, n2), np.float32)
-    weight = scale[0] / (factors[0] * factors[1] * factors[2])
-    for i in range(n0):
-        p = int((i + 0.5) * factors[0] * size / shape[0])
-        for j in range(n1):
-            q = int((j + 0.5) * factors[1] * size / shape[1])
-            for k in range(n2):
-                r = int((k + 0.5) * factors[2] * size / shape[2])
-                if inside[p, q, r] > 0.5:
-                    corner = (i * factors[0], j * factors[1], k * factors[2])
-                    out[i, j, k] = _block(source, corner, factors) * weight + scale[1]
+
+def _turned(numbers: Triple, order: list[int]) -> Triple:
+    return numbers[order[0]], numbers[order[1]], numbers[order[2]]
+
+
+@compiled
+def _average(source: Strided, factors: Triple, first: Triple, count: Triple) -> Floats:
+    out = np.empty(count, np.float32)
+    weight = 1.0 / (factors[0] * factors[1] * factors[2])
+    for i in range(count[0]):
+        for j in range(count[1]):
+            for k in range(count[2]):
+                corner = (
+                    (first[0] + i) * factors[0],
+                    (first[1] + j) * factors[1],
+                    (first[2] + k) * factors[2],
+                )
+                out[i, j, k] = _block(source, corner, factors) * weight
     return out
 
 
 @compiled
-def trilinear(values: Floats, x: float, y: float, z: float) -> float:
+def trilinear(values: Floats, x: float, y: float, z: float) -> Any:
     """The value between the eight neighbours of (x, y, z), which must lie inside."""
     i, j, k = int(x), int(y), int(z)
     i, j, k = min(i, values.shape[0] - 2), min(j, values.shape[1] - 2), min(k, values.shape[2] - 2)
@@ -111,7 +119,7 @@ def trilinear(values: Floats, x: float, y: float, z: float) -> float:
 
 
 @compiled
-def trilinear_strided(source: Strided, x: float, y: float, z: float) -> float:
+def trilinear_strided(source: Strided, x: float, y: float, z: float) -> Any:
     """The same for voxels in any stored order."""
     flat, start, steps, shape = source
     i, j, k = min(int(x), shape[0] - 2), min(int(y), shape[1] - 2), min(int(z), shape[2] - 2)
@@ -125,16 +133,14 @@ def trilinear_strided(source: Strided, x: float, y: float, z: float) -> float:
 
 
 @compiled
-def within(shape: tuple[int, int, int], x: float, y: float, z: float) -> bool:
+def within(shape: Triple, x: float, y: float, z: float) -> bool:
     """Whether (x, y, z) has eight neighbours in a lattice of this shape."""
-    return (
-        x >= 0 and y >= 0 and z >= 0 and x <= shape[0] - 1 and y <= shape[1] - 1 and z <= shape[2] - 1
-    )
+    return x >= 0 and y >= 0 and z >= 0 and x <= shape[0] - 1 and y <= shape[1] - 1 and z <= shape[2] - 1
 
 
 @compiled
 def sample(values: Floats, matrix: npt.NDArray[np.float64], points: Floats) -> Floats:
-    """(n,) float32: `values` (a, b, c) at matrix @ point for points (n, 3); OUTSIDE where there is no voxel."""
+    """(n,) float32: `values` (a, b, c) at matrix @ point for points (n, 3), OUTSIDE where no voxel is."""
     out = np.empty(points.shape[0], np.float32)
     for n in range(points.shape[0]):
         a, b, c = points[n, 0], points[n, 1], points[n, 2]

@@ -1,4 +1,4 @@
-"""What registration and bias correction need of the MNI152 template, computed once and kept in the cache folder."""
+"""What the steps need of the MNI152 template, computed once and kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ from scipy import ndimage
 
 from preprocessing_service.assets import assets_digest, cache_folder, template_file
 from preprocessing_service.polynomial import basis
+from preprocessing_service.volume import Matrix
 
 Floats = npt.NDArray[np.float32]
-LEVELS = ((4.0, 8), (3.0, 4), (1.5, 3))
+Mask = npt.NDArray[np.bool_]
+apply_affine: Any = nibabel.affines.apply_affine
+LEVELS = ((4.0, 8), (3.0, 4), (2.0, 4))
 """(blur as a standard deviation in mm, spacing of the sample points in mm), coarse to fine."""
 
-PRIOR_SPACING = 4
+DILATED, ERODED = 4, 2
+"""mm: the first levels also look around the brain, the last one only inside it."""
+
+PRIOR_SPACING = 5
+"""mm between the points at which tissues are told apart."""
+
 REACH = 50.0
 """mm; brings the affine's linear terms to the size of its shifts, so that one linear solve suits both."""
 
@@ -31,14 +39,12 @@ REACH = 50.0
 class Level:
     """Sample points of the blurred template and the template's change with each affine parameter there.
 
-    points: (n, 3) mm. offsets: (n, 3), (points - centre) / REACH. values: (n,), brain median 1.
-    design: (n, 20), columns 0-11 the derivative by the affine (rows x, y, z; columns offsets and shift),
+    points: (n, 3) mm. blur: mm, standard deviation.
+    design: (n, 20), columns 0-11 the derivative by the affine (rows x, y, z; columns offset / REACH, shift),
     12-18 the template times a gain that varies to second order, 19 the brain itself (an offset).
     """
 
     points: Floats
-    offsets: Floats
-    values: Floats
     design: Floats
     blur: float
 
@@ -80,74 +86,89 @@ def _store(file: Path, parts: dict[str, npt.NDArray[Any]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
     with os.fdopen(handle, "wb") as out:
-        np.savez(out, **parts)
+        np.savez(out, **parts)  # type: ignore[arg-type]
     Path(name).replace(file)
 
 
 def _template_of(parts: dict[str, npt.NDArray[Any]]) -> Template:
-    names = ("points", "offsets", "values", "design")
     levels = tuple(
-        Level(*(parts[f"{name}{n}"] for name in names), blur=blur) for n, (blur, _) in enumerate(LEVELS)
+        Level(parts[f"points{n}"], parts[f"design{n}"], blur) for n, (blur, _) in enumerate(LEVELS)
     )
     priors = Priors(parts["prior_points"], parts["shares"], basis(parts["prior_points"]))
     return Template(levels, priors, parts["centre"], float(parts["volume"]), parts["brain"])
 
 
 def _compute() -> dict[str, npt.NDArray[Any]]:
-    image = nibabel.load(template_file("t1"))
-    affine = image.affine
-    head = np.asanyarray(image.dataobj).astype(np.float32)
-    mask = ndimage.binary_fill_holes(head > 0)
-    assert mask is not None
+    head, affine = _image("t1")
+    mask = np.asarray(ndimage.binary_fill_holes(head > 0), dtype=bool)
     head /= np.median(head[mask])
-    centre = nibabel.affines.apply_affine(affine, np.argwhere(mask).mean(0))
+    centre = apply_affine(affine, np.argwhere(mask).mean(0))
     parts: dict[str, npt.NDArray[Any]] = {"centre": centre, "volume": np.array(float(mask.sum()))}
     for n, (blur, spacing) in enumerate(LEVELS):
-        level = _level(head, mask, affine, (blur, spacing, centre))
+        look = _inside if n == len(LEVELS) - 1 else _around
+        level = _level(look(head, mask, blur), affine, spacing, centre)
         parts |= {f"{name}{n}": values for name, values in level.items()}
     parts |= _priors(mask, affine)
     parts["brain"] = _every(mask, PRIOR_SPACING, affine)
     return parts
 
 
-def _every(mask: npt.NDArray[np.bool_], spacing: int, affine: npt.NDArray[np.float64]) -> Floats:
+def _image(name: str) -> tuple[Floats, Matrix]:
+    image: Any = nibabel.load(template_file(name))
+    return np.asanyarray(image.dataobj).astype(np.float32), np.asarray(image.affine, dtype=np.float64)
+
+
+def _every(mask: Mask, spacing: int, affine: Matrix) -> Floats:
     first = spacing // 2
     index = np.argwhere(mask[first::spacing, first::spacing, first::spacing]) * spacing + first
-    return np.asarray(nibabel.affines.apply_affine(affine, index), dtype=np.float32)
+    return np.asarray(apply_affine(affine, index), dtype=np.float32)
 
 
-def _level(
-    head: Floats, mask: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64], at: tuple[float, int, Any]
-) -> dict[str, Floats]:
-    blur, spacing, centre = at
-    smooth = ndimage.gaussian_filter(head, blur)
+def _around(head: Floats, mask: Mask, blur: float) -> tuple[Floats, Mask]:
+    # As stripped heads look: nothing but zeros around the brain.
+    wide = np.asarray(ndimage.binary_dilation(mask, iterations=DILATED), dtype=bool)
+    return _blur(head * mask, blur), wide
+
+
+def _inside(head: Floats, mask: Mask, blur: float) -> tuple[Floats, Mask]:
+    # As unstripped heads look inside: the zeros around the template must not blur in.
+    share = np.maximum(_blur(mask.astype(np.float32), blur), np.float32(1e-3))
+    smooth: Floats = np.divide(_blur(head * mask, blur), share)
+    return smooth, np.asarray(ndimage.binary_erosion(mask, iterations=ERODED), dtype=bool)
+
+
+def _blur(image: Floats, blur: float) -> Floats:
+    return np.asarray(ndimage.gaussian_filter(image, blur), dtype=np.float32)
+
+
+def _level(look: tuple[Floats, Mask], affine: Matrix, spacing: int, centre: Matrix) -> dict[str, Floats]:
+    smooth, where = look
     slopes = np.stack(np.gradient(smooth), -1)  # 1 mm voxels along RAS+: per mm already
-    points = _every(ndimage.binary_dilation(mask, iterations=4), spacing, affine)
-    index = tuple(np.rint(nibabel.affines.apply_affine(np.linalg.inv(affine), points)).astype(int).T)
+    points = _every(where, spacing, affine)
+    index = _voxels_at(points, affine)
     values, slope = smooth[index][:, None], slopes[index]
     offsets = (points - centre) / REACH
     moves = np.concatenate([offsets, np.ones((len(offsets), 1))], 1)
     by_affine = (slope[:, :, None] * moves[:, None, :]).reshape(len(points), 12)
     brain = values > 0.02 * values.max()
     design = np.concatenate([by_affine, values, values * offsets, values * offsets**2 / 2, brain], 1)
-    return {
-        "points": points,
-        "offsets": offsets.astype(np.float32),
-        "values": values[:, 0].astype(np.float32),
-        "design": design.astype(np.float32),
-    }
+    return {"points": points, "design": design.astype(np.float32)}
 
 
-def _priors(mask: npt.NDArray[np.bool_], affine: npt.NDArray[np.float64]) -> dict[str, Floats]:
-    maps = []
-    for name in ("gm", "wm"):
-        share = np.asanyarray(nibabel.load(template_file(name)).dataobj).astype(np.float32) / 255
-        maps.append(ndimage.gaussian_filter(share, 1.5))
+def _voxels_at(points: Floats, affine: Matrix) -> tuple[npt.NDArray[np.int64], ...]:
+    return tuple(np.rint(apply_affine(np.linalg.inv(affine), points)).astype(np.int64).T)
+
+
+def _share_at(points: Floats, name: str) -> Floats:
+    share, affine = _image(name)
+    blurred = _blur(share, 1.5)
+    return np.asarray(blurred[_voxels_at(points, affine)] / 255, dtype=np.float32)
+
+
+def _priors(mask: Mask, affine: Matrix) -> dict[str, Floats]:
     points = _every(mask, PRIOR_SPACING, affine)
-    index = tuple(np.rint(nibabel.affines.apply_affine(np.linalg.inv(affine), points)).astype(int).T)
-    grey, white = maps[0][index], maps[1][index]
-    shares = np.stack([np.clip(1 - grey - white, 0.02, 1), grey + 0.02, white + 0.02], 1)
+    grey, white = (_share_at(points, name) for name in ("gm", "wm"))
+    shares = np.empty((len(points), 3), np.float32)
+    shares.T[:] = np.clip(1 - grey - white, 0.02, 1), grey + 0.02, white + 0.02
     shares /= shares.sum(1, keepdims=True)
-    return {"prior_points": points, "shares": shares.astype(np.float32)}
-
-
+    return {"prior_points": points, "shares": shares}

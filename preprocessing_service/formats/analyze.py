@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -14,6 +14,7 @@ from preprocessing_service.formats.streams import finish, read_exactly
 from preprocessing_service.volume import Matrix, Volume
 
 HEADER_BYTES = 348
+_HEADER: Any = nibabel.analyze.AnalyzeHeader
 AXES = {0: "LAS", 1: "LSA", 2: "ASL"}
 """`orient` byte -> what the stored axes run towards; 3 to 5 are the same with the second axis reversed."""
 
@@ -27,7 +28,7 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
     """The volume of a header and its image; any InputError."""
     data = read_exactly(header, HEADER_BYTES)
     endianness = "<" if int.from_bytes(data[:4], "little") == HEADER_BYTES else ">"
-    parsed = nibabel.analyze.AnalyzeHeader(data, endianness=endianness, check=False)
+    parsed: Any = _HEADER(data, endianness=endianness, check=False)
     count = int(parsed["dim"][0])
     if not 1 <= count <= 7:
         raise CorruptFile(f"the header states {count} dimensions")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -106,19 +106,23 @@ def _read_planes(stream: BinaryIO, layout: Layout, halved: tuple[int, ...]) -> A
     probe = narrow(plane[:1, :1, :1])
     if halved == (1, 1, 1) and layout.dtype == probe.dtype:
         whole = np.empty((nz, ny, nx), layout.dtype)
-        fill(stream, memoryview(whole).cast("B"))
+        fill(stream, _bytes_of(whole))
         return whole.transpose(2, 1, 0)
     out = np.empty((nz // fz, ny // fy, nx // fx), probe.dtype)
     for z in range(nz // fz):
-        fill(stream, memoryview(plane).cast("B"))
+        fill(stream, _bytes_of(plane))
         out[z] = _averaged(narrow(plane), fx, fy)
     fill(stream, memoryview(bytearray((nz % fz) * ny * nx * layout.dtype.itemsize)))
     return out.transpose(2, 1, 0)
 
 
+def _bytes_of(array: Array) -> memoryview:
+    return memoryview(cast("Any", array)).cast("B")
+
+
 def _averaged(planes: Array, fx: int, fy: int) -> Array:
     if planes.shape[0] == fx == fy == 1:
-        return planes[0]
+        return np.asarray(planes[0])
     _, ny, nx = planes.shape
     cut = planes[:, : ny // fy * fy, : nx // fx * fx].astype(np.float32)
-    return cut.reshape(len(planes), ny // fy, fy, nx // fx, fx).mean((0, 2, 4))
+    return np.asarray(cut.reshape(len(planes), ny // fy, fy, nx // fx, fx).mean((0, 2, 4)))

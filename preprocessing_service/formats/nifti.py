@@ -38,6 +38,8 @@ def read_nifti(header: BinaryIO, image: BinaryIO | None = None) -> Volume:
     if image is None:
         read_exactly(header, offset_of(parsed) - len(start))
         image = header
+    elif 0 < float(parsed["vox_offset"]) <= limits.MAX_HEADER:
+        read_exactly(image, int(parsed["vox_offset"]))
     volume = decode(image, layout)
     finish(image, 4096)
     return volume
@@ -45,7 +47,7 @@ def read_nifti(header: BinaryIO, image: BinaryIO | None = None) -> Volume:
 
 def parse(data: bytes, version: int) -> Any:
     """nibabel's header over these bytes, unchecked: every field is judged here."""
-    kind = nibabel.nifti1.Nifti1Header if version == 1 else nibabel.nifti2.Nifti2Header
+    kind: Any = nibabel.nifti1.Nifti1Header if version == 1 else nibabel.nifti2.Nifti2Header
     endianness = "<" if int.from_bytes(data[:4], "little") == SIZES[version] else ">"
     return kind(data, endianness=endianness, check=False)
 
@@ -84,9 +86,8 @@ def affine_of(header: Any) -> Matrix:
     """sform, else qform, else bare voxel sizes: the order of the NIfTI-1 standard; BadGeometry."""
     sform = _usable(_sform(header)) if int(header["sform_code"]) > 0 else None
     qform = _usable(_qform(header)) if int(header["qform_code"]) > 0 else None
-    if sform is not None and qform is not None:
-        if np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0:
-            raise BadGeometry("sform and qform disagree about left and right")
+    if sform is not None and qform is not None and _mirrored(sform, qform):
+        raise BadGeometry("sform and qform disagree about left and right")
     coded = max(int(header["sform_code"]), int(header["qform_code"])) > 0
     chosen = sform if sform is not None else qform
     if chosen is None and not coded:
@@ -95,6 +96,10 @@ def affine_of(header: Any) -> Matrix:
         raise BadGeometry("neither sform, qform nor voxel sizes give a usable affine")
     unit = {METRES: 1000.0, MICRONS: 0.001}.get(int(header["xyzt_units"]) & 7, 1.0)
     return np.diag([unit, unit, unit, 1.0]) @ chosen
+
+
+def _mirrored(one: Matrix, other: Matrix) -> bool:
+    return bool(np.linalg.det(one[:3, :3]) * np.linalg.det(other[:3, :3]) < 0)
 
 
 def _sform(header: Any) -> Matrix:

@@ -12,7 +12,9 @@ LEAST = 16
 """Slices; shorter groups are localisers and stray images."""
 
 T1 = re.compile(r"t1|mp-?rage|spgr|bravo|tfl|fspgr|ir-?fse_?3d|3d_?tfe|ir_?gre", re.IGNORECASE)
-OTHER = re.compile(r"t2|flair|dwi|dti|adc|bold|asl|swi|tof|localizer|localiser|scout|\bpd\b|post|gad", re.IGNORECASE)
+OTHER = re.compile(
+    r"t2|flair|dwi|dti|adc|bold|asl|swi|tof|localizer|localiser|scout|\bpd\b|post|gad", re.IGNORECASE
+)
 
 
 class Labelled(Protocol):
@@ -37,5 +39,7 @@ def choose(groups: Mapping[str, Sequence[Image]]) -> list[Image]:
     named.sort(key=len, reverse=True)
     if not named or (len(named) > 1 and len(named[0]) == len(named[1])):
         sizes = sorted((len(group) for group in groups.values()), reverse=True)
-        raise BadSeries(f"{len(groups)} series of {sizes} slices and no single T1 among them; send one series")
+        raise BadSeries(
+            f"{len(groups)} series of {sizes} slices and no single T1 among them; send one series"
+        )
     return list(named[0])

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from isal import igzip, isal_zlib
 
@@ -15,6 +15,8 @@ from contracts.errors import CorruptFile, EmptyFile, NotAVolume, TruncatedFile
 
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
+_igzip: Any = igzip
+_DAMAGED: Any = (OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile)
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def reading() -> Iterator[None]:
         yield
     except EOFError as error:
         raise TruncatedFile("the compressed data ends early; upload the file again") from error
-    except (OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise CorruptFile(f"the compressed data is damaged ({error})") from error
 
 
@@ -36,7 +38,7 @@ def open_stream(path: Path) -> Iterator[BinaryIO]:
             file.seek(0)
             yield file
             return
-    with igzip.open(path, "rb") as unpacked:
+    with _igzip.open(path, "rb") as unpacked:
         yield cast("BinaryIO", unpacked)
 
 

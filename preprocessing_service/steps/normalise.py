@@ -17,14 +17,16 @@ DARKEST = 1
 def normalise(slices: npt.NDArray[np.float32], tissues: Tissues, unit: float) -> npt.NDArray[np.uint8]:
     """Map (32, 208, 176) intensities to uint8: straight lines through 0, CSF, grey and white matter.
 
-    unit: the intensity that the tissues' logarithms are relative to (the brain's median). The last line goes on
-    above white matter until 255. Scanners differ in the ratio of grey to white (0.60 in the training data, 0.8
-    in many others), so one gain would not do.
+    unit: the intensity that the tissues' logarithms are relative to (the brain's median). The last line goes
+    on above white matter until 255. Scanners differ in the ratio of grey to white (0.60 in the training data,
+    0.8 in many others), so one gain would not do.
     """
     levels = np.exp(tissues.means) * unit
     levels = np.maximum.accumulate(levels + np.array([0, 1e-6, 2e-6]) * unit)
     top = levels[2] + (levels[2] - levels[1]) * 2
     goal = TRAINING_LEVELS[2] + (TRAINING_LEVELS[2] - TRAINING_LEVELS[1]) * 2
-    mapped = np.interp(slices, [0, *levels, top], [0, *TRAINING_LEVELS, goal])
+    out = np.zeros(slices.shape, np.uint8)
     inside = slices > 0
-    return np.where(inside, np.clip(np.rint(mapped), DARKEST, 255), 0).astype(np.uint8)
+    mapped = np.interp(slices[inside], [0, *levels, top], [0, *TRAINING_LEVELS, goal])
+    out[inside] = np.clip(np.rint(mapped), DARKEST, 255)
+    return out

@@ -1,9 +1,10 @@
-"""Step 4: the affine from the MNI152 template to the head, by Gauss-Newton on the stripped brain.
+"""Step 4: the affine from the MNI152 template to the head, by Gauss-Newton on the brain.
 
 Inverse compositional alignment (Baker and Matthews 2004, IJCV 56:221): the derivatives are the template's, so
-they are computed once for all heads. Gain, a gain that varies smoothly over the brain, and an offset are solved
-together with the twelve parameters, so no bias correction is needed first; Huber weights at the finer levels
-keep lesions, vessels and remains of skull from pulling.
+they are computed once for all heads. Gain, a gain that varies smoothly over the brain, and an offset are
+solved together with the twelve parameters, so no bias correction is needed first. Two levels see the stripped
+brain and find the place; the last one looks only inside the template's brain and at the unstripped head, so
+that the exact place of the mask's edge does not matter. Huber weights keep lesions and vessels from pulling.
 """
 
 from __future__ import annotations
@@ -12,111 +13,92 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from contracts.errors import NotAHead, RegistrationFailed
-from preprocessing_service.sampling import OUTSIDE, average, sample, strided
-from preprocessing_service.steps.strip import Brain
+from contracts.errors import RegistrationFailed
+from preprocessing_service.coarse import CoarseHead, Picture, blurred, halved
+from preprocessing_service.sampling import OUTSIDE, sample
 from preprocessing_service.template import REACH, Level, Template
-from preprocessing_service.volume import Matrix, Volume
+from preprocessing_service.volume import Matrix
 
 Floats = npt.NDArray[np.float32]
-SPACING = 2.0
-"""mm, about what the head is averaged to: the finest level is blurred by 1.5 mm."""
-
 STARTS = ((0, 0, 0), *((a, 0, 0) for a in (-50, -25, 25, 50)), *((0, a, 0) for a in (-40, -20, 20, 40)),
           *((0, 0, a) for a in (-40, -20, 20, 40)))  # fmt: skip
 """Degrees about x, y, z the search begins at: each converges from some 25 degrees away."""
 
 KEPT = 3
-ROUNDS = (4, 12, 10, 8)
+ROUNDS = (4, 12, 10, 10)
 """Gauss-Newton rounds: every start (similarity), kept starts (affine), then the two finer levels."""
+
+STILL = 0.02
+"""mm of movement below which a level has converged."""
 
 HUBER = 1.5
 """Robust standard deviations beyond which a residual counts linearly."""
 
+TINY = 1e-6
+
 SIMILARITY = np.array([
-    [0, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0, 0, 0, -1, 0, 0, 0], [0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
-    [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0],
+    [0, 0, 1, 0, 0, 0, 0, 0, -1, 0, 0, 0],
+    [0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+    [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0],
+    [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+    [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
 ], dtype=np.float32)  # fmt: skip
 """(7, 12): three rotations, one scale, three shifts, in the affine's parameters."""
 
 
 @dataclass(frozen=True)
-class CoarseBrain:
-    """The stripped brain at about 2 mm: voxels (a, b, c) float32 with median 1, zero outside; affine to mm.
-
-    unit: the intensity of the input that became 1.
-    """
-
-    voxels: Floats
-    affine: Matrix
-    unit: float = 1.0
-
-
-@dataclass(frozen=True)
 class Alignment:
-    """matrix: (4, 4), MNI mm -> mm in the head's world. residual: unexplained share of the variance, 0 to 1."""
+    """matrix: (4, 4), MNI mm -> mm in the head's world. residual: unexplained share of the variance."""
 
     matrix: Matrix
     residual: float
 
 
-def coarsen(volume: Volume, brain: Brain) -> CoarseBrain:
-    """Average the brain's voxels in blocks of about 2 mm; NotAHead when they hold no positive signal."""
-    factors = np.maximum(1, np.rint(SPACING / volume.zooms)).astype(int)
-    a, b, c = (int(factor) for factor in factors)
-    voxels = average(strided(volume.voxels), brain.inside, (a, b, c), (volume.slope, volume.intercept))
-    positive = voxels[voxels > 0]
-    if positive.size < 1000:
-        raise NotAHead("the brain that was found holds no signal")
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ ((factors - 1) / 2)
-    affine[:3, :3] *= factors
-    unit = float(np.median(positive))
-    return CoarseBrain(voxels / np.float32(unit), affine, unit)
-
-
-def register(brain: CoarseBrain, template: Template) -> Alignment:
+def register(head: CoarseHead, template: Template) -> Alignment:
     """Find the affine that lays the template on the brain; RegistrationFailed when the solve breaks down."""
     try:
         with np.errstate(all="raise", under="ignore"):
-            return _coarse_to_fine(brain, template)
+            return _coarse_to_fine(head, template)
     except (np.linalg.LinAlgError, FloatingPointError) as error:
         raise RegistrationFailed(f"the alignment did not converge ({error})") from error
 
 
-def _coarse_to_fine(brain: CoarseBrain, template: Template) -> Alignment:
-    coarse, *finer = template.levels
-    blurred = _blurred(brain, coarse.blur)
-    first = _first_guess(brain, template)
+def _coarse_to_fine(head: CoarseHead, template: Template) -> Alignment:
+    coarse, middle, fine = template.levels
+    brain = blurred(halved(head.brain), coarse.blur)
+    first = _first_guess(head.brain, template)
     tried = []
     for start in STARTS:
-        turned = first @ _about(template.centre, _rotation(start))
-        tried.append(_Solver(coarse, template.centre, similarity=True).run(blurred, turned, ROUNDS[0]))
+        begun = first @ _about(template.centre, _rotation(start))
+        tried.append(_Solver(coarse, template.centre, similarity=True).run(brain, begun, ROUNDS[0]))
     tried.sort(key=lambda alignment: alignment.residual)
     solver = _Solver(coarse, template.centre)
-    best = min(
-        (solver.run(blurred, alignment.matrix, ROUNDS[1]) for alignment in tried[:KEPT]),
+    found = min(
+        (solver.run(brain, alignment.matrix, ROUNDS[1]) for alignment in tried[:KEPT]),
         key=lambda alignment: alignment.residual,
     )
-    for level, rounds in zip(finer, ROUNDS[2:], strict=True):
-        best = _Solver(level, template.centre, robust=True).run(_blurred(brain, level.blur), best.matrix, rounds)
-    return best
+    for level, picture, rounds in zip((middle, fine), (head.brain, head.whole), ROUNDS[2:], strict=True):
+        solver = _Solver(level, template.centre, robust=True)
+        found = solver.run(blurred(picture, level.blur), found.matrix, rounds)
+    return found
 
 
 class _Solver:
     """Gauss-Newton on one level: head(matrix @ p) = design @ (affine step, gains, offset)."""
 
-    def __init__(self, level: Level, centre: Matrix, *, similarity: bool = False, robust: bool = False) -> None:
+    def __init__(
+        self, level: Level, centre: Matrix, *, similarity: bool = False, robust: bool = False
+    ) -> None:
         self.level, self.centre, self.robust = level, centre, robust
         self.turns = SIMILARITY if similarity else np.eye(12, dtype=np.float32)
         moves = level.design[:, :12] @ self.turns.T if similarity else level.design[:, :12]
         self.design = np.concatenate([moves, level.design[:, 12:]], 1) if similarity else level.design
         self.normal = self.design.T @ self.design
 
-    def run(self, brain: CoarseBrain, matrix: Matrix, rounds: int) -> Alignment:
+    def run(self, brain: Picture, matrix: Matrix, rounds: int) -> Alignment:
         to_voxel = np.linalg.inv(brain.affine)
         weights: Floats | None = None
         residual = 1.0
@@ -126,11 +108,11 @@ class _Solver:
             seen[~inside] = 0
             solution = self._solve(seen, weights)
             error = seen - self.design @ solution.astype(np.float32)
-            residual = float(error[inside].var() / max(float(seen[inside].var()), 1e-6)) if inside.any() else 1.0
+            residual = _unexplained(error, seen, inside)
             weights = self._weights(error, inside)
             step = self._step(solution)
             matrix = matrix @ np.linalg.inv(step)
-            if np.abs(step - np.eye(4))[:3].max(0) @ [REACH, REACH, REACH, 1.0] < 0.02:
+            if np.abs(step - np.eye(4))[:3].max(0) @ [REACH, REACH, REACH, 1.0] < STILL:
                 break
         return Alignment(matrix, residual)
 
@@ -148,7 +130,7 @@ class _Solver:
         if not self.robust:
             return None
         size = np.abs(error)
-        spread = HUBER * 1.4826 * np.median(size[inside]) + 1e-6
+        spread = HUBER * 1.4826 * np.median(size[inside][::5]) + 1e-6
         return np.asarray(np.where(inside, np.minimum(1, spread / np.maximum(size, 1e-9)), 0), np.float32)
 
     def _step(self, solution: Matrix) -> Matrix:
@@ -161,7 +143,7 @@ class _Solver:
         return step
 
 
-def _first_guess(brain: CoarseBrain, template: Template) -> Matrix:
+def _first_guess(brain: Picture, template: Template) -> Matrix:
     # Same middle, same volume: rotation is left to the starts.
     inside = np.argwhere(brain.voxels > 0.3)
     middle = brain.affine[:3, :3] @ inside.mean(0) + brain.affine[:3, 3]
@@ -189,10 +171,7 @@ def _about(centre: Matrix, turn: Matrix) -> Matrix:
     return moved
 
 
-def _blurred(brain: CoarseBrain, blur: float) -> CoarseBrain:
-    # The block average has blurred by a box already: variance width^2 / 12 along each axis, twice by sampling.
-    widths = np.linalg.norm(brain.affine[:3, :3], axis=0)
-    sigmas = np.sqrt(np.maximum(0, blur**2 - widths**2 / 6)) / widths
-    if sigmas.max() < 0.25:
-        return brain
-    return CoarseBrain(ndimage.gaussian_filter(brain.voxels, sigmas, truncate=2.5), brain.affine)
+def _unexplained(error: Floats, seen: Floats, inside: npt.NDArray[np.bool_]) -> float:
+    count = int(np.count_nonzero(inside)) or 1
+    total = float(seen @ seen) - float(seen.sum()) ** 2 / count
+    return float(error[inside] @ error[inside]) / max(total, TINY)

@@ -1,4 +1,4 @@
-"""Step 6: read the wanted slices straight from the input voxels, through one composed affine, field divided out."""
+"""Step 6: the wanted slices straight from the input's voxels, through one composed affine, field removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KNOT = 8
 
 
 def resample(volume: Volume, brain: Brain, alignment: Alignment, tissues: Tissues) -> Floats:
-    """(32, 208, 176) float32 field-corrected intensities of the brain on the training grid, zero elsewhere."""
+    """(32, 208, 176) float32 field-corrected intensities of the brain on the training grid, else zero."""
     to_voxel = np.linalg.inv(volume.affine) @ alignment.matrix @ GRID_TO_MNI
     inside = Lattice(brain.inside, (brain.from_voxel(volume) @ to_voxel)[:3])
     field = Lattice(field_on_grid(tissues), np.diag([1 / KNOT] * 3 + [1.0])[:3])
@@ -53,7 +53,7 @@ def field_on_grid(tissues: Tissues) -> Floats:
     points = mesh @ GRID_TO_MNI[:3, :3].T + GRID_TO_MNI[:3, 3]
     log_field = basis(points.astype(np.float32)) @ tissues.field
     shape = [len(axis) for axis in knots]
-    return np.exp(-log_field).reshape(shape).astype(np.float32)
+    return np.asarray(np.exp(-log_field).reshape(shape), dtype=np.float32)
 
 
 @compiled

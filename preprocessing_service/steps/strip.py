@@ -1,16 +1,15 @@
-"""Step 3: the brain's probability on a coarse lattice over the whole field of view, by deepbet's first network."""
+"""Step 3: where the brain is, on a coarse lattice over the field of view, by deepbet's first network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cc3d
-import fill_voids
 import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import NotAHead
+from preprocessing_service.pieces import largest_piece
 from preprocessing_service.sampling import pick, strided
 from preprocessing_service.volume import Volume
 
@@ -23,15 +22,19 @@ TAILS = (0.005, 0.995)
 """Quantiles that become 0 and 1 before standardising, as deepbet was trained."""
 
 MEAN, SPREAD = 0.449, 0.226
-STRIPPED_VOLUME = (700.0, 2300.0)
+STRIPPED_VOLUME = (400.0, 4000.0)
 """ml; what a head without skull may hold above its background."""
+
+STRIPPED_SHARE = 0.75
+"""Of that, what the network must take for brain."""
 
 
 @dataclass(frozen=True)
 class Brain:
-    """inside: (128, 128, 128) float32 over the volume's field of view, > 0.5 in the brain, one hole-free piece.
+    """The brain of one volume.
 
-    millilitres: its size. stripped_before: whether the input came without skull, so that no network ran.
+    inside: (128, 128, 128) float32 over the field of view, > 0.5 in the brain, one piece without holes.
+    millilitres: its size. stripped_before: the input came without skull, and its own support was taken.
     """
 
     inside: Floats
@@ -50,17 +53,22 @@ def strip(volume: Volume, network: Network) -> Brain:
     """Find the brain in a conformed volume; NotAHead when there is nothing of its kind."""
     cells = pick(strided(volume.voxels), SIZE) * np.float32(volume.slope) + np.float32(volume.intercept)
     cell = abs(np.linalg.det(volume.affine[:3, :3])) * np.prod(volume.shape) / SIZE**3 / 1000
-    before = stripped_before(cells, cell)
-    inside = before if before is not None else network(standardised(cells))
-    piece = largest_piece(inside > 0.5)
+    inside = network(standardised(cells))
+    support = bare_brain(cells, inside > 0.5, cell)
+    before = support is not None
+    inside = inside if support is None else support
+    found = inside > 0.5
+    if not found.any():
+        raise NotAHead("no brain was found in the image")
+    piece = largest_piece(found)
     # Off the piece below one half, in its holes above: interpolation then finds one closed surface.
     inside = np.where(piece, np.maximum(inside, np.float32(0.51)), np.minimum(inside, np.float32(0.49)))
-    return Brain(inside, float(piece.sum() * cell), before is not None)
+    return Brain(inside, float(piece.sum() * cell), before)
 
 
 def standardised(cells: Floats) -> Floats:
     """The intensities as the network saw them in training; NotAHead when there is no range to speak of."""
-    sample = cells.ravel()[::4]
+    sample = cells.ravel()[::7]  # no divisor of the lattice: every plane takes part
     ranks = [int(tail * sample.size) for tail in TAILS]
     low, high = np.partition(sample, ranks)[ranks]
     if not high > low:
@@ -69,26 +77,20 @@ def standardised(cells: Floats) -> Floats:
     return np.asarray((out - out.mean()) / out.std() * np.float32(SPREAD) + np.float32(MEAN), np.float32)
 
 
-def stripped_before(cells: Floats, cell: float) -> Floats | None:
-    """The support of an image whose background is one value and whose rest is one brain-sized piece, or None.
+def bare_brain(cells: Floats, seen: npt.NDArray[np.bool_], cell: float) -> Floats | None:
+    """The support of an image that was stripped before, else None.
 
-    cell: millilitres per cell. A whole head with a cleared background is two or three times as large.
+    Such an image has one background value, and the rest is one brain-sized piece (`cell` ml per cell) that is
+    little more than what the network sees (`seen`) as brain; with scalp and skull it is nearly twice as much.
     """
-    background = cells[0, 0, 0]
-    support = cells != background
-    millilitres = support.sum() * cell
-    if not STRIPPED_VOLUME[0] < millilitres < STRIPPED_VOLUME[1]:
+    support = cells != cells[0, 0, 0]
+    size = np.count_nonzero(support)
+    if (
+        not STRIPPED_VOLUME[0] < size * cell < STRIPPED_VOLUME[1]
+        or np.count_nonzero(seen) < STRIPPED_SHARE * size
+    ):
         return None
     piece = largest_piece(support)
-    if np.count_nonzero(support & piece) < 0.95 * np.count_nonzero(support):
+    if np.count_nonzero(support & piece) < 0.95 * size:
         return None
     return piece.astype(np.float32)
-
-
-def largest_piece(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The largest 26-connected piece, holes filled; NotAHead when the mask is empty."""
-    if not mask.any():
-        raise NotAHead("no brain was found in the image")
-    labels = cc3d.connected_components(mask)
-    piece = labels == np.bincount(labels.ravel())[1:].argmax() + 1
-    return np.asarray(fill_voids.fill(piece), dtype=bool)
