@@ -1,0 +1,223 @@
+"""What `hippocamp doctor` looks at: one function a check, each says what it found and what to do."""
+
+from __future__ import annotations
+
+import email.utils
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from urllib.parse import urlsplit
+
+import httpx
+
+from client.connection import Connection
+from client.errors import Unavailable
+from client.exposition import Figures
+
+
+class Verdict(StrEnum):
+    """How a check came out; only BAD makes the system unhealthy."""
+
+    GOOD = "ok"
+    ODD = "look"
+    BAD = "BAD"
+    SKIPPED = "skip"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was found, and what to do about it ("" when nothing)."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+_READY_ADVICE = {
+    "line": "Is Redis up and HIPPOCAMP_REDIS_URL right? See its log; `redis-cli ping`; disk full?",
+    "blobs": "Can the gateway write to HIPPOCAMP_BLOBS? Look at space, rights and the bucket's key.",
+    "preprocess": "Start preprocessing workers (queue preprocess) and read their log.",
+    "model_server": "Is TorchServe up at HIPPOCAMP_MODEL_SERVER, with the archive built and loaded?",
+}
+
+
+def service_checks(connection: Connection) -> Iterator[Finding]:
+    """Everything that can be asked of the service through its address, as the caller's key sees it."""
+    yield from _settings(connection)
+    with httpx.Client(**connection.options()) as http:
+        alive = _reach(http, "/livez")
+        if isinstance(alive, str):
+            yield Finding(
+                "service", Verdict.BAD, alive, f"Nothing answers at {connection.address}; see HIPPOCAMP_URL"
+            )
+            return
+        yield Finding("service", Verdict.GOOD, f"{connection.address} answers")
+        yield _clock(alive)
+        yield from _ready(http)
+        yield from _key(http)
+        yield from _webhooks(http)
+
+
+def _settings(connection: Connection) -> Iterator[Finding]:
+    try:
+        yield Finding("client", Verdict.GOOD, f"version {version('hippocamp')}")
+    except PackageNotFoundError:
+        yield Finding("client", Verdict.ODD, "not installed as a package", "pip install 'hippocamp[client]'")
+    address = urlsplit(connection.address)
+    plain = address.scheme == "http" and address.hostname not in {"127.0.0.1", "localhost", "::1"}
+    if plain and (connection.key or os.environ.get("HIPPOCAMP_API_KEY")):
+        yield Finding("encryption", Verdict.ODD, "the key travels without TLS", "Use the https:// address")
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        if value := os.environ.get(name) or os.environ.get(name.lower()):
+            shown = urlsplit(value).hostname or "set"
+            yield Finding("proxy", Verdict.GOOD, f"{name} sends requests through {shown}")
+
+
+def _reach(http: httpx.Client, path: str) -> httpx.Response | str:
+    try:
+        return http.get(path)
+    except httpx.TransportError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _clock(answer: httpx.Response) -> Finding:
+    try:
+        theirs = email.utils.parsedate_to_datetime(answer.headers["date"])
+    except (KeyError, ValueError):
+        return Finding("clock", Verdict.SKIPPED, "the service does not tell its time")
+    off = abs((datetime.now(tz=UTC) - theirs).total_seconds())
+    if off > 60:
+        return Finding(
+            "clock", Verdict.ODD, f"{off:.0f} s apart", "Set both clocks (NTP): webhooks expire in 300 s"
+        )
+    return Finding("clock", Verdict.GOOD, f"{off:.0f} s apart")
+
+
+def _ready(http: httpx.Client) -> Iterator[Finding]:
+    answer = _reach(http, "/readyz")
+    if isinstance(answer, str) or answer.status_code not in {200, 503}:
+        found = answer if isinstance(answer, str) else f"/readyz answers HTTP {answer.status_code}"
+        yield Finding("readiness", Verdict.BAD, found, "Is this address a Hippocamp gateway?")
+        return
+    for name, one in answer.json()["dependencies"].items():
+        age = f", {one['age_seconds']:.0f} s ago" if one.get("age_seconds") is not None else ""
+        verdict = Verdict.GOOD if one["ok"] else Verdict.BAD
+        yield Finding(
+            name, verdict, one["detail"] + age, "" if one["ok"] else _READY_ADVICE.get(name, "See its log")
+        )
+
+
+def _key(http: httpx.Client) -> Iterator[Finding]:
+    answer = _reach(http, "/v1/jobs?limit=1")
+    status = 0 if isinstance(answer, str) else answer.status_code
+    if status == 200:
+        yield Finding("key", Verdict.GOOD, "may read your site's jobs")
+    elif status in {401, 403}:
+        yield Finding(
+            "key", Verdict.BAD, f"HTTP {status}", "Set HIPPOCAMP_API_KEY; ask for a key with the scope read"
+        )
+    else:
+        yield Finding(
+            "key", Verdict.BAD, f"listing jobs answers {status or answer}", "Read the gateway's log"
+        )
+
+
+def _webhooks(http: httpx.Client) -> Iterator[Finding]:
+    answer = _reach(http, "/v1/webhook-endpoints")
+    if isinstance(answer, str) or answer.status_code != 200:
+        yield Finding("webhooks", Verdict.SKIPPED, "this key may not list endpoints")
+        return
+    endpoints = answer.json()["endpoints"]
+    for one in endpoints:
+        if one["disabled"]:
+            advice = "Mend the receiver, then add the endpoint again"
+            yield Finding("webhooks", Verdict.ODD, f"{one['id']} is off: {one['disabled']}", advice)
+    recent = http.get("/v1/webhook-deliveries", params={"limit": 200}).json()["deliveries"]
+    failed = sum(one["state"] == "failed" for one in recent)
+    late = sum(one["state"] != "succeeded" and one["attempt"] > 1 for one in recent) - failed
+    verdict = Verdict.ODD if failed or late else Verdict.GOOD
+    advice = (
+        "See /v1/webhook-deliveries for what the receiver said; replay them there" if failed or late else ""
+    )
+    yield Finding(
+        "webhooks", verdict, f"{len(endpoints)} endpoints; {failed} failed, {late} repeated", advice
+    )
+
+
+_LONGEST_WAIT = 600
+Rule = tuple[str, Callable[[Figures], bool], Callable[[Figures], str], str]
+
+
+def figure_checks(read: Callable[[], Figures]) -> Iterator[Finding]:
+    """What the exporter's figures say about the line, the workers and Redis."""
+    try:
+        figures = read()
+    except Unavailable as error:
+        yield Finding("exporter", Verdict.SKIPPED, str(error))
+        return
+    for name, is_bad, found, advice in _RULES:
+        bad = is_bad(figures)
+        yield Finding(name, Verdict.BAD if bad else Verdict.GOOD, found(figures), advice if bad else "")
+
+
+def _idle(figures: Figures, stage: str) -> bool:
+    ages = [age for _, age in figures.of("hippocamp_oldest_seconds", stage=stage)]
+    nobody = figures.total("hippocamp_running", stage=stage) == 0
+    return figures.total("hippocamp_waiting", stage=stage) > 0 and nobody and max(ages, default=0) > 30
+
+
+def _load(figures: Figures, stage: str) -> str:
+    waiting, running = (figures.total(f"hippocamp_{what}", stage=stage) for what in ("waiting", "running"))
+    return f"{waiting:.0f} waiting, {running:.0f} running"
+
+
+def _oldest(figures: Figures) -> float:
+    return max((age for _, age in figures.of("hippocamp_oldest_seconds")), default=0.0)
+
+
+_RULES: tuple[Rule, ...] = (
+    *(
+        (
+            f"{stage} workers",
+            lambda f, s=stage: _idle(f, s),
+            lambda f, s=stage: _load(f, s),
+            f"Jobs wait and nobody works: start workers of the queue {stage}, look for stuck ones",
+        )
+        for stage in ("preprocess", "infer", "deliver")
+    ),
+    (
+        "age of the line",
+        lambda f: _oldest(f) > _LONGEST_WAIT,
+        lambda f: f"the oldest waits {_oldest(f):.0f} s",
+        "Add workers of the stage that is behind (`hippocamp top`)",
+    ),
+    (
+        "leases",
+        lambda f: max((v for _, v in f.of("hippocamp_lease_overdue_seconds")), default=0.0) > 30,
+        lambda f: f"{f.total('hippocamp_lease_expiries_total'):.0f} ran out so far",
+        "Ended leases are not collected: is the maintain worker (and beat) running?",
+    ),
+    (
+        "redis log",
+        lambda f: f.total("hippocamp_redis_aof_enabled") != 1 or f.total("hippocamp_redis_aof_ok") != 1,
+        lambda f: "on and written" if f.total("hippocamp_redis_aof_enabled") == 1 else "off",
+        "An accepted job can be lost: set appendonly yes, appendfsync always; look at the disk",
+    ),
+    (
+        "redis memory",
+        lambda f: f.total("hippocamp_redis_limit_bytes") > 0
+        and f.total("hippocamp_redis_used_bytes") > 0.85 * f.total("hippocamp_redis_limit_bytes"),
+        lambda f: f"{f.total('hippocamp_redis_used_bytes') / 1e6:.0f} MB used",
+        "Raise maxmemory, or shorten retention; at the limit submissions are refused",
+    ),
+    (
+        "evictions",
+        lambda f: f.total("hippocamp_redis_evicted_keys") + f.total("hippocamp_redis_evicted_keys_total") > 0,
+        lambda f: f"{f.total('hippocamp_redis_evicted_keys'):.0f} keys dropped",
+        "Records may be lost: set maxmemory-policy noeviction",
+    ),
+)  # fmt: skip

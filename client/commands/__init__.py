@@ -1,0 +1,1 @@
+"""The subcommands of `hippocamp`, one file for each or for a few of one kind."""

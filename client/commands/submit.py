@@ -1,0 +1,73 @@
+"""`hippocamp submit`: send volumes, and wait for their results when asked."""
+
+from __future__ import annotations
+
+import sys
+from typing import TypedDict, Unpack
+
+import click
+
+from client.context import Session, console, describe_job, describe_result, put_json
+from client.errors import HippocampError
+from client.exit_codes import Exit, exit_of
+from client.sources import open_source
+from client.sync import Client
+
+
+class Options(TypedDict):
+    """What the command line may say."""
+
+    wait: bool
+    as_json: bool
+    priority: str | None
+    deadline: int | None
+    idempotency_key: str | None
+    wait_seconds: float | None
+
+
+PRIORITIES = click.Choice(["stat", "routine", "bulk"])
+
+
+@click.command()
+@click.argument("volumes", nargs=-1, required=True, type=click.Path(), metavar="FILE|FOLDER|-...")
+@click.option("--wait", is_flag=True, help="Wait for each result and print it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a volume, on stdout.")
+@click.option("--priority", type=PRIORITIES, help="Order among your site's own jobs.")
+@click.option("--deadline", type=click.IntRange(1), help="Give up when it is not done after so many seconds.")
+@click.option("--key-of-request", "idempotency_key", help="Idempotency key: the same one makes one job.")
+@click.option("--timeout", "wait_seconds", type=float, help="With --wait: seconds to wait for one result.")
+@click.pass_obj
+def submit(session: Session, /, volumes: tuple[str, ...], **options: Unpack[Options]) -> None:
+    """Send NIfTI or MGH files, zips, folders of DICOM slices, or - for standard input."""
+    if options["idempotency_key"] and len(volumes) > 1:
+        raise click.UsageError("--key-of-request names one job; send one volume with it")
+    worst = Exit.OK
+    with session.client() as client:
+        for volume in volumes:
+            try:
+                _one(client, volume, options)
+            except HippocampError as error:
+                if len(volumes) == 1:
+                    raise
+                click.echo(f"hippocamp: {volume}: {error}", err=True)
+                worst = exit_of(error) if worst is Exit.OK else Exit.SOME_FAILED
+    sys.exit(worst)
+
+
+def _one(client: Client, volume: str, options: Options) -> None:
+    source = open_source(sys.stdin.buffer if volume == "-" else volume)
+    try:
+        handle = client.submit(
+            source,
+            idempotency_key=options["idempotency_key"],
+            priority=options["priority"],
+            deadline_seconds=options["deadline"],
+        )
+    finally:
+        source.close()
+    if not options["wait"]:
+        put_json(handle.job.raw) if options["as_json"] else click.echo(handle.id)
+        return
+    with console().status(describe_job(handle.job)):
+        result = handle.result(timeout=options["wait_seconds"])
+    put_json(result.raw) if options["as_json"] else click.echo(describe_result(result))

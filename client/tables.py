@@ -1,0 +1,59 @@
+"""The tables of a batch: volumes named in a CSV or TSV file in, one line of answer a volume out."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PATH_COLUMNS = ("path", "file", "volume")
+ANSWERS = (
+    "job_id", "state", "cdr", "label", "cdr0", "cdr05", "cdr1", "prediction_set", "uncertain",
+    "out_of_distribution", "cache", "error_code", "error_detail",
+)  # fmt: skip
+"""Columns that a batch adds to those of its table."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One volume: where it lies, and the line of the table it came from."""
+
+    path: Path
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_table(table: Path) -> list[Row]:
+    """The rows of a .csv or .tsv file with a header line; ValueError when it has no column of paths.
+
+    The column is called path, file or volume; relative paths start at the table's folder.
+    """
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t" if table.suffix.lower() in {".tsv", ".tab"} else ",")
+        names = list(reader.fieldnames or [])
+        column = next((name for name in names if name.strip().lower() in PATH_COLUMNS), None)
+        if column is None:
+            raise ValueError(f"{table} has the columns {names}; one must be called {', '.join(PATH_COLUMNS)}")
+        return [_row(cells, column, table.parent) for cells in reader if (cells[column] or "").strip()]
+
+
+def _row(cells: dict[str | Any, str | Any], column: str, folder: Path) -> Row:
+    kept = {str(k): str(v) for k, v in cells.items() if isinstance(k, str) and v is not None}
+    return Row(folder / Path(kept[column].strip()).expanduser(), kept)
+
+
+def write_table(out: Path, rows: Iterable[tuple[Row, Mapping[str, Any]]]) -> None:
+    """Each row's own cells and its answer, as CSV; the file appears whole or not at all."""
+    listed = list(rows)
+    names = list(dict.fromkeys(name for row, _ in listed for name in row.cells))
+    part = out.with_name(f".{out.name}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*names, *ANSWERS], restval="", extrasaction="ignore")
+        writer.writeheader()
+        for row, answer in listed:
+            writer.writerow({**row.cells, **answer})
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(out)
