@@ -8,7 +8,8 @@ HippocampError
 ├── QualityRefused             readable, but not a T1 head we may answer for (422, never retried)
 │   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  └── Noise
 ├── RequestError               the request itself is at fault (4xx)
-│   ├── JobNotFound  ├── WrongState  ├── Gone  └── BadRequest
+│   ├── JobNotFound        ├── WrongState         ├── Gone              ├── BadRequest
+│   ├── Unauthenticated    ├── Forbidden          └── QuotaExceeded
 ├── ModelRefused  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job or a delivery ends
 └── Unavailable                a dependency is away (503, retryable)
     ├── StoreUnavailable  ├── LineUnavailable  ├── Backlog  └── ModelServerUnavailable
@@ -186,6 +187,31 @@ class Gone(RequestError):
     code = "job.erased"
     title = "The job was erased"
     status = 410
+
+
+class Unauthenticated(RequestError):
+    """No key, or one that is not in force."""
+
+    code = "auth.required"
+    title = "A valid API key or token is needed"
+    status = 401
+
+
+class Forbidden(RequestError):
+    """The key is good, but not for this."""
+
+    code = "auth.forbidden"
+    title = "The key does not allow this"
+    status = 403
+
+
+class QuotaExceeded(RequestError):
+    """The site has used up what it was granted; figure `retry_after_seconds` says when to come again."""
+
+    code = "quota.exceeded"
+    title = "The site's quota is used up"
+    status = 429
+    retryable = True
 
 
 class Unavailable(HippocampError):

@@ -133,6 +133,11 @@ class Line:
             raise JobNotFound(f"No job {job_id}")
         return Job(fields)
 
+    def erased_by(self, job_id: str) -> str | None:
+        """The site that erased this job; None when it was never erased."""
+        fields = self.record(job_id)
+        return fields["site"] if fields.get("kind") == "tombstone" else None
+
     def record(self, record_id: str) -> dict[str, str]:
         """All fields of a record, {} when there is none."""
         return self._hash(f"hc:rec:{record_id}")

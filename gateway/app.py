@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from gateway.auth import protect
 from gateway.metrics import observe_requests
 from gateway.problems import handle_errors
 from gateway.resources import open_resources
-from gateway.routes import documents, health, jobs, pages, pictures, results, webhooks
+from gateway.routes import documents, health, jobs, login, pages, pictures, results, webhooks
 from gateway.settings import Settings
 from gateway.trace import trace_id
 
@@ -27,7 +28,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     open_resources(app, settings or Settings())
     handle_errors(app)
     observe_requests(app)
-    for module in (jobs, results, pictures, webhooks, health, documents, pages):
+    protect(app)
+    for module in (jobs, results, pictures, webhooks, health, documents, pages, login):
         app.register_blueprint(module.blueprint)
     app.after_request(_finish)
     return app

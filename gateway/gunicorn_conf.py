@@ -7,8 +7,10 @@ from typing import Any
 
 from prometheus_client import multiprocess
 
-from contracts.settings import env_count, env_text
+from contracts.connections import connect
+from contracts.settings import Shared, env_count, env_text
 from contracts.telemetry import JsonLines
+from gateway.auth import announce_mode, refuse_open_network
 
 bind = env_text("BIND", "127.0.0.1:8080")
 workers = env_count("GATEWAY_WORKERS", 2, least=1, most=64)
@@ -21,6 +23,7 @@ keepalive = 5
 limit_request_line = 4094
 limit_request_fields = 64
 accesslog = None
+control_socket_disable = True
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -42,6 +45,15 @@ logconfig_dict = {
         },
     },
 }
+
+
+def on_starting(server: Any) -> None:
+    """Refuse to serve a network without keys; say when none are needed; tell the workers where we listen."""
+    where = ",".join(server.cfg.settings["bind"].get())
+    os.environ["HIPPOCAMP_BIND"] = where
+    client = connect(Shared().redis_url, timeout_seconds=2, retries=0)
+    refuse_open_network(where, client)
+    announce_mode(where, client)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

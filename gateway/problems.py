@@ -15,6 +15,7 @@ from contracts.errors import (
     BadRequest,
     HippocampError,
     LineUnavailable,
+    QuotaExceeded,
     RequestError,
     Unavailable,
 )
@@ -67,8 +68,8 @@ def answer(error: HippocampError) -> Response:
     problem = describe(type(error), error.detail, error.figures, trace=trace_id())
     response = Response(problem.model_dump_json(), status=error.status, content_type=MEDIA_TYPE)
     count_refusal(error.code)
-    if isinstance(error, Unavailable):
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(error, (Unavailable, QuotaExceeded)):
+        response.headers["Retry-After"] = str(error.figures.get("retry_after_seconds", RETRY_SECONDS))
     return response
 
 

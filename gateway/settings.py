@@ -14,9 +14,12 @@ class Settings(Shared):
     max_upload_bytes: largest body of one volume.
     most_waiting: jobs that may wait before submitters are told 503 `unavailable.backlog`.
     line_seconds: how long one question to Redis may take before the caller is told 503.
+    bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
+        machine is served, and only while no site is configured.
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
 
+    bind: str = field(default_factory=lambda: env_text("BIND", "127.0.0.1:8080"))
     site: str = field(default_factory=lambda: env_text("SITE", "local"))
     max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))
     most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))

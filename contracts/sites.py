@@ -1,0 +1,100 @@
+"""Sites: who shares the machine, how large each one's share is, and what it may use of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import redis
+
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+"""Names stand in keys, paths and API keys: lower-case letters, digits and inner hyphens, 40 at most."""
+
+_CONFIGURED = "hc:configured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One site. In every quota and in `retention_seconds`, 0 sets no limit.
+
+    weight: share of the turns among sites that wait; claim.lua reads it at every turn.
+    most_waiting, most_bytes: jobs that may wait, and bytes of uploads not yet worked off (submit.lua).
+    requests_per_second: sustained rate; twice as many may come at once.
+    webhook_allow: networks its webhooks may reach although they are not public, as CIDR.
+    """
+
+    name: str
+    enabled: bool = True
+    weight: float = 1.0
+    most_waiting: int = 10_000
+    most_bytes: int = 100 << 30
+    requests_per_second: float = 50.0
+    retention_seconds: int = 30 * 86400
+    webhook_allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{self.name!r} is no site name: lower-case letters, digits, inner hyphens, at most 40"
+            )
+        if not (math.isfinite(self.weight) and 0.01 <= self.weight <= 100):
+            raise ValueError(f"weight {self.weight:g} must lie between 0.01 and 100")
+        if min(self.most_waiting, self.most_bytes, self.requests_per_second, self.retention_seconds) < 0:
+            raise ValueError("quotas and retention cannot be negative; 0 sets no limit")
+
+    def to_fields(self) -> dict[str, str]:
+        """The Redis hash `hc:site:<name>`."""
+        plain = asdict(self) | {"enabled": int(self.enabled), "webhook_allow": json.dumps(self.webhook_allow)}
+        return {name: str(value) for name, value in plain.items()}
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, str]) -> Site:
+        """Read what `to_fields` wrote."""
+        return cls(
+            name=fields["name"],
+            enabled=fields["enabled"] == "1",
+            weight=float(fields["weight"]),
+            most_waiting=int(fields["most_waiting"]),
+            most_bytes=int(fields["most_bytes"]),
+            requests_per_second=float(fields["requests_per_second"]),
+            retention_seconds=int(fields["retention_seconds"]),
+            webhook_allow=tuple(json.loads(fields["webhook_allow"])),
+        )
+
+
+def record(name: str) -> str:
+    """Redis key of a site."""
+    return f"hc:site:{name}"
+
+
+def save(client: redis.Redis, site: Site) -> None:
+    """Put it in force at once, everywhere."""
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(record(site.name), mapping=cast("Any", site.to_fields()))
+        pipe.sadd(_CONFIGURED, site.name)
+        pipe.execute()
+
+
+def find(client: redis.Redis, name: str) -> Site | None:
+    """The site of this name, None when nobody configured it."""
+    return parse(cast("dict[str, str]", client.hgetall(record(name))))
+
+
+def parse(fields: dict[str, str]) -> Site | None:
+    """A site's hash as read; None when it is no configured site (a bare weight is none)."""
+    return Site.from_fields(fields) if "name" in fields else None
+
+
+def list_all(client: redis.Redis) -> list[Site]:
+    """All configured sites by name."""
+    names = sorted(cast("set[str]", client.smembers(_CONFIGURED)))
+    found = (find(client, name) for name in names)
+    return [site for site in found if site is not None]
+
+
+def any_configured(client: redis.Redis) -> bool:
+    """Whether keys are needed on this installation."""
+    return bool(client.exists(_CONFIGURED))

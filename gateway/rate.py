@@ -1,0 +1,51 @@
+"""How often a site may ask: its rate, and the RateLimit headers (draft-ietf-httpapi-ratelimit-headers)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+
+from contracts.errors import QuotaExceeded
+from contracts.sites import Site
+
+_LUA = (Path(__file__).parent / "lua" / "rate.lua").read_text()
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Where a site stands: requests it may send at once, those left, seconds until all are back."""
+
+    burst: int
+    window_seconds: int
+    left: int
+    reset_seconds: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """`RateLimit-Policy` and `RateLimit`."""
+        return {
+            "RateLimit-Policy": f'"site";q={self.burst};w={self.window_seconds}',
+            "RateLimit": f'"site";r={self.left};t={self.reset_seconds}',
+        }
+
+
+def spend(client: redis.Redis, site: Site) -> Allowance | None:
+    """Count one request; None for a site without a rate, QuotaExceeded when none is left."""
+    rate = site.requests_per_second
+    if not rate:
+        return None
+    burst = max(1, math.ceil(2 * rate))
+    answer = cast("Any", client.eval(_LUA, 1, f"hc:rate:{site.name}", str(rate), str(burst)))
+    taken, left, wait_ms = (int(value) for value in answer)
+    if not taken:
+        wait = math.ceil(wait_ms / 1000)
+        raise QuotaExceeded(
+            f"The site sends more than {rate:g} requests a second; come again in {wait} s",
+            retry_after_seconds=wait,
+        )
+    return Allowance(burst, math.ceil(burst / rate), left, math.ceil(wait_ms / 1000))

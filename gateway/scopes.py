@@ -1,0 +1,51 @@
+"""What each route asks of its caller's key; a route that is not listed here asks for `admin`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contracts.api_keys import Scope
+
+PUBLIC = frozenset(
+    {
+        "documents.openapi",
+        "health.livez",
+        "health.readyz",
+        "health.metrics",  # names no site and no id; keep the port inside the network all the same
+        "login.enter",
+        "login.form",
+        "pages.favicon",
+        "pages.problem",
+        "pages.problems",
+        "static",
+    }
+)
+"""Routes that tell nothing about any site."""
+
+SCOPES: Mapping[str, Scope] = {
+    "jobs.submit": Scope.SUBMIT,
+    "jobs.cancel": Scope.SUBMIT,
+    "jobs.index": Scope.READ,
+    "jobs.read": Scope.READ,
+    "login.leave": Scope.READ,
+    "pages.home": Scope.READ,
+    "pages.job": Scope.READ,
+    "pictures.draw": Scope.READ,
+    "pictures.explanation": Scope.READ,
+    "pictures.overview": Scope.READ,
+    "pictures.slices": Scope.READ,
+    "results.read": Scope.READ,
+    "erase.erase": Scope.ADMIN,
+    "webhooks.add": Scope.ADMIN,
+    "webhooks.deliveries": Scope.ADMIN,
+    "webhooks.index": Scope.ADMIN,
+    "webhooks.remove": Scope.ADMIN,
+    "webhooks.replay": Scope.ADMIN,
+    "webhooks.rotate": Scope.ADMIN,
+}
+"""Endpoint -> the scope its caller needs."""
+
+
+def needed(endpoint: str) -> Scope | None:
+    """The scope of a route, None for a public one."""
+    return None if endpoint in PUBLIC else SCOPES.get(endpoint, Scope.ADMIN)
