@@ -9,10 +9,10 @@ function verdict(result) {
   const kept = result.prediction_set;
   const sure = kept.length === 1;
   const words = result.uncertain || kept.length === 0
-    ? ["Uncertain", `No group can be ruled out. Most probable, but not to be relied on: ${likely}.`]
+    ? ["Uncertain", `The 90 % set holds every group: this volume tells too little. Most probable, but not to be relied on: ${likely}.`]
     : sure
-      ? [result.label, `${cdrName(result.cdr)}. The other groups are ruled out at 90 % confidence.`]
-      : [`${result.label}, not certain`, `${cdrName(result.cdr)} is most probable, but ${kept.filter((c) => c !== result.cdr).map(cdrName).join(" and ")} cannot be ruled out at 90 % confidence.`];
+      ? [result.label, `${cdrName(result.cdr)}. The other groups lie outside the 90 % prediction set.`]
+      : [`${result.label}, not certain`, `${cdrName(result.cdr)} is most probable, but the 90 % prediction set also holds ${kept.filter((c) => c !== result.cdr).map(cdrName).join(" and ")}.`];
   const title = words[0][0].toUpperCase() + words[0].slice(1);
   const set = CLASSES.map(([, cdr, label]) =>
     element("span", { className: kept.includes(cdr) ? "chip busy" : "chip out", textContent: `${cdrName(cdr)} ${label}` }));

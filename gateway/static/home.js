@@ -89,7 +89,7 @@ function row(job) {
     element("td", {}, element("a", { href: job.links.page }, element("code", { textContent: job.id.slice(4, 12) }))),
     element("td", { textContent: moment(job.created_at) }),
     element("td", { className: "wide faint", textContent: `${job.media}, ${size(job.size_bytes)}${job.cache === "hit" ? ", known" : ""}` }),
-    element("td", { className: "num", textContent: job.timings.total === null ? "" : job.timings.total.toFixed(2) }));
+    element("td", { className: "wide num", textContent: job.timings.total === null ? "" : job.timings.total.toFixed(2) }));
 }
 
 async function list(after = null) {

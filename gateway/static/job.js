@@ -30,7 +30,7 @@ function place(job) {
   if (ENDED.includes(job.state)) return "";
   const parts = [];
   if (job.queue_position !== null) parts.push(job.queue_position ? `${job.queue_position} before this one` : "next in line");
-  if (job.eta_seconds !== null) parts.push(`about ${seconds(job.eta_seconds)} left`);
+  if (job.eta_seconds !== null) parts.push(job.eta_seconds < 1 ? "a moment left" : `about ${seconds(job.eta_seconds)} left`);
   if (job.attempt > 1) parts.push(`try ${job.attempt}`);
   return parts.join(" · ");
 }

@@ -49,9 +49,7 @@ def test_removal(http: FlaskClient, endpoint: dict[str, str]) -> None:
     assert http.get("/v1/webhook-endpoints").json == {"endpoints": []}
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"url": "ftp://x/"}, {"url": "x"}, {"url": "https://x/", "a": 1}, []]
-)
+@pytest.mark.parametrize("body", [{}, {"url": "ftp://x/"}, {"url": "x"}, {"url": "https://x/", "a": 1}, []])
 def test_bad_endpoints(http: FlaskClient, body: object) -> None:
     assert http.post("/v1/webhook-endpoints", json=body).json["code"] == "request.bad_value"
 

@@ -1,0 +1,173 @@
+"""The gateway as gunicorn runs it: bodies larger than its memory, uploads that break off, several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import nibabel as nib
+import psutil
+import pytest
+import redis
+
+from contracts.line import Line
+from tests.conftest import free_port
+
+pytestmark = pytest.mark.integration
+
+VOLUME = 300 << 20
+"""Bytes of the large upload; the gateway's memory may grow by a tenth of that."""
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    port: int
+    process: psutil.Process
+    blobs: Path
+
+    def memory(self) -> int:
+        return sum(p.memory_info().rss for p in self.process.children())
+
+
+@pytest.fixture(scope="module")
+def gateway(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    port, folder = free_port(), tmp_path_factory.mktemp("gateway")
+    (folder / "metrics").mkdir()
+    environment = {
+        **os.environ,
+        "HIPPOCAMP_REDIS_URL": redis_url,
+        "HIPPOCAMP_BLOBS": str(folder / "blobs"),
+        "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
+        "HIPPOCAMP_GATEWAY_WORKERS": "2",
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "python:gateway.gunicorn_conf",
+        "gateway.app:create_app()",
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stderr=log)
+        try:
+            _wait(f"http://127.0.0.1:{port}/livez", folder / "log")
+            yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(address: str, log: Path) -> None:
+    for _ in range(300):
+        try:
+            if httpx.get(address, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError(log.read_text())
+
+
+@pytest.fixture
+def http(gateway: Running, redis_client: redis.Redis) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=120) as client:
+        yield client
+
+
+def large_volume() -> Iterator[bytes]:
+    """A valid NIfTI of VOLUME bytes that never lies in memory."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype("int16")
+    header.set_data_shape((256, 256, (VOLUME - 352) // (256 * 256 * 2)))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    yield header.binaryblock + bytes(4)
+    rest, block = 256 * 256 * 2 * int(header["dim"][3]), bytes(range(256)) * 4096
+    while rest > 0:
+        yield block[:rest]
+        rest -= len(block)
+
+
+def form(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield b'--edge\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+    yield from chunks
+    yield b"\r\n--edge--\r\n"
+
+
+@pytest.mark.parametrize("shape", ["raw", "form"])
+def test_an_upload_larger_than_memory_allows(
+    gateway: Running, http: httpx.Client, line: Line, shape: str
+) -> None:
+    http.get("/readyz")
+    before, highest = gateway.memory(), 0
+    digest = hashlib.sha256()
+
+    def body() -> Iterator[bytes]:
+        nonlocal highest
+        for count, chunk in enumerate(large_volume()):
+            digest.update(chunk)
+            if count % 20 == 0:
+                highest = max(highest, gateway.memory())
+            yield chunk
+
+    kind = "application/octet-stream" if shape == "raw" else "multipart/form-data; boundary=edge"
+    content = body() if shape == "raw" else form(body())
+    answer = http.post("/v1/jobs", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["content_digest"] == digest.hexdigest()
+    assert highest - before < VOLUME / 10
+    stored = gateway.blobs / line.get(answer.json()["id"]).text("input_blob")
+    assert stored.stat().st_size == answer.json()["size_bytes"]
+    stored.unlink()
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_an_upload_that_breaks_off_leaves_nothing(
+    gateway: Running, http: httpx.Client, redis_client: redis.Redis, chunked: bool
+) -> None:
+    files = set(gateway.blobs.rglob("*"))
+    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000000"
+    with socket.create_connection(("127.0.0.1", gateway.port)) as sender:
+        head = next(large_volume()) + bytes(100_000)
+        start = b"%x\r\n" % 200_000 if chunked else b""
+        sender.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n" + start + head)
+    deadline = time.monotonic() + 10
+    while set(gateway.blobs.rglob("*.part")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert {p for p in gateway.blobs.rglob("*") if p.is_file()} <= files
+    assert redis_client.keys("hc:rec:*") == []
+    assert http.get("/livez").status_code == 200
+
+
+def test_metrics_add_up_over_processes(http: httpx.Client) -> None:
+    def count() -> float:
+        text = http.get("/metrics").text
+        found = re.findall(
+            r'hippocamp_http_requests_total\{method="GET",route="/livez",status="200"\} (\S+)', text
+        )
+        return float(found[0])
+
+    before = count()
+    for _ in range(40):
+        assert httpx.get(f"{http.base_url}/livez", trust_env=False).status_code == 200
+    assert count() == before + 40
+
+
+def test_pages_carry_no_inline_script_and_a_strict_policy(http: httpx.Client) -> None:
+    answer = http.get("/")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=|https?://(?!www.w3.org)", answer.text)
+    assert "Research use only" in answer.text
+    for address in re.findall(r'(?:href|src)="(/static/[^"]+)"', answer.text):
+        assert http.get(address).status_code == 200
