@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app, json
 
 from gateway.openapi import describe_api
 
-blueprint = Blueprint("openapi", __name__)
+blueprint = Blueprint("documents", __name__)
 
 
 @blueprint.get("/openapi.json")

@@ -13,7 +13,7 @@ from gateway.operations import operation_of
 from gateway.problems import MEDIA_TYPE, all_kinds
 from gateway.settings import Settings
 
-NOT_API = {"static", "openapi.openapi"}
+NOT_API = {"static", "documents.openapi"}
 
 
 @pytest.fixture(scope="module")
