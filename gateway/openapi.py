@@ -12,14 +12,23 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
-from contracts.errors import HippocampError, LineUnavailable
+from contracts.errors import Forbidden, HippocampError, LineUnavailable, QuotaExceeded, Unauthenticated
 from contracts.result import NOTICE
 from gateway.operations import JSON, Operation, operation_of
 from gateway.problems import MEDIA_TYPE, describe
 from gateway.schemas import Problem
+from gateway.scopes import needed
 
 _REF = "#/components/schemas/{model}"
 _UNIVERSAL: tuple[type[HippocampError], ...] = (HippocampError, LineUnavailable)
+_GUARD: tuple[type[HippocampError], ...] = (Unauthenticated, Forbidden, QuotaExceeded)
+_SECURITY = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key of your site (`hk_...`). A machine that serves only itself may need none.",
+    }
+}
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _PATH_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
@@ -45,9 +54,8 @@ def describe_api(app: Flask) -> dict[str, Any]:
             "license": {"name": "See the repository"},
         },
         "servers": [{"url": "/"}],
-        "security": [],
         "paths": paths,
-        "components": {"schemas": definitions},
+        "components": {"schemas": definitions, "securitySchemes": _SECURITY},
     }
 
 
@@ -74,14 +82,18 @@ def _schemas(app: Flask) -> tuple[dict[type[BaseModel], Any], dict[str, Any]]:
 def _operation(
     rule: Rule, view: Any, spec: Operation, schemas: Mapping[type[BaseModel], Any]
 ) -> dict[str, Any]:
+    scope = needed(rule.endpoint)
     described: dict[str, Any] = {
         "operationId": rule.endpoint.replace(".", "_"),
         "summary": spec.summary,
         "description": inspect.getdoc(view) or "",
         "tags": [spec.tag],
         "parameters": [*_path(rule), *_query(spec), *_headers(spec)],
-        "responses": _responses(spec, schemas),
+        "responses": _responses(spec, schemas, guarded=scope is not None),
+        "security": [{"key": []}, {}] if scope else [],
     }
+    if scope:
+        described["x-scope"] = str(scope)
     bodies = {JSON: spec.body} if spec.body else spec.uploads
     if bodies:
         content = {media: {"schema": schemas[model]} if model else {} for media, model in bodies.items()}
@@ -118,10 +130,10 @@ def _headers(spec: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _responses(spec: Operation, schemas: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _responses(spec: Operation, schemas: Mapping[type[BaseModel], Any], *, guarded: bool) -> dict[str, Any]:
     answers: dict[str, Any] = {str(status): _answer(what, schemas) for status, what in spec.answers.items()}
     by_status: dict[int, list[type[HippocampError]]] = {}
-    for kind in (*spec.errors, *_UNIVERSAL):
+    for kind in (*spec.errors, *_UNIVERSAL, *(_GUARD if guarded else ())):
         by_status.setdefault(kind.status, []).append(kind)
     for status, kinds in sorted(by_status.items()):
         answer = answers.setdefault(str(status), {"description": "", "content": {}})

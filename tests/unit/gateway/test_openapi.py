@@ -34,7 +34,7 @@ def test_it_is_valid_openapi_31(document: dict[str, object]) -> None:
 
 def test_every_route_that_is_no_page_is_in_it(app: Flask, document: dict[str, object]) -> None:
     for rule in app.url_map.iter_rules():
-        if rule.endpoint in NOT_API or rule.endpoint.startswith("pages."):
+        if rule.endpoint in NOT_API or rule.endpoint.startswith(("pages.", "login.")):
             continue
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for method in rule.methods - {"HEAD", "OPTIONS"}:
@@ -66,3 +66,9 @@ def test_every_v1_view_is_declared(app: Flask) -> None:
 def test_two_errors_never_share_a_code() -> None:
     codes = [kind.code for kind in all_kinds()]
     assert len(codes) == len(set(codes))
+
+
+def test_guarded_calls_say_which_scope_they_need(document: dict[str, object]) -> None:
+    assert document["paths"]["/v1/jobs"]["post"]["x-scope"] == "submit"
+    assert "401" in document["paths"]["/v1/jobs"]["post"]["responses"]
+    assert document["paths"]["/livez"]["get"]["security"] == []
