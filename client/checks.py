@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import httpx
 
 from client.connection import Connection
 from client.errors import Unavailable
+from client.exchange import http_date
 from client.exposition import Figures
 
 
@@ -85,9 +85,8 @@ def _reach(http: httpx.Client, path: str) -> httpx.Response | str:
 
 
 def _clock(answer: httpx.Response) -> Finding:
-    try:
-        theirs = email.utils.parsedate_to_datetime(answer.headers["date"])
-    except (KeyError, ValueError):
+    theirs = http_date(answer.headers.get("date", ""))
+    if theirs is None:
         return Finding("clock", Verdict.SKIPPED, "the service does not tell its time")
     off = abs((datetime.now(tz=UTC) - theirs).total_seconds())
     if off > 60:

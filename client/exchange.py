@@ -74,11 +74,17 @@ class Answer:
         text = self.headers.get("retry-after", "")
         if text.isdecimal():
             return float(text)
-        try:
-            until = email.utils.parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        return max(0.0, (until - datetime.now(tz=UTC)).total_seconds())
+        until = http_date(text)
+        return None if until is None else max(0.0, (until - datetime.now(tz=UTC)).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """A date as HTTP writes it, aware; None when it is none."""
+    try:
+        found = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 Conversation = Generator[Call | Pause, Answer, T]

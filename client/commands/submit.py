@@ -9,7 +9,7 @@ import click
 
 from client.context import Session, console, describe_job, describe_result, put_json
 from client.errors import HippocampError
-from client.exit_codes import Exit, exit_of
+from client.exit_codes import Exit
 from client.sources import open_source
 from client.sync import Client
 
@@ -50,7 +50,7 @@ def submit(session: Session, /, volumes: tuple[str, ...], **options: Unpack[Opti
                 if len(volumes) == 1:
                     raise
                 click.echo(f"hippocamp: {volume}: {error}", err=True)
-                worst = exit_of(error) if worst is Exit.OK else Exit.SOME_FAILED
+                worst = Exit.SOME_FAILED
     sys.exit(worst)
 
 

@@ -1,0 +1,156 @@
+"""A real gateway on a port, over the real Redis and line; a thread stands in for the two kinds of workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import redis
+from werkzeug.serving import make_server
+
+from client import Client, Patience
+from contracts import deployed
+from contracts.blobs import BlobStore, explanation_path, stack_path
+from contracts.connections import connect
+from contracts.errors import NotT1w
+from contracts.job import Claim
+from contracts.line import CacheEntry, Line
+from contracts.result import cache_key
+from contracts.states import Stage
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, result
+
+HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
+REFUSED_SEED = 13
+"""Volumes of this seed do not pass the stand-in's quality gate."""
+
+
+def nifti(seed: int = 0) -> bytes:
+    """A small NIfTI-1 that no other seed makes."""
+    voxels = np.random.default_rng(seed).integers(0, 100, (8, 9, 10)).astype(np.int16)
+    voxels[0, 0, 0] = seed
+    return bytes(nib.Nifti1Image(voxels, np.diag([2.0, 2, 2, 1])).to_bytes())
+
+
+@dataclass
+class Carrier:
+    """Moves jobs through the real line and stores what workers store; the answer is always the same."""
+
+    redis_url: str
+    blobs: BlobStore
+    stop: threading.Event = field(default_factory=threading.Event)
+    pause: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.client = connect(self.redis_url)
+        self.line = Line(self.client)
+        self.stack, self.explanation = head().to_bytes(), maps().to_bytes()
+        self.refused = nifti(REFUSED_SEED)
+
+    def run(self) -> None:
+        """Until told to stop."""
+        deployed.publish(self.client, "pipeline", PIPELINE)
+        deployed.publish(self.client, "model", MODEL)
+        while not self.stop.wait(0.005):
+            for what in ("preprocess", "model_server"):
+                deployed.prove(self.client, what)
+            if self.pause.is_set():
+                continue
+            for claim in self.line.claim(Stage.PREPROCESS, "stand-in", limit=16):
+                self._prepare(claim)
+            for claim in self.line.claim(Stage.INFER, "stand-in", limit=16):
+                self._score(claim)
+
+    def _prepare(self, claim: Claim) -> None:
+        if self.blobs.get(claim.record["input_blob"]) == self.refused:
+            self.line.fail(claim, NotT1w("the tissue contrast is 0.2"))
+            return
+        where = stack_path(claim.job.site, claim.job.text("content_digest"), PIPELINE)
+        self.blobs.put(where, self.stack)
+        fields = {"stack_blob": where, "pipeline_digest": PIPELINE, "quality": "{}"}
+        self.line.advance(claim, Stage.INFER, fields | {"seconds_preprocess": json.dumps({"strip": 0.1})})
+
+    def _score(self, claim: Claim) -> None:
+        site, content = claim.job.site, claim.job.text("content_digest")
+        shown = explanation_path(site, content, pipeline=PIPELINE, model=MODEL)
+        self.blobs.put(shown, self.explanation)
+        text = result().model_dump_json()
+        kept = CacheEntry(cache_key(site, content, pipeline=PIPELINE, model=MODEL), text, 60)
+        fields = {"result": text, "explanation_blob": shown, "model_digest": MODEL}
+        self.line.succeed(claim, fields, cache=kept)
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(redis_url=redis_url, blobs=str(tmp_path / "blobs"), max_upload_bytes=4 << 20, site="here")
+
+
+@pytest.fixture
+def carrier(settings: Settings, redis_client: redis.Redis) -> Iterator[Carrier]:
+    carrier = Carrier(settings.redis_url, BlobStore(settings.blobs))
+    thread = threading.Thread(target=carrier.run)
+    thread.start()
+    yield carrier
+    carrier.stop.set()
+    thread.join(10)
+    carrier.client.close()
+
+
+@pytest.fixture
+def url(settings: Settings, carrier: Carrier) -> Iterator[str]:
+    """Where the gateway listens."""
+    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    with Client(url, patience=Patience(retries=2, first_seconds=0.05)) as client:
+        yield client
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def environment(url: str) -> dict[str, str]:
+    """What the command finds around it."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith("HIPPOCAMP_") and "proxy" not in k.lower()
+    }
+    return kept | {"HIPPOCAMP_URL": url, "NO_COLOR": "1", "COLUMNS": "160"}
+
+
+@pytest.fixture
+def hippocamp(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run the installed command, as a shell does."""
+
+    def run(*words: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [HIPPOCAMP, *map(str, words)],
+            cwd=tmp_path,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+        )
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
+        )
+
+    return run
