@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -99,6 +100,7 @@ class LineHistory(RuleBasedStateMachine):
         claim, who = self.a_claim(data)
         if claim.stage is Stage.PREPROCESS:
             self.same(lambda: self.line.advance(claim, Stage.INFER), self.model.commit(*who, "infer"))
+            self.same(lambda: self.line.advance(claim, Stage.INFER), kept=False)  # as a retried command would
         else:
             self.same(lambda: self.line.succeed(claim, {}), self.model.commit(*who, "succeeded"))
 
@@ -116,7 +118,7 @@ class LineHistory(RuleBasedStateMachine):
         self.same(lambda: self.line.release(claim, "n", delay_seconds=seconds, counts=counts), kept)
 
     @staticmethod
-    def same(act: object, kept: bool) -> None:
+    def same(act: Callable[[], None], kept: bool) -> None:
         if kept:
             act()
         else:
