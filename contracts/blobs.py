@@ -40,6 +40,11 @@ def explanation_path(site: str, content: str, *, pipeline: str, model: str) -> s
     return f"explanations/{site}/{content}/{pipeline}-{model}.npz"
 
 
+def content_folders(site: str, content: str) -> tuple[str, str]:
+    """All that was ever made of these bytes at this site, by any pipeline and model."""
+    return f"stacks/{site}/{content}/", f"explanations/{site}/{content}/"
+
+
 class BlobStore:
     """A folder or bucket. Every write appears whole or not at all; every failure is StoreUnavailable."""
 
@@ -104,9 +109,9 @@ class BlobStore:
         return bool(self._fs.exists(self._full(path)))
 
     def delete(self, path: str) -> None:
-        """Remove the blob; deleting what is not there is no error."""
+        """Remove the blob, or with a trailing slash the folder; deleting what is not there is no error."""
         try:
-            self._fs.rm(self._full(path))
+            self._fs.rm(self._full(path).rstrip("/"), recursive=path.endswith("/"))
         except FileNotFoundError:
             return
         except OSError as error:

@@ -10,12 +10,21 @@ from typing import Any, cast
 
 import redis
 
-from contracts.errors import Backlog, HippocampError, JobNotFound
+from contracts.blobs import content_folders
+from contracts.errors import Backlog, HippocampError, JobNotFound, QuotaExceeded
 from contracts.job import Claim, Job, Submission
 from contracts.states import MOST_ATTEMPTS, JobState, Stage
 
 _LUA = Path(__file__).parent / "lua"
-_NAMES = ("submit", "claim", "renew", "commit", "release", "cancel", "reap", "position", "replay")
+_NAMES = ("submit", "claim", "renew", "commit", "release", "cancel", "reap", "position", "replay", "erase")
+
+
+_QUOTAS = {
+    "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
+    "quota:bytes": "The site's waiting uploads fill its quota of bytes; send it again when some have ended",
+}
+_SWEEP_SECONDS = 900
+"""Longer than any worker works on one job, so that what it stores of an erased one is found."""
 
 
 class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contracts.errors
@@ -64,6 +73,8 @@ class Line:
         answer = self._run("submit", submission.to_record(), most_waiting, state)
         if answer == "backlog":
             raise Backlog(f"{most_waiting} jobs are waiting already; send it again later")
+        if answer in _QUOTAS:
+            raise QuotaExceeded(_QUOTAS[answer], retry_after_seconds=30)
 
     def claim(self, stage: Stage, worker: str, *, limit: int = 1, lease_seconds: float = 30) -> list[Claim]:
         """Take up to `limit` records, fair over sites, then by priority, then by age."""
@@ -116,6 +127,16 @@ class Line:
         if state is None:
             raise JobNotFound(f"No job {job_id}")
         return JobState(state)
+
+    def erase(self, job: Job, *, tombstone: bool = True) -> None:
+        """Forget the job, running or not; JobNotFound when it is gone already.
+
+        Stacks, maps and cached results go with the last job of the site that has the same bytes.
+        """
+        folders = json.dumps(content_folders(job.site, job.text("content_digest")))
+        mark = "1" if tombstone else ""
+        if not self._run("erase", job.id, job.site, mark, _SWEEP_SECONDS * 1000, folders):
+            raise JobNotFound(f"No job {job.id}")
 
     def replay(self, delivery_id: str) -> bool:
         """Queue a finished delivery once more with all its attempts; False when it is not finished."""

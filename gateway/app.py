@@ -8,7 +8,7 @@ from gateway.auth import protect
 from gateway.metrics import observe_requests
 from gateway.problems import handle_errors
 from gateway.resources import open_resources
-from gateway.routes import documents, health, jobs, login, pages, pictures, results, webhooks
+from gateway.routes import documents, erase, events, health, jobs, login, pages, pictures, results, webhooks
 from gateway.settings import Settings
 from gateway.trace import trace_id
 
@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     handle_errors(app)
     observe_requests(app)
     protect(app)
-    for module in (jobs, results, pictures, webhooks, health, documents, pages, login):
+    for module in (jobs, results, events, pictures, webhooks, health, documents, pages, login, erase):
         app.register_blueprint(module.blueprint)
     app.after_request(_finish)
     return app
@@ -43,7 +43,7 @@ def _finish(response: Response) -> Response:
     response.headers["X-Trace-Id"] = trace_id()
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
-        if request.method == "GET" and response.status_code == 200:
+        if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
             response.add_etag()
             response.make_conditional(request)
     return response

@@ -57,6 +57,12 @@ def load_explanation(blobs: BlobStore, job: Job) -> Explanation:
         raise _missing() from None
 
 
+def forget() -> None:
+    """Drop what is kept in memory; something was erased."""
+    _stack.cache_clear()
+    _explanation.cache_clear()
+
+
 @lru_cache(maxsize=16)
 def _stack(blobs: BlobStore, path: str) -> Stack:
     return Stack.from_bytes(blobs.get(path))

@@ -15,7 +15,13 @@ local pace = tonumber(redis.call('HGET', 'hc:pace', stage) or spent)
 redis.call('HSET', 'hc:pace', stage, pace + 0.1 * (spent - pace))
 
 if TERMINAL[target] then
-  if ARGV[9] ~= '' then redis.call('SET', ARGV[9], ARGV[10], 'EX', ARGV[11]) end
+  if ARGV[9] ~= '' then
+    local site, content = unpack(get(id, 'site', 'content_digest'))
+    local cached = 'hc:cached:' .. site .. ':' .. content
+    redis.call('SET', ARGV[9], ARGV[10], 'EX', ARGV[11])
+    redis.call('SADD', cached, ARGV[9])
+    redis.call('EXPIRE', cached, ARGV[11])
+  end
   finish(id, target, now, ARGV[7], ARGV[8])
 else
   redis.call('ZREM', 'hc:lease:' .. stage, id)

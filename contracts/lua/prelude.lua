@@ -11,6 +11,12 @@
 --   depth               hash    stage -> waiting ids, "later" ones included
 --   count:<site>        hash    state -> jobs of this site in it
 --   jobs:<site>         zset    job ids of this site by creation (ms)
+--   bytes:<site>        string  bytes of uploads whose jobs have not ended
+--   content:<site>:<digest>  set  jobs that hold these bytes; their blobs and cached results are shared
+--   cached:<site>:<digest>   set  keys of cached results for these bytes
+--   deliveries_of:<id>  set     deliveries a job owes or owed
+--   sweep               zset    folders of erased content to be deleted once more (ms)
+--   site:<site>         hash    what sites.py configures: weight, most_waiting, most_bytes, ...
 --   totals              hash    event -> how often it happened, for the exporter
 --   garbage             list    blobs nobody needs any more
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
@@ -45,6 +51,9 @@ local function enter(id, state, now)
     if was then redis.call('HINCRBY', 'hc:count:' .. site, was, -1) end
     redis.call('HINCRBY', 'hc:count:' .. site, state, 1)
     if was then total('entered:' .. state) end
+    local size = redis.call('HGET', rec(id), 'size_bytes') or 0
+    if not was and not TERMINAL[state] then redis.call('INCRBY', 'hc:bytes:' .. site, size) end
+    if was and TERMINAL[state] then redis.call('DECRBY', 'hc:bytes:' .. site, size) end
   end
   redis.call('HSET', rec(id), 'state', state, 'updated_ms', now)
   redis.call('HINCRBY', rec(id), 'version', 1)
@@ -102,6 +111,7 @@ local function announce(id, state, now)
         'created_ms', now, 'attempt', 0, 'fence', 0, 'job_id', id, 'event', 'job.' .. state,
         'endpoint_id', endpoint)
       redis.call('ZADD', 'hc:deliveries:' .. site, now, delivery)
+      redis.call('SADD', 'hc:deliveries_of:' .. id, delivery)
       enqueue('deliver', delivery, now, 0)
     end
   end

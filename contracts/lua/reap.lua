@@ -24,4 +24,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:deadlines', '-inf', now, 'LI
   expired = expired + 1
   finish(id, 'expired', now, 'deadline.expired', 'The job was not finished before its deadline')
 end
+-- A worker that ran while its job was erased may have stored something just afterwards.
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'hc:sweep', '-inf', now, 'LIMIT', 0, 200)) do
+  redis.call('ZREM', 'hc:sweep', entry)
+  local erased = cjson.decode(entry)
+  if redis.call('EXISTS', erased.content) == 0 then redis.call('RPUSH', 'hc:garbage', unpack(erased.folders)) end
+end
 return {requeued, poisoned, expired}

@@ -5,10 +5,19 @@ local record = cjson.decode(ARGV[2])
 if redis.call('EXISTS', rec(record.id)) == 1 then return 'exists' end
 local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
 if state == '' and depth >= limit then return 'backlog' end
+if state == '' then
+  local jobs, bytes = unpack(redis.call('HMGET', 'hc:site:' .. record.site, 'most_waiting', 'most_bytes'))
+  local queued, scored = unpack(redis.call('HMGET', 'hc:count:' .. record.site, 'queued', 'queued_infer'))
+  local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
+  jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
+  if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
+  if bytes > 0 and held + record.size_bytes > bytes then return 'quota:bytes' end
+end
 for field, value in pairs(record) do redis.call('HSET', rec(record.id), field, value) end
 redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
 redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)
 redis.call('SADD', 'hc:sites', record.site)
+redis.call('SADD', 'hc:content:' .. record.site .. ':' .. record.content_digest, record.id)
 total('submitted')
 if state ~= '' then
   total('cache_hit')

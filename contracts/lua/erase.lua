@@ -1,0 +1,34 @@
+-- Forget a job of a site: record, deliveries, and what no other job of the site shares with it; 0 = no such job.
+-- ARGV: now | id | site | '1' = leave a tombstone | ms until a second sweep | folders of the content as JSON
+local now, id, site, folders = clock(ARGV[1]), ARGV[2], ARGV[3], cjson.decode(ARGV[6])
+local kind, owner, state, digest = unpack(get(id, 'kind', 'site', 'state', 'content_digest'))
+if kind ~= 'job' or owner ~= site then return 0 end
+local content = 'hc:content:' .. site .. ':' .. digest
+
+if not TERMINAL[state] then
+  finish(id, 'canceled', now, '', '')
+  state = 'canceled'
+end
+for _, delivery in ipairs(redis.call('SMEMBERS', 'hc:deliveries_of:' .. id)) do
+  if redis.call('EXISTS', rec(delivery)) == 1 then detach(delivery) end
+  redis.call('DEL', rec(delivery))
+  redis.call('ZREM', 'hc:deliveries:' .. site, delivery)
+end
+
+redis.call('SREM', content, id)
+if redis.call('EXISTS', content) == 0 then
+  local cached = 'hc:cached:' .. site .. ':' .. digest
+  for _, key in ipairs(redis.call('SMEMBERS', cached)) do redis.call('DEL', key) end
+  redis.call('DEL', cached)
+  redis.call('RPUSH', 'hc:garbage', unpack(folders))
+  redis.call('ZADD', 'hc:sweep', now + ARGV[5], cjson.encode({content = content, folders = folders}))
+end
+
+redis.call('HINCRBY', 'hc:count:' .. site, state, -1)
+redis.call('ZREM', 'hc:jobs:' .. site, id)
+redis.call('DEL', rec(id), 'hc:deliveries_of:' .. id)
+if ARGV[4] == '1' then
+  redis.call('HSET', rec(id), 'id', id, 'kind', 'tombstone', 'site', site, 'erased_ms', now)
+end
+total('erased')
+return 1

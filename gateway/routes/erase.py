@@ -1,0 +1,33 @@
+"""Erasing a job: nothing of it stays but the fact that it was erased."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from contracts.blobs import content_folders
+from contracts.errors import Gone, JobNotFound, StoreUnavailable
+from gateway import artefacts
+from gateway.auth import own_job
+from gateway.operations import Answer, Operation, operation
+from gateway.resources import resources
+
+blueprint = Blueprint("erase", __name__, url_prefix="/v1/jobs")
+
+
+@blueprint.delete("/<job_id>")
+@operation(Operation("Erase a job", "jobs", {204: None}, errors=(JobNotFound, Gone, StoreUnavailable)))
+def erase(job_id: str) -> Answer:
+    """End the job if it runs; forget its record, result, deliveries and blobs. Its id answers 410 then.
+
+    Jobs of the site with the very same bytes keep what they share with it, until the last of them is erased.
+    The record goes first, in one step; blobs that cannot be deleted now are deleted by the reconciler.
+    """
+    to, job = resources(), own_job(job_id)
+    to.line.erase(job)
+    artefacts.forget()
+    if not to.client.exists(f"hc:content:{job.site}:{job.text('content_digest')}"):
+        for folder in content_folders(job.site, job.text("content_digest")):
+            to.blobs.delete(folder)
+    if blob := job.text("input_blob"):
+        to.blobs.delete(blob)
+    return Answer(None, 204)

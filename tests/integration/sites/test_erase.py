@@ -1,0 +1,152 @@
+"""Erasing: nothing of a job stays but its tombstone, and nobody else loses anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from contracts import deployed
+from contracts.blobs import BlobStore, explanation_path, stack_path
+from contracts.job import Claim
+from contracts.line import CacheEntry, LeaseLost, Line
+from contracts.result import cache_key
+from contracts.states import Stage
+from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result
+from tests.integration.sites.conftest import RAW, Caller
+
+pytestmark = [pytest.mark.integration, pytest.mark.privacy]
+Submit = Callable[..., str]
+
+
+@pytest.fixture
+def line(redis_client: redis.Redis) -> Line:
+    """The line on Redis's own clock, as the gateway uses it."""
+    return Line(redis_client)
+
+
+def prepare(line: Line, blobs: BlobStore) -> Claim:
+    """Claim the next job and store its stack, as the preprocess worker does before its commit."""
+    (claim,) = line.claim(Stage.PREPROCESS, "w")
+    job = claim.job
+    blobs.put(stack_path(job.site, job.text("content_digest"), PIPELINE), head().to_bytes())
+    return claim
+
+
+def finish(line: Line, blobs: BlobStore) -> None:
+    """Carry the next job to its end."""
+    claim = prepare(line, blobs)
+    job = claim.job
+    site, content = job.site, job.text("content_digest")
+    line.advance(claim, Stage.INFER, {"stack_blob": stack_path(site, content, PIPELINE)})
+    (claim,) = line.claim(Stage.INFER, "w")
+    shown = explanation_path(site, content, pipeline=PIPELINE, model=MODEL)
+    blobs.put(shown, maps().to_bytes())
+    entry = CacheEntry(
+        cache_key(site, content, pipeline=PIPELINE, model=MODEL), result().model_dump_json(), 60
+    )
+    line.succeed(claim, {"result": entry.value, "explanation_blob": shown}, cache=entry)
+
+
+def traces(redis_client: redis.Redis, blobs: BlobStore, *needles: str) -> set[str]:
+    """Keys and blobs that mention any of the needles."""
+    found = set(blobs._fs.find(blobs._root))
+    for key in redis_client.keys("*"):
+        kind = redis_client.type(key)
+        value = {
+            "string": lambda k: redis_client.get(k), "hash": redis_client.hgetall,
+            "set": redis_client.smembers, "list": lambda k: redis_client.lrange(k, 0, -1),
+            "zset": lambda k: redis_client.zrange(k, 0, -1),
+        }[kind](key)  # fmt: skip
+        if any(needle in f"{key} {value}" for needle in needles):
+            found.add(key)
+    return found
+
+
+def test_an_erased_job_leaves_its_tombstone_and_nothing_else(
+    http: FlaskClient, redis_client: redis.Redis, line: Line, blobs: BlobStore, north: Caller, submit: Submit
+) -> None:
+    redis_client.hset("hc:endpoints:north", "whe_x", "{}")
+    job_id = submit(north)
+    finish(line, blobs)
+    http.get(f"/v1/jobs/{job_id}/explanation.nii.gz", headers=north.headers)
+    digest = line.get(job_id).text("content_digest")
+    assert len(traces(redis_client, blobs, job_id[4:], digest)) > 8
+    assert http.delete(f"/v1/jobs/{job_id}", headers=north.headers).status_code == 204
+    left = traces(redis_client, blobs, job_id[4:], digest)
+    assert left == {f"hc:rec:{job_id}", "hc:garbage", "hc:sweep"}, (
+        "the last two are what is still to be swept"
+    )
+    assert set(redis_client.hgetall(f"hc:rec:{job_id}")) == {"id", "kind", "site", "erased_ms"}
+    for path in ("", "/result", "/slices/3.png", "/explanation.nii.gz"):
+        answer = http.get(f"/v1/jobs/{job_id}{path}", headers=north.headers)
+        assert (answer.status_code, answer.json["code"]) == (410, "job.erased")
+    assert http.delete(f"/v1/jobs/{job_id}", headers=north.headers).status_code == 410
+    assert http.get("/v1/jobs", headers=north.headers).json["jobs"] == []
+    assert redis_client.zcard("hc:turn:deliver") == 0
+    assert redis_client.hget("hc:depth", "deliver") == "0"
+    assert {int(n) for n in redis_client.hvals("hc:count:north")} == {0}
+
+
+def test_only_its_site_learns_that_it_was_erased(
+    http: FlaskClient, north: Caller, south: Caller, submit: Submit
+) -> None:
+    job_id = submit(north)
+    http.delete(f"/v1/jobs/{job_id}", headers=north.headers)
+    assert http.get(f"/v1/jobs/{job_id}", headers=south.headers).status_code == 404
+    assert http.delete(f"/v1/jobs/{job_id}", headers=south.headers).status_code == 404
+
+
+def test_a_running_job_ends_and_its_worker_publishes_nothing(
+    http: FlaskClient, redis_client: redis.Redis, line: Line, blobs: BlobStore, north: Caller, submit: Submit
+) -> None:
+    job_id = submit(north)
+    (claim,) = line.claim(Stage.PREPROCESS, "w")
+    job = claim.job
+    http.delete(f"/v1/jobs/{job_id}", headers=north.headers)
+    late = stack_path("north", job.text("content_digest"), PIPELINE)
+    blobs.put(late, head().to_bytes())
+    with pytest.raises(LeaseLost):
+        line.advance(claim, Stage.INFER)
+    assert not line.renew(claim)
+    redis_client.delete("hc:garbage")
+    line.now_ms = int(redis_client.time()[0] * 1000) + 16 * 60_000
+    line.reap()
+    assert late.rpartition("/")[0] + "/" in redis_client.lrange("hc:garbage", 0, -1)
+    assert redis_client.get("hc:bytes:north") == "0"
+
+
+def test_what_another_job_of_the_site_shares_stays(
+    http: FlaskClient, line: Line, blobs: BlobStore, redis_client: redis.Redis, north: Caller, submit: Submit
+) -> None:
+    first = submit(north)
+    finish(line, blobs)
+    for what, digest in (("pipeline", PIPELINE), ("model", MODEL)):
+        deployed.publish(redis_client, what, digest)
+    second = submit(north)
+    assert http.get(f"/v1/jobs/{second}", headers=north.headers).json["cache"] == "hit"
+    http.delete(f"/v1/jobs/{first}", headers=north.headers)
+    assert http.get(f"/v1/jobs/{second}/slices/3.png", headers=north.headers).status_code == 200
+    http.delete(f"/v1/jobs/{second}", headers=north.headers)
+    assert redis_client.keys("hc:cache*") == []
+    assert blobs._fs.find(blobs._root) == []
+
+
+def test_the_same_bytes_at_another_site_are_untouched_and_unknown(
+    http: FlaskClient, line: Line, blobs: BlobStore, redis_client: redis.Redis,
+    north: Caller, south: Caller, submit: Submit,
+) -> None:  # fmt: skip
+    ours = submit(north)
+    finish(line, blobs)
+    for what, digest in (("pipeline", PIPELINE), ("model", MODEL)):
+        deployed.publish(redis_client, what, digest)
+    answer = http.post("/v1/jobs", data=nifti(), headers=south.headers, content_type=RAW)
+    assert (answer.status_code, answer.json["cache"]) == (202, "miss")
+    finish(line, blobs)
+    http.delete(f"/v1/jobs/{ours}", headers=north.headers)
+    theirs = answer.json["id"]
+    assert http.get(f"/v1/jobs/{theirs}/slices/3.png", headers=south.headers).status_code == 200
+    again = http.post("/v1/jobs", data=nifti(), headers=south.headers, content_type=RAW)
+    assert again.status_code == 200

@@ -1,0 +1,91 @@
+"""What a site may use: jobs waiting, bytes waiting, requests a second; one site's limits are no other's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from contracts.blobs import BlobStore
+from contracts.errors import NotAHead
+from contracts.line import Line
+from contracts.sites import Site
+from contracts.states import Stage
+from tests.integration.gateway.conftest import nifti
+from tests.integration.sites.conftest import RAW, Caller
+
+pytestmark = [pytest.mark.integration, pytest.mark.isolation]
+Make = Callable[..., Site]
+Keys = Callable[..., Caller]
+
+
+def post(http: FlaskClient, caller: Caller, seed: int) -> object:
+    return http.post("/v1/jobs", data=nifti(seed=seed), headers=caller.headers, content_type=RAW)
+
+
+def test_jobs_that_may_wait(
+    http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis, blobs: BlobStore
+) -> None:
+    new_site("small", most_waiting=2)
+    small, big = key("small"), key("big")
+    assert [post(http, small, n).status_code for n in range(2)] == [202, 202]
+    refused = post(http, small, 3)
+    assert (refused.status_code, refused.json["code"]) == (429, "quota.exceeded")
+    assert refused.json["retryable"] is True
+    assert int(refused.headers["Retry-After"]) > 0
+    assert post(http, big, 4).status_code == 202
+    line = Line(redis_client)
+    held = {line.get(job).text("input_blob") for job in redis_client.zrange("hc:jobs:small", 0, -1)}
+    assert len(held) == 2
+    stored = blobs._fs.find(blobs._full("inputs/small"))
+    assert len(stored) == 2, "the refused upload is not kept"
+    line.claim(Stage.PREPROCESS, "w", limit=9)
+    assert post(http, small, 5).status_code == 202
+
+
+def test_bytes_that_may_wait(http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis) -> None:
+    size = len(nifti())
+    new_site("small", most_bytes=2 * size)
+    small = key("small")
+    assert [post(http, small, n).status_code for n in range(3)] == [202, 202, 429]
+    line = Line(redis_client)
+    first, second = line.claim(Stage.PREPROCESS, "w", limit=2)
+    assert post(http, small, 4).status_code == 429, "running uploads count"
+    line.fail(first, NotAHead("x"))
+    assert post(http, small, 5).status_code == 202
+    line.cancel(second.id)
+    assert redis_client.get("hc:bytes:small") == str(size)
+
+
+def test_requests_a_second(http: FlaskClient, new_site: Make, key: Keys) -> None:
+    new_site("slow", requests_per_second=2)
+    slow, free = key("slow"), key("free")
+    answers = [http.get("/v1/jobs", headers=slow.headers) for _ in range(6)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[:4] == [200] * 4
+    assert 429 in statuses[4:]
+    assert answers[0].headers["RateLimit-Policy"] == '"site";q=4;w=2'
+    assert answers[0].headers["RateLimit"] == '"site";r=3;t=1'
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Retry-After"] == "1"
+    assert http.get("/v1/jobs", headers=free.headers).status_code == 200
+    assert "RateLimit" not in http.get("/v1/jobs", headers=free.headers).headers
+
+
+def test_a_cached_answer_needs_no_place_in_the_line(
+    http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis
+) -> None:
+    from contracts import deployed
+    from contracts.result import cache_key
+
+    new_site("small", most_waiting=1)
+    small = key("small")
+    first = post(http, small, 0)
+    for what in ("pipeline", "model"):
+        deployed.publish(redis_client, what, what)
+    digest = first.json["content_digest"]
+    redis_client.set(cache_key("small", digest, pipeline="pipeline", model="model"), "{}")
+    assert post(http, small, 0).status_code == 200
+    assert post(http, small, 1).status_code == 429
