@@ -12,6 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from contracts.source import DicomSource
+
 SLICES, HEIGHT, WIDTH = 32, 208, 176
 """Shape of every stack: the axial slab of the training data, ~1 mm, rows posterior to anterior,
 columns right to left (grid.py)."""
@@ -27,6 +29,7 @@ class Stack:
     input_affine: (4, 4) float64, voxel of the input -> mm (RAS+).
     quality: measure name -> figure, as compared by the quality gate.
     seconds: step name -> CPU-bound wall seconds it took.
+    source: the DICOM series the volume came from, None for other formats.
     """
 
     slices: npt.NDArray[np.uint8]
@@ -35,6 +38,7 @@ class Stack:
     input_affine: npt.NDArray[np.float64]
     quality: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    source: DicomSource | None = None
 
     def __post_init__(self) -> None:
         if self.slices.shape != (SLICES, HEIGHT, WIDTH) or self.slices.dtype != np.uint8:
@@ -43,7 +47,12 @@ class Stack:
 
     def to_bytes(self) -> bytes:
         """An uncompressed .npz without pickles."""
-        about = {"input_shape": self.input_shape, "quality": self.quality, "seconds": self.seconds}
+        about = {
+            "input_shape": self.input_shape,
+            "quality": self.quality,
+            "seconds": self.seconds,
+            "source": self.source.to_json() if self.source else None,
+        }
         out = io.BytesIO()
         np.savez(
             out,
@@ -73,4 +82,5 @@ class Stack:
             input_affine=parts["input_affine"],
             quality=about["quality"],
             seconds=about["seconds"],
+            source=DicomSource.of(about.get("source")),
         )

@@ -78,5 +78,13 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
     with clock("quality"):
         head = Prepared(volume, brain, coarse, alignment, tissues, slices)
         figures = measure(head, template)
-    stack = Stack(slices, grid_to_world(alignment), stored.shape, stored.affine, figures, clock.seconds)
+    stack = Stack(
+        slices,
+        grid_to_world(alignment),
+        input_shape=stored.shape,
+        input_affine=stored.affine,
+        quality=figures,
+        seconds=clock.seconds,
+        source=stored.source,
+    )
     return stack, head

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contracts.source import DicomSource
+
 Matrix = npt.NDArray[np.float64]
 """(4, 4) homogeneous affine; lengths in mm, world axes right, anterior, superior (RAS+)."""
 
@@ -19,6 +21,7 @@ class Volume:
     voxels: (i, j, k) uint8, int16, uint16 or float32, any strides, every value finite.
     affine: (4, 4), voxel -> mm (RAS+).
     facts: figures about the file that quality and the operator may want to see.
+    source: the DICOM series it was read from.
     """
 
     voxels: npt.NDArray[Any]
@@ -26,6 +29,7 @@ class Volume:
     slope: float = 1.0
     intercept: float = 0.0
     facts: tuple[tuple[str, float], ...] = ()
+    source: DicomSource | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

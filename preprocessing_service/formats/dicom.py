@@ -13,6 +13,7 @@ import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from contracts.errors import BadSeries, BadVoxels, TooLarge
+from contracts.source import DicomSource
 from preprocessing_service import limits
 from preprocessing_service.formats.archive import Archive
 from preprocessing_service.formats.decode import check_affine, finite, narrow, three_axes
@@ -20,11 +21,14 @@ from preprocessing_service.formats.series import choose
 from preprocessing_service.volume import Matrix, Volume
 
 TAGS = [
-    "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "SequenceName", "Modality",
+    "StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID",
+    "SeriesDescription", "ProtocolName", "SequenceName", "Modality",
     "EchoNumbers", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
     "PixelRepresentation", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient",
     "RescaleSlope", "RescaleIntercept", "PixelData",
 ]  # fmt: skip
+NAMES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+"""What a report needs, besides the instances, to point back at a series."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TOLERANCE = 0.1
 """How far a slice may lie from its even place, as a share of the gap."""
@@ -42,6 +46,7 @@ class Slice:
     spacing: tuple[float, float]
     rescale: tuple[float, float]
     pixels: npt.NDArray[Any]
+    names: dict[str, str]
 
 
 def looks_like_dicom(start: bytes) -> bool:
@@ -97,6 +102,7 @@ def _slice_of(dataset: pydicom.Dataset) -> Slice:
         spacing=(row, column),
         rescale=(1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)),
         pixels=_pixels_of(dataset),
+        names={name: str(dataset.get(name) or "") for name in NAMES},
     )
 
 
@@ -130,7 +136,23 @@ def assemble(images: list[Slice], series_seen: int) -> Volume:
     else:
         voxels = np.stack([np.float32(i.rescale[0]) * i.pixels + np.float32(i.rescale[1]) for i in images])
         slope, intercept = 1.0, 0.0
-    return Volume(finite(voxels), affine, slope, intercept, (("series_in_archive", float(series_seen)),))
+    facts = (("series_in_archive", float(series_seen)),)
+    return Volume(finite(voxels), affine, slope, intercept, facts, source_of(images))
+
+
+def source_of(images: list[Slice]) -> DicomSource | None:
+    """Identifiers of the series; None when a slice lacks some, because a report can then not point at it."""
+    study, series, sop_class, frame = (images[0].names[name] for name in NAMES)
+    try:
+        return DicomSource(
+            study=study,
+            series=series,
+            sop_class=sop_class,
+            frame_of_reference=frame,
+            instances=tuple(image.uid for image in images),
+        )
+    except ValueError:
+        return None
 
 
 def even_step(positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
