@@ -3,12 +3,13 @@
 RequestError
 ├── NoSuchPage           404   ├── MethodNotAllowed     405   ├── UnsupportedMediaType 415
 ├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
-└── DeliveryNotFound     404
+├── DeliveryNotFound     404
+└── KeyReused            422   (and Unavailable: StreamsBusy 503)
 """
 
 from __future__ import annotations
 
-from contracts.errors import RequestError
+from contracts.errors import RequestError, Unavailable
 
 
 class NoSuchPage(RequestError):
@@ -65,3 +66,18 @@ class DeliveryNotFound(RequestError):
     code = "webhook.delivery_not_found"
     title = "No such webhook delivery"
     status = 404
+
+
+class KeyReused(RequestError):
+    """The idempotency key was used before, with another payload."""
+
+    code = "request.key_reused"
+    title = "The idempotency key belongs to another request"
+    status = 422
+
+
+class StreamsBusy(Unavailable):
+    """As many callers follow jobs as this installation serves at once."""
+
+    code = "unavailable.streams"
+    title = "Too many event streams are open"

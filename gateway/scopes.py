@@ -23,6 +23,7 @@ PUBLIC = frozenset(
 """Routes that tell nothing about any site."""
 
 SCOPES: Mapping[str, Scope] = {
+    "events.stream": Scope.READ,
     "jobs.submit": Scope.SUBMIT,
     "jobs.cancel": Scope.SUBMIT,
     "jobs.index": Scope.READ,

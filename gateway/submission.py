@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import redis
@@ -17,6 +17,7 @@ from contracts.job import Job, Submission, new_job_id
 from contracts.result import cache_key
 from contracts.states import Stage
 from contracts.wakeups import wake
+from gateway.idempotency import check_same
 from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
@@ -25,18 +26,26 @@ from gateway.uploads import Upload
 _log = logging.getLogger("hippocamp.gateway")
 
 
-def accept(upload: Upload, to: Resources, *, site: str, trace: str) -> Job:
+@dataclass(frozen=True)
+class Accepted:
+    """A job that is durable; replayed: it was there already, under the same idempotency key."""
+
+    job: Job
+    replayed: bool = False
+
+
+def accept(upload: Upload, to: Resources, *, job_id: str, site: str, trace: str) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
     1. Ask the line whether it is there, before a gigabyte is taken for nothing.
     2. Stream the body into the blob store; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
     4. Write the record. Whatever fails up to here discards the upload, unless the record may exist.
-    5. Send a wake-up; losing it is harmless.
+    5. If the record names another upload, this is a repeated request: discard, answer with the first job.
+    6. Send a wake-up; losing it is harmless.
     """
     to.client.ping()
-    job_id = new_job_id()
-    received = to.blobs.receive(input_path(site, job_id), upload.chunks())
+    received = to.blobs.receive(input_path(site, new_job_id()), upload.chunks())
     bare = Submission(
         id=job_id,
         site=site,
@@ -53,9 +62,13 @@ def accept(upload: Upload, to: Resources, *, site: str, trace: str) -> Job:
         raise
     _record(submission, to)
     job = to.line.get(job_id)
+    if job.text("input_blob") != received.path:
+        _discard(to, received.path)
+        check_same(job, submission)
+        return Accepted(job, replayed=True)
     if not job.state.is_terminal:
         wake_quietly(to, Stage.PREPROCESS)
-    return job
+    return Accepted(job)
 
 
 def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:

@@ -20,9 +20,10 @@ from contracts.errors import (
     WrongState,
 )
 from contracts.states import JobState
-from gateway import job_list, job_view
+from gateway import job_list, job_view, patience
 from gateway.auth import current_site, own_job
-from gateway.errors import UnsupportedMediaType
+from gateway.errors import KeyReused, UnsupportedMediaType
+from gateway.idempotency import HEADER, REPLAYED, job_id_for
 from gateway.metrics import count_upload
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
@@ -39,10 +40,12 @@ _SUBMIT = Operation(
     {202: Job, 200: Job},
     errors=(
         BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, TruncatedFile, CorruptFile,
-        TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable,
+        TooLarge, UnsupportedMediaType, KeyReused, Backlog, StoreUnavailable,
     ),
     uploads={FORM: VolumeForm, **dict.fromkeys(RAW)},
     headers={
+        HEADER: "1 to 255 characters; a request repeated with the same key is answered with the first job",
+        "Prefer": "wait=N: answer when the job has ended, or after N (at most 60) seconds",
         "Hippocamp-Priority": "stat, routine or bulk; for raw bodies, a form field does the same",
         "Hippocamp-Deadline-Seconds": "give up after so many seconds; for raw bodies",
     },
@@ -58,11 +61,15 @@ def submit() -> Answer:
     request.max_content_length = most + FORM_OVERHEAD
     upload = Upload(request, most)
     try:
-        record = accept(upload, to, site=current_site(), trace=trace_id())
+        job_id = job_id_for(current_site(), request.headers.get(HEADER))
+        accepted = accept(upload, to, job_id=job_id, site=current_site(), trace=trace_id())
     finally:
         count_upload(upload.size_bytes)
-    job = job_view.view(record, to.line)
-    where = {"Location": job.links.self}
+    wait = patience.wished(request.headers.get("Prefer", ""))
+    job = job_view.view(patience.until_ended(to.line, accepted.job, wait), to.line)
+    where = {"Location": job.links.self} | ({REPLAYED: "true"} if accepted.replayed else {})
+    if wait:
+        where["Preference-Applied"] = f"wait={wait}"
     if job.state.is_terminal:
         return Answer(job, 200, where)
     return Answer(job, 202, where | {"Retry-After": _patience(job)})

@@ -1,0 +1,35 @@
+"""`Idempotency-Key`: the key becomes the job's id, so the line itself refuses to take the same job twice.
+
+Nothing has to be remembered beside the record: a gateway killed between the durable record and the answer
+leaves exactly what the repeated request will find. Of two requests in flight both upload; one record wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from contracts.errors import BadRequest
+from contracts.job import Job, Submission, new_job_id
+from gateway.errors import KeyReused
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+_MOST = 255
+
+
+def job_id_for(site: str, key: str | None) -> str:
+    """An id that this site gets for this key every time; an unguessable one without a key."""
+    if key is None:
+        return new_job_id()
+    if not key.strip() or len(key) > _MOST or not key.isprintable():
+        raise BadRequest(f"{HEADER}: 1 to {_MOST} printable characters are taken")
+    return "job_" + hashlib.sha256(f"{site}\0{key}".encode()).hexdigest()[:32]
+
+
+def check_same(first: Job, repeated: Submission) -> None:
+    """KeyReused when the repeated request is not the first one over again."""
+    for field in ("content_digest", "priority"):
+        if first.text(field) != getattr(repeated, field):
+            raise KeyReused(
+                f"This {HEADER} was used with another {field.replace('_', ' ')}; take a new key", field=field
+            )

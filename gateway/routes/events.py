@@ -1,0 +1,74 @@
+"""A job's progress as server-sent events (WHATWG HTML, section 9.2), resumable by `Last-Event-ID`."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+
+import redis
+from flask import Blueprint, Response, request, stream_with_context
+
+from contracts.errors import JobNotFound
+from gateway import job_view, patience
+from gateway.auth import own_job
+from gateway.errors import StreamsBusy
+from gateway.operations import Operation, operation
+from gateway.resources import resources
+from gateway.schemas import Job
+
+blueprint = Blueprint("events", __name__, url_prefix="/v1/jobs/<job_id>")
+
+_EVERY_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 15.0
+_LONGEST_SECONDS = 600.0
+_SPEC = Operation(
+    "Follow a job",
+    "jobs",
+    {200: "text/event-stream", 204: None},
+    errors=(JobNotFound, StreamsBusy),
+    headers={"Last-Event-ID": "the last event seen; it is not sent again"},
+)
+
+
+@blueprint.get("/events")
+@operation(_SPEC)
+def stream(job_id: str) -> Response:
+    """One event `job` a change, with the job as data; ends with the job, 204 once there is nothing more."""
+    line = resources().line
+    seen = request.headers.get("Last-Event-ID", "")
+    first = job_view.view(own_job(job_id), line)
+    if first.state.is_terminal and _name(first) == seen:
+        return Response(status=204)
+    if not patience.take_place():
+        raise StreamsBusy("Too many callers follow jobs; poll the job instead, or come back in a while")
+
+    response = Response(stream_with_context(_changes(job_id, first, seen)), content_type="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(patience.leave_place)
+    return response
+
+
+def _changes(job_id: str, job: Job, seen: str) -> Iterator[str]:
+    line, started, spoke = resources().line, time.monotonic(), time.monotonic()
+    yield "retry: 2000\n\n"
+    while True:
+        if _name(job) != seen:
+            seen, spoke = _name(job), time.monotonic()
+            yield f"id: {seen}\nevent: job\ndata: {job.model_dump_json()}\n\n"
+        elif time.monotonic() - spoke > _HEARTBEAT_SECONDS:
+            spoke = time.monotonic()
+            yield ": still here\n\n"
+        if job.state.is_terminal or time.monotonic() - started > _LONGEST_SECONDS:
+            return
+        time.sleep(_EVERY_SECONDS)
+        try:
+            job = job_view.view(own_job(job_id), line)
+        except (redis.RedisError, JobNotFound):
+            return  # the caller reconnects, and is told by status what is the matter
+
+
+def _name(job: Job) -> str:
+    """An id that changes with what is worth telling; the ETA alone is not."""
+    told = job.model_copy(update={"eta_seconds": None}).model_dump_json()
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
