@@ -12,7 +12,13 @@ DECIDING = (
     "formats/*.py", "steps/*.py", "assets.py", "coarse.py", "compiled.py", "grid.py", "limits.py",
     "network.py", "pieces.py", "pipeline.py", "polynomial.py", "sampling.py", "template.py", "volume.py",
 )  # fmt: skip
-"""The sources that decide what the stack holds; a change in any other must not empty the cache."""
+"""The sources that decide what the stack holds."""
+
+BESIDE = frozenset({
+    "__main__.py", "consumer.py", "derive_grid.py", "derive_intensity.py", "digest.py", "metrics.py",
+    "pictures.py", "service.py", "settings.py", "warm_up.py",
+})  # fmt: skip
+"""The others: a change in them must not empty the cache. A test knows when a module is in neither."""
 
 
 @cache

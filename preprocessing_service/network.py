@@ -9,6 +9,7 @@ within 0.005 (tested).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
@@ -34,7 +35,10 @@ def model(name: str) -> BrainNet:
     """The `coarse` or `fine` network of this process, loaded on first use."""
     # One process per core is how this service scales: more threads in each only wait for each other.
     torch.set_num_threads(1)
-    return BrainNet(torch.jit.load(str(network_file(name)), map_location="cpu").state_dict())
+    with warnings.catch_warnings():
+        # torch wants torch.export for new models; deepbet's weights come as TorchScript.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return BrainNet(torch.jit.load(str(network_file(name)), map_location="cpu").state_dict())
 
 
 def coarse_network(cells: Floats) -> Floats:

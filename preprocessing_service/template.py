@@ -143,7 +143,7 @@ def _blur(image: Floats, blur: float) -> Floats:
 
 def _level(look: tuple[Floats, Mask], affine: Matrix, spacing: int, centre: Matrix) -> dict[str, Floats]:
     smooth, where = look
-    slopes = np.stack(np.gradient(smooth), -1)  # 1 mm voxels along RAS+: per mm already
+    slopes: Floats = np.stack(list(np.gradient(smooth)), -1)  # 1 mm voxels along RAS+: per mm already
     points = _every(where, spacing, affine)
     index = _voxels_at(points, affine)
     values, slope = smooth[index][:, None], slopes[index]

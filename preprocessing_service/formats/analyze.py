@@ -13,7 +13,7 @@ from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
 from preprocessing_service.volume import Matrix, Volume
 
-HEADER_BYTES = 348
+HEADER_BYTES, ORIENT = 348, 252
 _HEADER: Any = nibabel.analyze.AnalyzeHeader
 AXES = {0: "LAS", 1: "LSA", 2: "ASL"}
 """`orient` byte -> what the stored axes run towards; 3 to 5 are the same with the second axis reversed."""
@@ -40,7 +40,7 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
     sizes = [abs(float(size)) for size in parsed["pixdim"][1:4]]
     if not np.isfinite(sizes).all() or min(sizes) <= 0:
         raise BadGeometry(f"voxel edges {sizes} mm are not usable")
-    volume = decode(image, Layout(shape, dtype, affine_of(int(parsed["orient"][()]), sizes, shape)))
+    volume = decode(image, Layout(shape, dtype, affine_of(data[ORIENT], sizes, shape)))
     finish(image, 4096)
     return volume
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import BinaryIO
 
 from isal import isal_zlib
 
@@ -21,22 +22,16 @@ IGNORED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "DICOMDIR")
 class Archive:
     """The entries of one zip file that may hold image data, each unpacked in memory within its own size."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         with reading():
             try:
-                self._zip = zipfile.ZipFile(self._file)
+                with zipfile.ZipFile(file) as directory:
+                    found = directory.infolist()
             except (ValueError, NotImplementedError, struct.error) as error:
                 raise CorruptFile(f"the zip archive cannot be read ({error})") from error
-        self.entries = [entry for entry in self._zip.infolist() if not _ignored(entry)]
+        self.entries = [entry for entry in found if not _ignored(entry)]
         _check(self.entries)
-
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._zip.close()
-        self._file.close()
 
     def unpack(self, entry: zipfile.ZipInfo) -> bytes:
         """The entry's bytes, size and checksum verified; igzip is three times as fast as zipfile."""

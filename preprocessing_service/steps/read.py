@@ -23,8 +23,8 @@ def read(path: Path) -> Volume:
     """The volume in `path`: NIfTI-1/2, MGH/MGZ (both also gzipped), or a zip of a DICOM series, of an
     Analyze or NIfTI pair, or of one such file. Raises InputError subclasses only."""
     if first_bytes(path, 4) == ZIP:
-        with Archive(path) as archive:
-            return _read_archive(archive)
+        with path.open("rb") as file:
+            return _read_archive(Archive(file))
     with open_stream(path) as stream, reading():
         start = stream.read(PEEK)
     if not start:
