@@ -1,0 +1,56 @@
+"""The real preprocess consumer with scaled-down work: the voxels say what the pipeline should suffer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from contracts.stack import Stack
+from preprocessing_service.service import build
+from preprocessing_service.settings import Settings
+
+HEADER = 352
+DIGEST = "0" * 63 + "1"
+
+
+def volume(orders: str) -> bytes:
+    """A NIfTI-1 file of 16 x 16 x 4 uint8 voxels that spell the orders."""
+    header = bytearray(HEADER)
+    header[0:4] = (348).to_bytes(4, "little")
+    for n, dim in enumerate((3, 16, 16, 4, 1, 1, 1, 1)):
+        header[40 + 2 * n : 42 + 2 * n] = dim.to_bytes(2, "little")
+    header[70:72], header[72:74] = (2).to_bytes(2, "little"), (8).to_bytes(2, "little")
+    for n in range(8):
+        header[76 + 4 * n : 80 + 4 * n] = np.float32(1).tobytes()
+    header[108:112] = np.float32(HEADER).tobytes()
+    header[344:348] = b"n+1\0"
+    return bytes(header) + orders.encode().ljust(1024, b"\n")
+
+
+def prepare(path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None) -> Stack:  # noqa: ARG001
+    """Obeys "sleep s", "crash", "hang" and "hog", a line each; any other line only makes the file unique."""
+    content = path.read_bytes()[HEADER:]
+    if on_step:
+        on_step("work")
+    for order in content.decode().split("\n"):
+        match order.split():
+            case ["sleep", seconds]:
+                time.sleep(float(seconds))
+            case ["crash"]:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case ["hang"]:
+                time.sleep(3600)
+            case ["hog"]:
+                hoard = [bytearray(1 << 27) for _ in range(1 << 10)]
+                del hoard
+    level = sum(content) % 200
+    slices = np.full((32, 208, 176), level, np.uint8)
+    return Stack(slices, np.eye(4), (16, 16, 4), np.eye(4), {"level": float(level)}, {"work": 0.0})
+
+
+app = build(Settings(), prepare, digest=lambda: DIGEST, warm_up=lambda: None)

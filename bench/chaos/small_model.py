@@ -1,0 +1,67 @@
+"""A model server with the wire contract of ours, which fails as told: `POST /mode/<status|ok>`."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+
+SECONDS_PER_VOLUME = 0.01
+
+
+def answer(slices: np.ndarray) -> bytes:
+    """Probabilities that follow from each volume alone."""
+    v = len(slices)
+    level = slices[:, 0, 0, 0].astype(np.float32) / 255
+    p = np.stack([1 - level / 2, level / 4, level / 4], axis=1)
+    about = {
+        "model_digest": "0" * 63 + "2",
+        "engine": "scaled",
+        "int8": False,
+        "seconds": SECONDS_PER_VOLUME * v,
+    }
+    out = io.BytesIO()
+    np.savez(
+        out, probabilities=p, interval=np.stack([p, p], axis=2), prediction_set=np.ones((v, 3), np.uint8),
+        slice_logits=np.zeros((v, 32, 3), np.float32), maps=np.zeros((v, 32, 3, 7, 6), np.float16),
+        ood=np.zeros(v, np.float32), about=np.frombuffer(json.dumps(about).encode(), np.uint8),
+    )  # fmt: skip
+    return out.getvalue()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request; the mode is shared by all."""
+
+    protocol_version = "HTTP/1.1"
+    mode = "ok"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/mode/"):
+            Handler.mode = self.path.rsplit("/", 1)[1]
+            self.reply(200, b"")
+        elif Handler.mode != "ok":
+            self.reply(int(Handler.mode), b"as told")
+        else:
+            with np.load(io.BytesIO(body)) as parts:
+                slices = parts["slices"]
+            time.sleep(SECONDS_PER_VOLUME * len(slices))
+            self.reply(200, answer(slices))
+
+    def reply(self, status: int, payload: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+if __name__ == "__main__":
+    port = int(os.environ["HIPPOCAMP_MODEL_SERVER"].rsplit(":", 1)[1])
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

@@ -1,0 +1,125 @@
+"""The system under attack: real Redis, gateway, Celery workers and beat; scaled-down pipeline and model."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import psutil
+
+from contracts.connections import connect
+from contracts.line import Line
+from deploy.local import services
+from deploy.local.services import Service
+from deploy.local.settings import LocalSettings
+from deploy.local.supervisor import Stack
+
+
+def preprocess(settings: LocalSettings) -> Service:
+    """The consumer of bench.chaos.scaled in place of the real pipeline's."""
+    real = services.preprocess(settings)
+    command = [part.replace("preprocessing_service.consumer", "bench.chaos.scaled") for part in real.command]
+    return replace(real, command=command)
+
+
+def model_server(settings: LocalSettings) -> Service:
+    """The small model in place of TorchServe."""
+    port = settings.ports.model_server
+    command = [sys.executable, "-m", "bench.chaos.small_model"]
+    return Service(name="model_server", command=command, ports=[port], ready_port=port)
+
+
+SERVICES = [
+    services.redis, model_server, services.gateway, preprocess, services.infer, services.deliver,
+    services.maintain, services.beat,
+]  # fmt: skip
+
+
+class System:
+    """Handles for the experiments: processes by service name, the line, the gateway."""
+
+    def __init__(self, stack: Stack, seed: int) -> None:
+        self.stack = stack
+        self.random = random.Random(seed)
+        self.url = stack.settings.gateway_url
+        self.model_url = stack.settings.environment()["HIPPOCAMP_MODEL_SERVER"]
+        self.redis = connect(
+            stack.settings.environment()["HIPPOCAMP_REDIS_URL"], timeout_seconds=2, retries=8
+        )
+        self.line = Line(self.redis)
+
+    def leader(self, name: str) -> psutil.Process:
+        """The process of a service that was started first."""
+        for item in self.stack.remembered():
+            if item.name == name and (process := item.process()):
+                return process
+        raise ProcessLookupError(name)
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """Its pool or worker processes."""
+        return self.leader(name).children()
+
+    def kill_child(self, name: str) -> int:
+        """SIGKILL one at random; its pid, 0 when there is none right now."""
+        with suppress(psutil.Error, ProcessLookupError, IndexError):
+            victim = self.random.choice(self.children(name))
+            victim.kill()
+            return int(victim.pid)
+        return 0
+
+    def kill(self, name: str) -> None:
+        """SIGKILL the service's leader and what it started."""
+        leader = self.leader(name)
+        group = os.getpgid(leader.pid)
+        os.killpg(group, signal.SIGKILL)
+        leader.wait(10)
+        time.sleep(0.1)
+
+    def start(self, name: str) -> None:
+        """Start a service that was killed; the kernel may hold its port for a moment."""
+        for attempt in range(50):
+            try:
+                self.stack.restart(name)
+            except SystemExit:
+                if attempt == 49:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def model_mode(self, mode: str) -> None:
+        """Have the model server answer with this status, or work again on "ok"."""
+        httpx.post(f"{self.model_url}/mode/{mode}", content=b"", timeout=5).raise_for_status()
+
+
+@contextmanager
+def system(seed: int, **extra: str) -> Iterator[System]:
+    """A fresh system in a temporary folder; everything is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hippocamp-chaos-") as folder:
+        environment = {
+            "HIPPOCAMP_WEBHOOK_ALLOW": "127.0.0.0/8",
+            "HIPPOCAMP_PREPROCESS_SECONDS": "8",
+            "HIPPOCAMP_PREPROCESS_MEMORY_BYTES": str(1 << 30),
+            "HIPPOCAMP_MODEL_TIMEOUT_SECONDS": "3",
+            "HIPPOCAMP_GOLDEN_SECONDS": "5",
+            "OMP_NUM_THREADS": "1",
+            **extra,
+        }
+        settings = LocalSettings(preprocess_processes=4).beside(Path(folder), **environment)
+        stack = Stack(settings, SERVICES)
+        stack.up()
+        try:
+            running = System(stack, seed)
+            yield running
+            running.redis.close()
+        finally:
+            stack.down()
