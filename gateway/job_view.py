@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,17 +18,17 @@ from gateway.schemas import Job, JobSummary, Links, Problem, Progress, Timings
 
 def summary(record: Record) -> JobSummary:
     """The job without its place in the line."""
-    return JobSummary.model_validate(_fields(record))
+    return JobSummary.model_validate(_fields(record, url_for))
 
 
-def view(record: Record, line: Line) -> Job:
-    """The job with its place in the line (two more questions to Redis)."""
+def view(record: Record, line: Line, *, link: Callable[..., str] = url_for) -> Job:
+    """The job with its place in the line; `link` stands in for `url_for` where no request is served."""
     eta = line.eta_seconds(record)
     place = {
         "queue_position": None if record.state.is_terminal else line.position(record.id),
         "eta_seconds": None if eta is None else round(eta, 1),
     }
-    return Job.model_validate(_fields(record) | place)
+    return Job.model_validate(_fields(record, link) | place)
 
 
 def cache(record: Record) -> Literal["hit", "miss"]:
@@ -49,7 +50,7 @@ def problem(record: Record) -> Problem | None:
     return describe(kind_of(code), record.text("error_detail"), figures, trace=record.text("trace_id"))
 
 
-def _fields(record: Record) -> dict[str, object]:
+def _fields(record: Record, link: Callable[..., str]) -> dict[str, object]:
     return {
         "id": record.id,
         "state": record.state,
@@ -68,7 +69,7 @@ def _fields(record: Record) -> dict[str, object]:
         "timings": _timings(record),
         "trace_id": record.text("trace_id"),
         "error": problem(record),
-        "links": _links(record),
+        "links": _links(record, link),
     }
 
 
@@ -87,16 +88,16 @@ def _timings(record: Record) -> Timings:
     )
 
 
-def _links(record: Record) -> Links:
+def _links(record: Record, link: Callable[..., str]) -> Links:
     done = record.state is JobState.SUCCEEDED
 
     def when_done(endpoint: str) -> str | None:
-        return url_for(endpoint, job_id=record.id) if done else None
+        return link(endpoint, job_id=record.id) if done else None
 
     return Links(
-        self=url_for("jobs.read", job_id=record.id),
-        cancel=url_for("jobs.cancel", job_id=record.id),
-        page=url_for("pages.job", job_id=record.id),
+        self=link("jobs.read", job_id=record.id),
+        cancel=link("jobs.cancel", job_id=record.id),
+        page=link("pages.job", job_id=record.id),
         result=when_done("results.read"),
         slices=when_done("pictures.slices"),
         overview=when_done("pictures.overview"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import redis
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, Response, current_app, request
 
 from contracts.errors import JobNotFound
+from contracts.line import Line
 from gateway import job_view, patience
 from gateway.auth import own_job
 from gateway.errors import StreamsBusy
@@ -40,17 +41,24 @@ def stream(job_id: str) -> Response:
     first = job_view.view(own_job(job_id), line)
     if first.state.is_terminal and _name(first) == seen:
         return Response(status=204)
+    changes = _changes(line, first, seen, link=_linker())
     if not patience.take_place():
         raise StreamsBusy("Too many callers follow jobs; poll the job instead, or come back in a while")
-
-    response = Response(stream_with_context(_changes(job_id, first, seen)), content_type="text/event-stream")
+    response = Response(changes, content_type="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(patience.leave_place)
     return response
 
 
-def _changes(job_id: str, job: Job, seen: str) -> Iterator[str]:
-    line, started, spoke = resources().line, time.monotonic(), time.monotonic()
+def _linker() -> Callable[..., str]:
+    """`url_for` for the time when this request is over and only its answer still flows."""
+    adapter = current_app.create_url_adapter(request)
+    assert adapter is not None  # noqa: S101  only None without a request
+    return lambda endpoint, **values: adapter.build(endpoint, values)
+
+
+def _changes(line: Line, job: Job, seen: str, *, link: Callable[..., str]) -> Iterator[str]:
+    started = spoke = time.monotonic()
     yield "retry: 2000\n\n"
     while True:
         if _name(job) != seen:
@@ -63,7 +71,7 @@ def _changes(job_id: str, job: Job, seen: str) -> Iterator[str]:
             return
         time.sleep(_EVERY_SECONDS)
         try:
-            job = job_view.view(own_job(job_id), line)
+            job = job_view.view(line.get(job.id), line, link=link)
         except (redis.RedisError, JobNotFound):
             return  # the caller reconnects, and is told by status what is the matter
 
