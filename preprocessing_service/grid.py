@@ -7,10 +7,14 @@ import numpy as np
 from preprocessing_service.volume import Matrix
 
 GRID_TO_MNI: Matrix = np.array([
-    [-1.044, 0.008, 0.032, 89.7],
-    [0.023, 1.046, 0.028, -126.843],
-    [0.030, -0.072, 1.013, 1.288],
+    [-1.0425, 0.0094, 0.0271, 88.8845],
+    [0.0238, 1.0468, 0.0251, -127.0237],
+    [0.0234, -0.0710, 1.0175, 1.7711],
     [0.0, 0.0, 0.0, 1.0],
 ])  # fmt: skip
-"""(4, 4): (column, row, slice, 1) -> mm. Columns run from right to left, rows from posterior to
-anterior, slices upwards: the pictures show the head from above with the nose down."""
+"""(4, 4): (column, row, slice, 1) -> mm, found by derive_grid.py from the mean of 166 training stacks.
+
+Columns run from right to left, rows from posterior to anterior, slices upwards: in the pictures the nose is down
+and the subject's right on the left. In the middle of the picture the first slice lies at z = -4 mm,
+the last at 28 mm. The lengths near 1.04 mm say that the training atlas is smaller than MNI152.
+"""

@@ -27,11 +27,13 @@ KNOT = 8
 """Grid voxels between the knots at which the smooth field is computed."""
 
 
-def resample(volume: Volume, brain: Brain, alignment: Alignment, tissues: Tissues) -> Floats:
+def resample(
+    volume: Volume, brain: Brain, alignment: Alignment, tissues: Tissues, *, grid: Matrix = GRID_TO_MNI
+) -> Floats:
     """(32, 208, 176) float32 field-corrected intensities of the brain on the training grid, else zero."""
-    to_voxel = np.linalg.inv(volume.affine) @ alignment.matrix @ GRID_TO_MNI
+    to_voxel = np.linalg.inv(volume.affine) @ alignment.matrix @ grid
     inside = Lattice(brain.inside, (brain.from_voxel(volume) @ to_voxel)[:3])
-    field = Lattice(field_on_grid(tissues), np.diag([1 / KNOT] * 3 + [1.0])[:3])
+    field = Lattice(field_on_grid(tissues, grid), np.diag([1 / KNOT] * 3 + [1.0])[:3])
     out = np.zeros((SLICES, HEIGHT, WIDTH), np.float32)
     source = strided(volume.voxels)
     scale = (volume.slope, volume.intercept)
@@ -46,11 +48,11 @@ def grid_to_world(alignment: Alignment) -> Matrix:
     return np.asarray(alignment.matrix @ GRID_TO_MNI)
 
 
-def field_on_grid(tissues: Tissues) -> Floats:
+def field_on_grid(tissues: Tissues, grid: Matrix) -> Floats:
     """The field's reciprocal at every eighth grid voxel, (columns, rows, slices) knots."""
     knots = [np.arange(-(-length // KNOT) + 1) * float(KNOT) for length in (WIDTH, HEIGHT, SLICES)]
     mesh = np.stack(np.meshgrid(*knots, indexing="ij"), -1).reshape(-1, 3)
-    points = mesh @ GRID_TO_MNI[:3, :3].T + GRID_TO_MNI[:3, 3]
+    points = mesh @ grid[:3, :3].T + grid[:3, 3]
     log_field = basis(points.astype(np.float32)) @ tissues.field
     shape = [len(axis) for axis in knots]
     return np.asarray(np.exp(-log_field).reshape(shape), dtype=np.float32)
