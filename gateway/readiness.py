@@ -10,8 +10,10 @@ import redis
 
 from contracts import deployed
 from contracts.errors import StoreUnavailable
+from contracts.states import Stage
 from gateway.resources import Resources
 from gateway.schemas import Dependency
+from gateway.submission import wake_quietly
 
 
 def check(of: Resources) -> dict[str, Dependency]:
@@ -39,15 +41,20 @@ def _blobs(of: Resources) -> Dependency:
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
 
 
-def _proof(what: str) -> Callable[[Resources], Dependency]:
+def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dependency]:
+    """A check of the last proof of life; `asks`: the stage whose idle workers renew it when woken."""
+
     def ask(of: Resources) -> Dependency:
         try:
-            stamp = deployed.health(of.client, what)
+            age = _age(of, what)
+            if asks and (age is None or age > of.settings.health_seconds / 2):
+                _wake_once(of, asks)
+            if asks and (age is None or age > of.settings.health_seconds):
+                age = _age_after_waking(of, what)
         except redis.RedisError:
             return Dependency(ok=False, detail="unknown while Redis is away")
-        if stamp is None:
+        if age is None:
             return Dependency(ok=False, detail="never proved that it works, or not lately")
-        age = max(0.0, time.time() - stamp)
         fresh = age <= of.settings.health_seconds
         return Dependency(
             ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=round(age, 1)
@@ -56,9 +63,29 @@ def _proof(what: str) -> Callable[[Resources], Dependency]:
     return ask
 
 
+def _wake_once(of: Resources, stage: Stage) -> None:
+    """Not while one lies there already: probes of a dead stage must not pile them up."""
+    if not of.client.llen(str(stage)):
+        wake_quietly(of, stage)
+
+
+def _age(of: Resources, what: str) -> float | None:
+    stamp = deployed.health(of.client, what)
+    return None if stamp is None else max(0.0, time.time() - stamp)
+
+
+def _age_after_waking(of: Resources, what: str) -> float | None:
+    for _ in range(10):
+        time.sleep(0.1)
+        age = _age(of, what)
+        if age is not None and age < of.settings.health_seconds:
+            return age
+    return _age(of, what)
+
+
 CHECKS: Mapping[str, Callable[[Resources], Dependency]] = {
     "line": _line,
     "blobs": _blobs,
-    "preprocess": _proof("preprocess"),
+    "preprocess": _proof("preprocess", asks=Stage.PREPROCESS),
     "model_server": _proof("model_server"),
 }

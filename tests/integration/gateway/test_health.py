@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,26 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
     redis_client.set("hc:health:model_server", "1000")
     assert http.get("/readyz").status_code == 503
     assert http.get("/readyz?only=nonsense").json["code"] == "request.bad_value"
+
+
+def test_an_idle_stage_is_woken_to_prove_itself(http: FlaskClient, redis_client: redis.Redis) -> None:
+    def worker() -> None:
+        assert redis_client.blpop(["preprocess"], timeout=5)
+        deployed.prove(redis_client, "preprocess")
+
+    idle = threading.Thread(target=worker)
+    idle.start()
+    found = http.get("/readyz").json["dependencies"]
+    idle.join()
+    assert found["preprocess"]["ok"]
+    http.get("/readyz")
+    assert redis_client.llen("preprocess") == 0  # a fresh proof needs no wake-up
+
+
+def test_probes_of_a_dead_stage_do_not_pile_up_wake_ups(http: FlaskClient, redis_client: redis.Redis) -> None:
+    for _ in range(3):
+        assert http.get("/readyz").status_code == 503
+    assert redis_client.llen("preprocess") == 1
 
 
 def test_not_ready_without_redis_or_disk(tmp_path: Path) -> None:
