@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import resource
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from contracts.connections import connect
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost, Line
+from contracts.orphans import watch, worker_name
 from contracts.outcomes import code_of, settle
 from contracts.stack import Stack
 from contracts.states import Stage
@@ -52,7 +51,7 @@ class Workplace:
     app: Celery
     prepare: Prepare
     digest: str
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    name: str = field(default_factory=worker_name)
 
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
@@ -131,10 +130,11 @@ def build(
     """The Celery application of this stage; every child loads its networks before its first job."""
     app = celery_app("preprocessing", settings.redis_url)
     equip("preprocess", stop_seconds=settings.stop_seconds)
+    watch(settings.redis_url, [Stage.PREPROCESS])
     places: list[Workplace] = []
 
     def open_workplace(**_: object) -> Workplace:
-        if not places or not places[0].name.endswith(f":{os.getpid()}"):
+        if not places or places[0].name != worker_name():
             places[:] = [Workplace(settings, app, prepare, digest())]
         return places[0]
 
@@ -148,6 +148,7 @@ def build(
 
     @app.task(name=TASK[Stage.PREPROCESS], time_limit=int(settings.job_seconds))
     def _wake() -> None:
-        work_once(open_workplace())
+        if work_once(open_workplace()) is None:
+            announce(open_workplace())  # an idle stage is asked by /readyz whether it still wakes up
 
     return app

@@ -6,6 +6,7 @@ import os
 
 from celery import Celery
 
+from contracts.orphans import watch
 from contracts.states import Stage
 from contracts.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
 from contracts.worker_process import equip
@@ -18,6 +19,7 @@ def build(settings: Settings) -> Celery:
     """All tasks on one application; which of them a worker runs is decided by its queues."""
     app = celery_app("workers", settings.redis_url)
     equip("workers", stop_seconds=settings.stop_seconds)
+    watch(settings.redis_url, [Stage.INFER, Stage.DELIVER])
     app.conf.beat_schedule = {
         "maintain": {
             "task": MAINTAIN_TASK,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +13,7 @@ from contracts.blobs import BlobStore
 from contracts.connections import connect
 from contracts.errors import ModelServerUnavailable
 from contracts.line import Line
+from contracts.orphans import worker_name
 from workers.breaker import Breaker
 from workers.golden import golden_slices
 from workers.model_server import BatchRefused, ModelServer
@@ -31,7 +30,7 @@ class Workplace:
 
     settings: Settings
     app: Celery
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    name: str = field(default_factory=worker_name)
     breaker: Breaker = field(default_factory=Breaker)
     patience_seconds: float = 20.0
 

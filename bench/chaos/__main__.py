@@ -1,4 +1,4 @@
-"""`python -m bench.chaos [--quick] [--only NAME] [--seed N]`: every fault, one table, exit 1 on any breach."""
+"""`python -m bench.chaos [--quick] [--only NAME] [--seed N]`: all faults, one table, exit 1 on a breach."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 import sys
 import threading
 import time
+from pathlib import Path
 
 from bench.chaos.experiments import ALL, Experiment
 from bench.chaos.ledger import Inbox, Ledger, Verdict
@@ -17,9 +18,10 @@ SCALE = 8
 """The full run has this many times the jobs of the quick one."""
 
 
-def run(experiment: Experiment, *, seed: int, scale: int) -> Verdict:
+def run(experiment: Experiment, *, seed: int, scale: int, logs: Path | None) -> Verdict:
     """One experiment on a system of its own."""
-    with system(seed, **dict(experiment.environment)) as running, Inbox() as inbox:
+    own_logs = logs / experiment.name if logs else None
+    with system(seed, logs=own_logs, **dict(experiment.environment)) as running, Inbox() as inbox:
         ledger, over = Ledger(running, inbox), threading.Event()
         orders = [experiment.work] * (experiment.jobs * scale) + list(experiment.doomed) * scale
         running.random.shuffle(orders)
@@ -47,7 +49,8 @@ def row(name: str, verdict: Verdict) -> str:
     states = " ".join(f"{n} {state}" for state, n in sorted(verdict.states.items()))
     wrong = " ".join(f"{key}={n}" for key, n in verdict.breaches.items() if n) or "-"
     slow = f"{quantile(verdict.recovery, 50):5.1f} {quantile(verdict.recovery, 99):5.1f}"
-    return f"{name:<13}{verdict.accepted:>6}  {verdict.seconds:6.1f} s  {len(verdict.recovery):>4} {slow}  {states:<30} {wrong}"
+    size = f"{verdict.accepted:>6}  {verdict.seconds:6.1f} s  {len(verdict.recovery):>4}"
+    return f"{name:<13}{size} {slow}  {states:<30} {wrong}"
 
 
 def quantile(values: list[float], percent: int) -> float:
@@ -61,6 +64,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help=f"one job in {SCALE}")
     parser.add_argument("--only", choices=[e.name for e in ALL])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--logs", type=Path, help="folder that keeps the logs of every experiment")
     options = parser.parse_args()
     chosen = [e for e in ALL if options.only in (None, e.name)]
     print(
@@ -70,7 +74,8 @@ def main() -> int:
     totals: dict[str, int] = {}
     recovered: list[float] = []
     for experiment in chosen:
-        verdict = run(experiment, seed=options.seed, scale=1 if options.quick else SCALE)
+        scale = 1 if options.quick else SCALE
+        verdict = run(experiment, seed=options.seed, scale=scale, logs=options.logs)
         print(row(experiment.name, verdict), flush=True)
         recovered += verdict.recovery
         for key, n in verdict.breaches.items():

@@ -37,7 +37,7 @@ class Watch(threading.Thread):
             for job_id in client.zrange(f"hc:lease:{stage}", 0, -1):
                 fence, worker, state = client.hmget(f"hc:rec:{job_id}", ["fence", "worker", "state"])
                 running = state in {"preprocessing", "inferring"}
-                if running and worker and not psutil.pid_exists(int(worker.rsplit(":", 1)[1])):
+                if running and worker and not psutil.pid_exists(int(worker.rsplit("/", 1)[1])):
                     self._orphans.setdefault(job_id, (fence, time.monotonic()))
         for job_id, (fence, since) in list(self._orphans.items()):
             now_fence, state = client.hmget(f"hc:rec:{job_id}", ["fence", "state"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -102,8 +103,8 @@ class System:
 
 
 @contextmanager
-def system(seed: int, **extra: str) -> Iterator[System]:
-    """A fresh system in a temporary folder; everything is gone afterwards."""
+def system(seed: int, *, logs: Path | None = None, **extra: str) -> Iterator[System]:
+    """A fresh system in a temporary folder; everything but a copy of its logs is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="hippocamp-chaos-") as folder:
         environment = {
             "HIPPOCAMP_WEBHOOK_ALLOW": "127.0.0.0/8",
@@ -123,3 +124,5 @@ def system(seed: int, **extra: str) -> Iterator[System]:
             running.redis.close()
         finally:
             stack.down()
+            if logs:
+                shutil.copytree(Path(folder) / "logs", logs, dirs_exist_ok=True)
