@@ -73,6 +73,7 @@ def hand_back(note: str) -> None:
         hold.done.set()
         overdue = time.monotonic() >= hold.ends
         for claim in list(hold.claims):
-            with suppress(LeaseLost, redis.RedisError):
+            # RuntimeError: the signal may have met the main thread in the middle of writing a log line.
+            with suppress(LeaseLost, redis.RedisError, RuntimeError):
                 hold.line.release(claim, note, counts=overdue)
                 _log.info("claim.handed_back", extra={**claim.context, "counted": overdue})
