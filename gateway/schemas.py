@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.result import Result
-from contracts.states import DeliveryState, JobState, Priority, Stage
+from contracts.states import JobState, Priority, Stage
 
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
 _MONTH = 31 * 86400
@@ -166,110 +166,3 @@ class Alive(Wire):
     """The process answers."""
 
     alive: Literal[True] = True
-
-
-class EndpointRequest(Wire):
-    """A receiver of webhooks to add."""
-
-    url: HttpUrl = Field(description="http or https; its address is checked at every delivery")
-
-
-class Endpoint(Wire):
-    """A receiver of webhooks."""
-
-    id: str = Field(pattern="^whe_[0-9a-f]{32}$")
-    url: str
-    disabled: str | None = Field(description="Why nothing is sent there any more; null while it is in force")
-    created_at: datetime
-
-
-class NewEndpoint(Endpoint):
-    """A receiver with its secret, which is shown this once."""
-
-    secret: str = Field(
-        pattern="^whsec_", description="Signs deliveries (Standard Webhooks 1.0.0); not shown again"
-    )
-
-
-class EndpointList(Wire):
-    """The site's receivers."""
-
-    endpoints: list[Endpoint]
-
-
-class Delivery(Wire):
-    """One webhook owed or sent."""
-
-    id: str
-    endpoint_id: str
-    job_id: str
-    event: str = Field(examples=["job.succeeded"])
-    state: DeliveryState
-    attempt: int
-    created_at: datetime
-    next_attempt_at: datetime | None
-    last_error: str | None
-
-
-class DeliveryQuery(Wire):
-    """Paging of the delivery list."""
-
-    limit: int = Field(default=50, ge=1, le=200)
-
-
-class DeliveryList(Wire):
-    """The site's latest deliveries, newest first."""
-
-    deliveries: list[Delivery]
-
-
-class OverlayQuery(Wire):
-    """How a slice is drawn."""
-
-    overlay: Annotated[
-        Literal["cdr0", "cdr05", "cdr1"] | None, Field(description="Class whose map is laid over")
-    ] = None
-    opacity: float = Field(default=0.6, ge=0, le=1)
-    scale: int = Field(default=1, ge=1, le=4, description="Enlargement")
-
-
-class OverviewQuery(Wire):
-    """How the montage of all slices is drawn."""
-
-    overlay: Literal["cdr0", "cdr05", "cdr1", "none"] | None = Field(
-        default=None, description="The decided class when absent"
-    )
-    opacity: float = Field(default=0.5, ge=0, le=1)
-
-
-class ExplanationQuery(Wire):
-    """Which map is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    class_: Literal["cdr0", "cdr05", "cdr1"] | None = Field(
-        default=None, alias="class", description="The decided class when absent"
-    )
-
-
-class SliceInfo(Wire):
-    """One slice of the stack and what the network made of it."""
-
-    n: int = Field(ge=1, le=32)
-    logits: dict[str, float] = Field(description="Evidence of this slice for each class, before pooling")
-
-
-class SliceList(Wire):
-    """Geometry of the slice pictures."""
-
-    width: int
-    height: int
-    spacing_mm: float = Field(description="Edge of one pixel at scale 1")
-    left_edge: Literal["L", "R"] = Field(description="Side of the patient at the left edge of the picture")
-    activation_scale: float = Field(
-        description="Map value drawn at full colour, the same for every class and slice"
-    )
-    slices: list[SliceInfo]
-
-
-Figures = dict[str, Any]

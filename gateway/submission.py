@@ -11,7 +11,7 @@ import redis
 from kombu.exceptions import KombuError
 
 from contracts import deployed
-from contracts.blobs import input_path
+from contracts.blobs import Received, input_path
 from contracts.errors import LineUnavailable, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
 from contracts.result import cache_key
@@ -46,16 +46,8 @@ def accept(upload: Upload, to: Resources, *, job_id: str, site: str, trace: str)
     """
     to.client.ping()
     received = to.blobs.receive(input_path(site, new_job_id()), upload.chunks())
-    bare = Submission(
-        id=job_id,
-        site=site,
-        content_digest=received.sha256,
-        input_blob=received.path,
-        size_bytes=received.size_bytes,
-        media=upload.sniffed.media if upload.sniffed else "",
-        trace_id=trace,
-    )
     try:
+        bare = _bare(received, upload, job_id=job_id, site=site, trace=trace)
         submission = _look_up(_with_options(bare, upload.options, to), to)
     except BaseException:
         _discard(to, received.path)
@@ -69,6 +61,18 @@ def accept(upload: Upload, to: Resources, *, job_id: str, site: str, trace: str)
     if not job.state.is_terminal:
         wake_quietly(to, Stage.PREPROCESS)
     return Accepted(job)
+
+
+def _bare(received: Received, upload: Upload, *, job_id: str, site: str, trace: str) -> Submission:
+    return Submission(
+        id=job_id,
+        site=site,
+        content_digest=received.sha256,
+        input_blob=received.path,
+        size_bytes=received.size_bytes,
+        media=upload.sniffed.media if upload.sniffed else "",
+        trace_id=trace,
+    )
 
 
 def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:

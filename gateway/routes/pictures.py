@@ -11,9 +11,9 @@ from gateway import artefacts, heatmap, pictures
 from gateway.errors import NoPictures
 from gateway.geometry import left_edge, spacing_mm
 from gateway.operations import Operation, operation
+from gateway.picture_schemas import ExplanationQuery, OverlayQuery, OverviewQuery, SliceInfo, SliceList
 from gateway.resources import resources
 from gateway.routes.results import succeeded
-from gateway.schemas import ExplanationQuery, OverlayQuery, OverviewQuery, SliceInfo, SliceList
 
 blueprint = Blueprint("pictures", __name__, url_prefix="/v1/jobs/<job_id>")
 

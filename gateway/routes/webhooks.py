@@ -16,7 +16,8 @@ from gateway.auth import current_site
 from gateway.errors import DeliveryNotFound, EndpointNotFound, UnsupportedMediaType
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
-from gateway.schemas import (
+from gateway.submission import wake_quietly
+from gateway.webhook_schemas import (
     Delivery,
     DeliveryList,
     DeliveryQuery,
@@ -25,7 +26,6 @@ from gateway.schemas import (
     EndpointRequest,
     NewEndpoint,
 )
-from gateway.submission import wake_quietly
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
 
