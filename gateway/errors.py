@@ -3,7 +3,7 @@
 RequestError
 ├── NoSuchPage           404   ├── MethodNotAllowed     405   ├── UnsupportedMediaType 415
 ├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
-├── DeliveryNotFound     404
+├── DeliveryNotFound     404   ├── NotAcceptable        406
 └── KeyReused            422   (and Unavailable: StreamsBusy 503)
 """
 
@@ -26,6 +26,14 @@ class MethodNotAllowed(RequestError):
     code = "request.method_not_allowed"
     title = "The method is not allowed here"
     status = 405
+
+
+class NotAcceptable(RequestError):
+    """The caller accepts none of the formats the answer comes in."""
+
+    code = "request.not_acceptable"
+    title = "No acceptable format"
+    status = 406
 
 
 class UnsupportedMediaType(RequestError):

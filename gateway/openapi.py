@@ -132,6 +132,8 @@ def _headers(spec: Operation) -> list[dict[str, Any]]:
 
 def _responses(spec: Operation, schemas: Mapping[type[BaseModel], Any], *, guarded: bool) -> dict[str, Any]:
     answers: dict[str, Any] = {str(status): _answer(what, schemas) for status, what in spec.answers.items()}
+    if spec.also:
+        answers["200"]["content"] |= {media: {} for media in spec.also}
     by_status: dict[int, list[type[HippocampError]]] = {}
     for kind in (*spec.errors, *_UNIVERSAL, *(_GUARD if guarded else ())):
         by_status.setdefault(kind.status, []).append(kind)

@@ -25,7 +25,7 @@ class Operation:
     answers: status -> wire type, media type of a non-JSON body, or None for no body.
     errors: what it raises besides what every call may. query, body: types built from the request and passed
     to the view under these names. uploads: media type -> schema of a body the view reads as a stream itself.
-    headers: request header -> what it does.
+    headers: request header -> what it does. also: other media types of the 200 answer, chosen by Accept.
     """
 
     summary: str
@@ -36,6 +36,7 @@ class Operation:
     body: type[BaseModel] | None = None
     uploads: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

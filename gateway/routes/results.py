@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response, request
 
-from contracts.errors import JobNotFound, WrongState
+from contracts.errors import JobNotFound, StoreUnavailable, WrongState
 from contracts.job import Job
 from contracts.states import JobState
 from gateway import job_view
 from gateway.auth import own_job
+from gateway.errors import NoPictures, NotAcceptable
 from gateway.operations import Operation, operation
+from gateway.reports import negotiation
 from gateway.schemas import JobResult
 
 blueprint = Blueprint("results", __name__, url_prefix="/v1/jobs/<job_id>")
 
 
 @blueprint.get("/result")
-@operation(Operation("Read the result", "results", {200: JobResult}, errors=(JobNotFound, WrongState)))
-def read(job_id: str) -> JobResult:
-    """Stage, probabilities, intervals and provenance; 409 while there is none."""
+@operation(
+    Operation(
+        "Read the result",
+        "results",
+        {200: JobResult},
+        errors=(JobNotFound, WrongState, NotAcceptable, NoPictures, StoreUnavailable),
+        also=tuple(negotiation.FORMATS),
+    )
+)
+def read(job_id: str) -> JobResult | Response:
+    """Stage, probabilities, intervals and provenance; 409 while there is none.
+
+    By `Accept` as JSON, FHIR R4 bundle, DICOM SR, SR with overlay (multipart), or one-page PDF.
+    """
+    media = negotiation.wanted(request.accept_mimetypes)
     record = succeeded(job_id)
+    if media != negotiation.JSON:
+        return negotiation.render(record, media)
     about = {
         "job_id": record.id,
         "content_digest": record.text("content_digest"),

@@ -1,0 +1,99 @@
+"""The report as one A4 page: answer, uncertainty, pictures, quality, provenance, limits."""
+
+from __future__ import annotations
+
+from contracts.result import NOTICE
+from contracts.stack import SLICES
+from gateway import pictures
+from gateway.geometry import left_edge
+from gateway.reports.page import GREY, RED, Page
+from gateway.reports.report import SOFTWARE, Report, software_version
+
+MEDIA_TYPE = "application/pdf"
+_SHOWN = (4, 9, 14, 19, 24, 29)
+"""Slices on the page, 1 is the lowest; every fifth of the slab."""
+_LIMITS = (
+    "The model was trained on 166 subjects of one study (OASIS-1, T1-weighted, 1.5 T); its accuracy is"
+    " modest and age is a confound. It looks at one axial slab of 32 slices and sees nothing elsewhere. The"
+    " colours show where in each slice the network found evidence, not where disease is. The model card gives"
+    " measured accuracy and intended use."
+)
+
+
+def render(report: Report) -> bytes:
+    """PDF 1.x, one page; the same report always has the same words."""
+    page = Page(f"{SOFTWARE} report {report.job_id}")
+    page.pdf.set_creation_date(report.finished)
+    page.text(f"{SOFTWARE}: Alzheimer's stage from a T1-weighted brain MRI", size=15, style="B")
+    page.y += 1
+    page.text(f"Job {report.job_id}   finished {report.finished:%Y-%m-%d %H:%M} UTC", size=8.5, colour=GREY)
+    page.y += 1.5
+    page.banner(NOTICE)
+    _answer(page, report)
+    _pictures(page, report)
+    _figures(page, report)
+    page.heading("Limits")
+    page.text(_LIMITS, size=8.5)
+    return bytes(page.pdf.output())
+
+
+def _answer(page: Page, report: Report) -> None:
+    result = report.result
+    page.heading("Answer")
+    page.text(f"CDR {result.cdr}: {result.label}", size=17, style="B")
+    page.y += 1
+    if result.uncertain:
+        page.text(
+            "UNCERTAIN: at 90 % confidence no stage can be ruled out.", size=10.5, style="B", colour=RED
+        )
+    else:
+        stages = ", ".join(f"CDR {cdr}" for cdr in result.prediction_set)
+        page.text(f"At 90 % confidence these stages cannot be ruled out: {stages}.", size=10.5)
+    if result.out_of_distribution > 1:
+        page.text(
+            "This image is unlike those the model was trained on; trust the answer less.",
+            size=10.5,
+            colour=RED,
+        )
+    page.y += 2
+    for stage in report.stages:
+        page.bar(f"CDR {stage.cdr}  {stage.label}", stage.probability, stage.low, stage.high)
+    page.text("Bars: calibrated probability. Whiskers: its 90 % interval.", size=8, colour=GREY)
+
+
+def _pictures(page: Page, report: Report) -> None:
+    page.heading(f"Where the network found evidence for CDR {report.result.cdr}")
+    shown = _SHOWN
+    above = [report.stack.slices[n - 1] for n in shown]
+    heats = [pictures.heat(report.explanation, n - 1, report.decided) for n in shown]
+    below = [pictures.paint(grey, share, 0.55) for grey, share in zip(above, heats, strict=True)]
+    page.pictures([above, below], alt="Six slices of the brain, plain above, with the activation map below")
+    edge, slices = left_edge(report.stack), ", ".join(map(str, shown))
+    side = "left" if edge == "L" else "right"
+    page.text(
+        f"Slices {slices} of {SLICES}, lowest first. Left edge of each: the patient's {side}.",
+        size=8,
+        colour=GREY,
+    )
+
+
+def _figures(page: Page, report: Report) -> None:
+    result = report.result
+    page.heading("Quality of the image")
+    quality = [(name.replace("_", " "), f"{value:.4g}") for name, value in sorted(result.quality.items())]
+    distance = ("distance (over 1: unusual)", f"{result.out_of_distribution:.2f}")
+    page.table([*quality, distance][:24], columns=3)
+    page.heading("Provenance")
+    source = report.stack.source
+    rows = [
+        ("Input, SHA-256", report.content_digest),
+        ("Model, SHA-256", result.model_digest),
+        ("Preprocessing, SHA-256", result.pipeline_digest),
+        ("Arithmetic", result.model_engine or "unknown"),
+        ("Software", f"{SOFTWARE} {software_version()}"),
+        ("Submitted", f"{report.created:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    if source:
+        rows.append(("DICOM series", source.series))
+    for name, value in rows:
+        page.row(name, value)

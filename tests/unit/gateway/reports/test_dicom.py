@@ -1,0 +1,127 @@
+"""SR and Secondary Capture are read back by pydicom, and dicom3tools' validator finds no error in them."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+
+from gateway.reports import bundle, capture, structured
+from gateway.reports.report import Report
+from tests.unit.gateway.reports.conftest import SOURCE
+
+TOOLS = Path(__file__).parents[4] / ".run" / "tools"
+
+
+def read(data: bytes) -> pydicom.Dataset:
+    return pydicom.dcmread(io.BytesIO(data))
+
+
+@pytest.fixture(scope="session")
+def dciodvfy() -> str:
+    """Debian's dicom3tools: installed, or unpacked without root into .run/tools; else skipped."""
+    unpacked = TOOLS / "dicom3tools" / "usr" / "bin" / "dciodvfy"
+    if found := shutil.which("dciodvfy"):
+        return found
+    if not unpacked.exists() and shutil.which("apt-get") and shutil.which("dpkg"):
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["apt-get", "download", "dicom3tools"], cwd=TOOLS, check=False, capture_output=True, timeout=60
+        )
+        for package in TOOLS.glob("dicom3tools*.deb"):
+            subprocess.run(["dpkg", "-x", package, TOOLS / "dicom3tools"], check=True)
+    if not unpacked.exists():
+        if os.environ.get("CI"):
+            pytest.fail("dciodvfy (Debian dicom3tools) is needed in CI")
+        pytest.skip("dciodvfy (Debian dicom3tools) cannot be had: DICOM instances were NOT validated")
+    return str(unpacked)
+
+
+@pytest.mark.parametrize("which", ["plain", "dicom", "unsure"])
+@pytest.mark.parametrize("module", [structured, capture], ids=["sr", "sc"])
+def test_the_validator_finds_no_error(
+    which: str, module: object, dciodvfy: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    file = tmp_path / "x.dcm"
+    file.write_bytes(module.render(request.getfixturevalue(which)))  # type: ignore[attr-defined]
+    said = subprocess.run([dciodvfy, "-new", file], capture_output=True, text=True, check=False, timeout=60)
+    errors = [line for line in said.stderr.splitlines() if line.startswith("Error")]
+    assert errors == []
+    assert "EnhancedSR" in said.stderr or "SCImage" in said.stderr
+
+
+def test_the_report_reads_back(dicom: Report) -> None:
+    document = highdicom.sr.srread(io.BytesIO(structured.render(dicom)))
+    report = document.content
+    answer, quality = report.get_image_measurement_groups()
+    numbers = {m.name.meaning: m.value for m in answer.get_measurements()}
+    assert numbers["Probability of CDR >=1"] == 0.6
+    assert numbers["Distance from the training data"] == 0.7
+    verdicts = {e.name.meaning: e.value.meaning for e in answer.get_qualitative_evaluations()}
+    assert verdicts["CDR group estimated from MRI"] == "CDR >=1: mild or worse"
+    assert verdicts["No stage can be ruled out"] == "No"
+    assert "Not for diagnosis" in verdicts["Intended use"]
+    assert len(quality.get_measurements()) == 5
+    assert (document.CompletionFlag, document.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+
+
+def test_they_belong_to_the_inputs_study_and_point_back(dicom: Report) -> None:
+    sr, sc = read(structured.render(dicom)), read(capture.render(dicom))
+    assert sr.StudyInstanceUID == sc.StudyInstanceUID == SOURCE.study
+    assert SOURCE.series not in {sr.SeriesInstanceUID, sc.SeriesInstanceUID}
+    procedures = [
+        *sr.get("CurrentRequestedProcedureEvidenceSequence", []),
+        *sr.get("PertinentOtherEvidenceSequence", []),
+    ]
+    series = [one for procedure in procedures for one in procedure.ReferencedSeriesSequence]
+    evidence: dict[str, set[str]] = {}
+    for one in series:
+        found = {item.ReferencedSOPInstanceUID for item in one.ReferencedSOPSequence}
+        evidence.setdefault(one.SeriesInstanceUID, set()).update(found)
+    assert evidence == {SOURCE.series: set(SOURCE.instances), sc.SeriesInstanceUID: {sc.SOPInstanceUID}}
+    assert {procedure.StudyInstanceUID for procedure in procedures} == {SOURCE.study}
+    assert {i.ReferencedSOPInstanceUID for i in sc.SourceImageSequence} == set(SOURCE.instances)
+
+
+def test_without_dicom_input_they_open_a_study_of_their_own(plain: Report) -> None:
+    sr, sc = read(structured.render(plain)), read(capture.render(plain))
+    assert sr.StudyInstanceUID == sc.StudyInstanceUID
+    assert str(sr.StudyInstanceUID).startswith("2.25.")
+    assert "SourceImageSequence" not in sc
+
+
+def test_the_picture(plain: Report) -> None:
+    image = read(capture.render(plain))
+    pixels = image.pixel_array
+    assert pixels.shape == (4 * 208 + 56, 8 * 176, 3)
+    assert np.ptp(pixels[:56]) > 200  # the words
+    colour = np.ptp(pixels[56:].astype(int), axis=2)
+    assert (colour > 40).mean() > 0.02  # the map
+    assert image.PatientOrientation == ["L", "A"]
+
+
+def test_nobody_is_named_and_it_is_the_same_again(dicom: Report) -> None:
+    before = [module.render(dicom) for module in (structured, capture, bundle)]
+    time.sleep(1.01)
+    assert [module.render(dicom) for module in (structured, capture, bundle)] == before
+    for data in (structured.render(dicom), capture.render(dicom)):
+        image = read(data)
+        assert [str(image.get(name) or "") for name in ("PatientName", "PatientID", "PatientBirthDate")] == [
+            ""
+        ] * 3
+
+
+def test_the_bundle_holds_both(dicom: Report) -> None:
+    data = bundle.render(dicom)
+    parts = data.split(f"--{bundle.BOUNDARY}".encode())
+    assert parts[-1] == b"--\r\n"
+    instances = [read(part.split(b"\r\n\r\n", 1)[1][:-2]) for part in parts[1:-1]]
+    assert [one.Modality for one in instances] == ["SR", "OT"]
