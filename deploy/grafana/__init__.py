@@ -1,0 +1,1 @@
+"""Dashboards for Grafana, written by generate.py; provisioning files beside them."""
