@@ -23,6 +23,9 @@ MAX_HEADER = 1 << 20
 MAX_ENTRIES = 4096
 """Entries in a zip archive."""
 
+MAX_DIRECTORY = 4 << 20
+"""Bytes of a zip archive's directory: 1,000 for each entry there may be."""
+
 MAX_ENTRY = 1 << 30
 """Bytes one zip entry may unpack to."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from contracts.errors import TooLarge
 from contracts.stack import Stack
 from preprocessing_service.coarse import coarsen
 from preprocessing_service.network import coarse_network
@@ -52,9 +53,23 @@ def prepare(
     scratch: a folder for temporary files; every format is decoded in memory within `limits`, so none is made.
     on_step: called with each name of STEPS as that step begins.
     """
-    stack, _ = examine(path, on_step=on_step)
+    with within_memory():
+        stack, _ = examine(path, on_step=on_step)
     judge(stack.quality)
     return stack
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """An allocation that the process's limit refused becomes TooLarge; another try would end alike."""
+    try:
+        yield
+    except MemoryError as error:
+        raise TooLarge("preparing the volume takes more memory than one job may have") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # torch has no class of its own for it
+            raise
+        raise TooLarge("preparing the volume takes more memory than one job may have") from error
 
 
 def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepared]:

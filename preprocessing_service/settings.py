@@ -22,6 +22,6 @@ class Settings(Shared):
     job_seconds: float = field(
         default_factory=lambda: env_number("PREPROCESS_SECONDS", 120, least=3, most=3600)
     )
-    memory_bytes: int = field(default_factory=lambda: env_count("PREPROCESS_MEMORY_BYTES", 8 * 2**30))
+    memory_bytes: int = field(default_factory=lambda: env_count("PREPROCESS_MEMORY_BYTES", 4 * 2**30))
     stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
     scratch: Path = field(default_factory=lambda: Path(env_text("SCRATCH", gettempdir())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from isal import isal_zlib
 
@@ -26,7 +26,7 @@ class Archive:
         self._file = file
         with reading():
             try:
-                with zipfile.ZipFile(file) as directory:
+                with zipfile.ZipFile(cast("BinaryIO", _Bounded(file))) as directory:
                     found = directory.infolist()
             except (ValueError, NotImplementedError, struct.error) as error:
                 raise CorruptFile(f"the zip archive cannot be read ({error})") from error
@@ -49,6 +49,21 @@ class Archive:
         if len(data) != entry.file_size or isal_zlib.crc32(data) != entry.CRC:
             raise CorruptFile("a zip entry does not match its size and checksum")
         return data
+
+
+class _Bounded:
+    """A file as zipfile reads a directory from it: whole, in one call, of whatever length the file claims."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable, self._read = file.seek, file.tell, file.seekable, file.read
+
+    def read(self, size: int = -1) -> bytes:
+        """The bytes, unless a directory is asked for that holds more entries than there may be."""
+        if size > limits.MAX_DIRECTORY:
+            raise TooLarge(
+                f"the zip archive's directory takes {size} bytes, more than {limits.MAX_DIRECTORY}"
+            )
+        return self._read(size)
 
 
 def _ignored(entry: zipfile.ZipInfo) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +52,15 @@ class Slice:
     names: dict[str, str]
 
 
+_UNREADABLE = (
+    InvalidDicomError, BytesLengthException, ValueError, TypeError, EOFError, OverflowError, RecursionError,
+    NotImplementedError, IndexError, struct.error, zlib.error,
+)  # fmt: skip
+"""What pydicom raises at broken files. Its messages quote values, which may be names."""
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote values too
+
+
 def looks_like_dicom(start: bytes) -> bool:
     """The DICM mark behind the 128-byte preamble (PS3.10)."""
     return start[128:132] == b"DICM"
@@ -66,7 +78,9 @@ def read_dicom(archive: Archive) -> Volume:
             groups[f"{image.series}/{image.pixels.shape}/{np.round(image.axes, 2).tolist()}"].append(image)
     if not groups:
         raise BadSeries("the archive holds no DICOM image")
-    return assemble(choose(groups), len(groups))
+    seen, chosen = len(groups), choose(groups)
+    groups.clear()
+    return assemble(chosen, seen)
 
 
 def read_slice(data: bytes) -> Slice:
@@ -76,13 +90,13 @@ def read_slice(data: bytes) -> Slice:
         return _slice_of(dataset)
     except (AttributeError, KeyError) as error:
         raise BadSeries(f"a DICOM file lacks what a slice needs ({error})") from error
-    except (InvalidDicomError, BytesLengthException, ValueError, TypeError, EOFError, OverflowError) as error:
-        raise BadSeries(f"a DICOM file cannot be read ({error})") from error
+    except _UNREADABLE as error:
+        raise BadSeries(f"a DICOM file cannot be read ({type(error).__name__})") from error
 
 
 def _slice_of(dataset: pydicom.Dataset) -> Slice:
     if dataset.get("Modality", "MR") != "MR":
-        raise BadSeries(f"modality {dataset.Modality}; MR is needed")
+        raise BadSeries(f"modality {_code(dataset.Modality)}; MR is needed")
     if int(dataset.get("NumberOfFrames", 1) or 1) > 1 or int(dataset.get("SamplesPerPixel", 1)) > 1:
         raise BadSeries("multi-frame and colour DICOM files are not supported; send one grey slice a file")
     row, column = (float(size) for size in dataset.PixelSpacing)
@@ -106,6 +120,11 @@ def _slice_of(dataset: pydicom.Dataset) -> Slice:
     )
 
 
+def _code(value: object) -> str:
+    """A coded value as it may be shown; anything else may be a name in the wrong place."""
+    return str(value) if re.fullmatch(r"[A-Z]{2,5}", str(value)) else "unknown"
+
+
 def _pixels_of(dataset: pydicom.Dataset) -> npt.NDArray[Any]:
     syntax = dataset.file_meta.TransferSyntaxUID
     rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
@@ -122,22 +141,31 @@ def _pixels_of(dataset: pydicom.Dataset) -> npt.NDArray[Any]:
 
 
 def assemble(images: list[Slice], series_seen: int) -> Volume:
-    """Order the slices along their normal and stack them; BadSeries for gaps, doubles and drifts."""
-    images = list({image.uid: image for image in images}.values())
+    """Order the slices along their normal and stack them, emptying the list; BadSeries when uneven."""
+    images[:] = {image.uid: image for image in images}.values()
     shape = three_axes([len(images), *images[0].pixels.shape])
     normal = np.cross(*images[0].axes)
     images.sort(key=lambda image: float(image.position @ normal))
     step = even_step(np.array([image.position for image in images]), normal)
     affine = LPS_TO_RAS @ _affine_of(images[0], step)
     check_affine(affine, shape)
-    slope, intercept = images[0].rescale
-    if len({image.rescale for image in images}) == 1:
-        voxels = np.stack([image.pixels for image in images])
-    else:
-        voxels = np.stack([np.float32(i.rescale[0]) * i.pixels + np.float32(i.rescale[1]) for i in images])
-        slope, intercept = 1.0, 0.0
-    facts = (("series_in_archive", float(series_seen)),)
-    return Volume(finite(voxels), affine, slope, intercept, facts, source_of(images))
+    facts, source = (("series_in_archive", float(series_seen)),), source_of(images)
+    voxels, (slope, intercept) = _emptied(images, shape)
+    return Volume(finite(voxels), affine, slope, intercept, facts, source)
+
+
+def _emptied(images: list[Slice], shape: tuple[int, ...]) -> tuple[npt.NDArray[Any], tuple[float, float]]:
+    # Slices leave the list as they are copied: else the peak would be twice the series.
+    rescale, uneven = images[0].rescale, len({image.rescale for image in images}) > 1
+    voxels = np.empty(shape, np.float32 if uneven else images[0].pixels.dtype)
+    images.reverse()
+    for plane in voxels:
+        image = images.pop()
+        plane[...] = image.pixels
+        if uneven:
+            plane *= image.rescale[0]
+            plane += image.rescale[1]
+    return voxels, (1.0, 0.0) if uneven else rescale
 
 
 def source_of(images: list[Slice]) -> DicomSource | None:

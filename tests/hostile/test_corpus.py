@@ -1,0 +1,55 @@
+"""Every hostile file ends in its code, within bounds of memory and time, and the worker is none the worse."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from deploy.local.sample import sample_volume
+from preprocessing_service.settings import Settings
+from tests.hostile import archives, dicom_files, heads, lying_headers
+from tests.hostile.cage import Cage, Verdict
+from tests.hostile.case import Case
+from tests.hostile.conftest import MEMORY_BYTES
+
+pytestmark = pytest.mark.hostile
+
+CASES = [*lying_headers.CASES, *archives.CASES, *dicom_files.CASES, *heads.CASES]
+PEAK_MB = 512
+"""No file of the corpus may cost more than this above the idle worker; real heads take about 50."""
+
+SECONDS = 30
+
+
+@pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
+def test_the_file_ends_in_its_code(
+    one: Case, cage: Cage, folder: Path, table: list[tuple[str, Verdict]]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the libraries that write the corpus say what we do wrong on purpose
+        path = one.write(folder)
+    verdict = cage.prepare(path)
+    table.append((one.name, verdict))
+    assert verdict.code in one.codes, verdict.detail
+    assert verdict.peak_mb < PEAK_MB
+    assert verdict.seconds < SECONDS
+    assert list(folder.iterdir()) == [path], "something was written beside the file"
+
+
+def test_names_in_archives_lead_nowhere() -> None:
+    assert list(Path("/tmp").glob("hippocamp-slipped-*")) == []
+
+
+def test_the_next_good_file_is_prepared(cage: Cage) -> None:
+    assert cage.prepare(sample_volume()).code == "ok"
+
+
+def test_the_memory_limit_is_the_workers() -> None:
+    assert Settings().memory_bytes == MEMORY_BYTES
+
+
+def test_hitting_the_memory_limit_is_a_code_and_no_death() -> None:
+    with Cage(420 << 20) as small:
+        assert small.prepare(sample_volume()).code == "input.too_large"
