@@ -105,9 +105,7 @@ def roll(system: System, over: threading.Event) -> None:
     """Stop the workers with SIGTERM and start them again, as a rolling update does."""
     while not over.wait(4):
         for name in ("preprocess", "infer", "deliver"):
-            leader = system.leader(name)
-            leader.terminate()
-            leader.wait(30)
+            system.stop(name)
             system.start(name)
 
 

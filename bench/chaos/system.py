@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +58,29 @@ class System:
             stack.settings.environment()["HIPPOCAMP_REDIS_URL"], timeout_seconds=2, retries=8
         )
         self.line = Line(self.redis)
+        self.restarts = 0
+        self._down: set[str] = set()
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, daemon=True)
+        self._supervisor.start()
+
+    def close(self) -> None:
+        """Stop supervising."""
+        self._over.set()
+        self._supervisor.join()
+        self.redis.close()
+
+    def _supervise(self) -> None:
+        """As compose or systemd would: start again what ended by itself (Celery gives up if a child dies early)."""
+        while not self._over.wait(0.5):
+            with self._lock:
+                gone = [
+                    i.name for i in self.stack.remembered() if i.name not in self._down and not i.process()
+                ]
+                for name in gone:
+                    self.restarts += 1
+                    self.start(name)
 
     def leader(self, name: str) -> psutil.Process:
         """The process of a service that was started first."""
@@ -79,17 +103,28 @@ class System:
 
     def kill(self, name: str) -> None:
         """SIGKILL the service's leader and what it started."""
-        leader = self.leader(name)
-        group = os.getpgid(leader.pid)
-        os.killpg(group, signal.SIGKILL)
-        leader.wait(10)
-        time.sleep(0.1)
+        with self._lock:
+            self._down.add(name)
+            leader = self.leader(name)
+            os.killpg(os.getpgid(leader.pid), signal.SIGKILL)
+            leader.wait(10)
+            time.sleep(0.1)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, as a rolling update does, and wait until it has left."""
+        with self._lock:
+            self._down.add(name)
+            leader = self.leader(name)
+            leader.terminate()
+            leader.wait(30)
 
     def start(self, name: str) -> None:
         """Start a service that was killed; the kernel may hold its port for a moment."""
         for attempt in range(50):
             try:
-                self.stack.restart(name)
+                with self._lock:
+                    self.stack.restart(name)
+                    self._down.discard(name)
             except SystemExit:
                 if attempt == 49:
                     raise
@@ -120,8 +155,10 @@ def system(seed: int, *, logs: Path | None = None, **extra: str) -> Iterator[Sys
         stack.up()
         try:
             running = System(stack, seed)
-            yield running
-            running.redis.close()
+            try:
+                yield running
+            finally:
+                running.close()
         finally:
             stack.down()
             if logs:
