@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from preprocessing_service.network import coarse_network
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.read import read
+from preprocessing_service.steps.strip import strip
 from preprocessing_service.volume import Matrix, Volume
 
 Floats = npt.NDArray[np.float32]
@@ -102,6 +104,13 @@ def cropped(head: Volume, low: float, high: float) -> Volume:
     return head.with_view(np.ascontiguousarray(head.voxels[:, :, first:last]), affine)
 
 
+def neck_share(head: Volume) -> float:
+    """The share of the vertical extent that lies more than 5 mm below the brain."""
+    seen = strip(head, coarse_network)
+    lowest = int(np.flatnonzero((seen.inside > 0.5).any(axis=(0, 1)))[0]) / seen.inside.shape[2]
+    return max(0.0, lowest - 5 / float(head.zooms[2]) / head.shape[2])
+
+
 def relabelled(head: Volume, moved: Matrix) -> Volume:
     """Only the header moves: the same voxels, another world."""
     return head.with_view(head.voxels, moved @ head.affine)
@@ -131,7 +140,7 @@ def variants(head: Volume, *, quick: bool = False) -> Iterator[Variant]:
         "bias 1.0": lambda: biased(head, 1.0, seed=1),
         "noise 5 %": lambda: noisy(head, 0.05),
         "noise 9 %": lambda: noisy(head, 0.09, seed=1),
-        "neck cut": lambda: cropped(head, 0.25, 1.0),
+        "neck cut": lambda: cropped(head, neck_share(head), 1.0),
         "top cut": lambda: cropped(head, 0.0, 0.9),
     }
     for name, make in makers.items():

@@ -8,8 +8,8 @@ the affine, and the evidence for left and right. Three parts:
 2. The affine: mean stack and both planes against the blurred template, least squares over 12 parameters with
    gain, linear bias and offset solved inside (planes hold scale and tilt along the thin axis).
 3. Left and right: the template is symmetric, so both mirrorings fit it alike. People are not: the asymmetric
-   part of the mean stack is compared with that of real heads of known orientation, read on the grid and on its
-   mirror.
+   part of the mean stack is compared with that of real heads of known orientation, read on the grid and on
+   its mirror.
 """
 
 from __future__ import annotations

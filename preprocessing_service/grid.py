@@ -14,7 +14,7 @@ GRID_TO_MNI: Matrix = np.array([
 ])  # fmt: skip
 """(4, 4): (column, row, slice, 1) -> mm, found by derive_grid.py from the mean of 166 training stacks.
 
-Columns run from right to left, rows from posterior to anterior, slices upwards: in the pictures the nose is down
-and the subject's right on the left. In the middle of the picture the first slice lies at z = -4 mm,
+Columns run from right to left, rows from posterior to anterior, slices upwards: in the pictures the nose is
+down and the subject's right on the left. In the middle of the picture the first slice lies at z = -4 mm,
 the last at 28 mm. The lengths near 1.04 mm say that the training atlas is smaller than MNI152.
 """

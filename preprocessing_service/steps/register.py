@@ -68,7 +68,8 @@ def register(head: CoarseHead, template: Template) -> Alignment:
 
 def _coarse_to_fine(head: CoarseHead, template: Template) -> Alignment:
     coarse, middle, fine = template.levels
-    brain = blurred(halved(head.brain), coarse.blur)
+    small = halved(head.brain)  # cells of 4 mm are fine enough for what is blurred by 3 mm and more
+    brain = blurred(small, coarse.blur)
     first = _first_guess(head.brain, template)
     tried = []
     for start in STARTS:
@@ -80,7 +81,7 @@ def _coarse_to_fine(head: CoarseHead, template: Template) -> Alignment:
         (solver.run(brain, alignment.matrix, ROUNDS[1]) for alignment in tried[:KEPT]),
         key=lambda alignment: alignment.residual,
     )
-    for level, picture, rounds in zip((middle, fine), (head.brain, head.whole), ROUNDS[2:], strict=True):
+    for level, picture, rounds in zip((middle, fine), (small, head.whole), ROUNDS[2:], strict=True):
         solver = _Solver(level, template.centre, robust=True)
         found = solver.run(blurred(picture, level.blur), found.matrix, rounds)
     return found
