@@ -13,7 +13,7 @@ from gateway.errors import UnsupportedMediaType
 from gateway.forms import VolumeStream
 from gateway.sniff import PEEK, Sniffed, sniff
 
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 FORM = "multipart/form-data"
 FORM_OVERHEAD = 1 << 20
 """Bytes a form may have besides the volume."""
