@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from gateway.auditing import note_requests
 from gateway.auth import protect
 from gateway.metrics import observe_requests
 from gateway.problems import handle_errors
 from gateway.resources import open_resources
-from gateway.routes import documents, erase, events, health, jobs, login, pages, pictures, results, webhooks
+from gateway.routes import (
+    dicomweb,
+    documents,
+    erase,
+    events,
+    health,
+    jobs,
+    login,
+    pages,
+    pictures,
+    results,
+    webhooks,
+)
 from gateway.settings import Settings
 from gateway.trace import trace_id
 
@@ -29,9 +42,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     handle_errors(app)
     observe_requests(app)
     protect(app)
-    for module in (jobs, results, events, pictures, webhooks, health, documents, pages, login, erase):
+    for module in (
+        jobs,
+        dicomweb,
+        results,
+        events,
+        pictures,
+        webhooks,
+        health,
+        documents,
+        pages,
+        login,
+        erase,
+    ):
         app.register_blueprint(module.blueprint)
     app.after_request(_finish)
+    note_requests(app)
     return app
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from contracts.settings import Shared, env_count, env_number, env_text
+from contracts.settings import SettingError, Shared, env_count, env_number, env_text
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,23 @@ class Settings(Shared):
     line_seconds: how long one question to Redis may take before the caller is told 503.
     bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
         machine is served, and only while no site is configured.
+    audit: the audit log; beside the folder of the blobs unless it is named.
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
 
+    audit: str = field(default_factory=lambda: env_text("AUDIT", ""))
     bind: str = field(default_factory=lambda: env_text("BIND", "127.0.0.1:8080"))
     site: str = field(default_factory=lambda: env_text("SITE", "local"))
     max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))
     most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))
     line_seconds: float = field(default_factory=lambda: env_number("LINE_SECONDS", 0.8, least=0.05, most=30))
     health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))
+
+    @property
+    def audit_file(self) -> Path:
+        """Where the audit log lies; SettingError when the blobs are in a bucket and nothing was named."""
+        if self.audit:
+            return Path(self.audit)
+        if "://" in self.blobs:
+            raise SettingError("HIPPOCAMP_AUDIT must name a file when HIPPOCAMP_BLOBS is no folder")
+        return Path(self.blobs).parent / "audit.jsonl"

@@ -1,0 +1,149 @@
+"""The audit log: one JSON line an event, each holding the hash of the one before, synced before it counts."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contracts.errors import StoreUnavailable
+
+GENESIS = "0" * 64
+"""What the first line holds instead of a hash."""
+
+_TAIL = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Who did what to which job, from where, and how it ended; no field may hold health data.
+
+    who: prefix of an API key, `oidc:<subject>` or "open". what: the route's name. where: network address.
+    outcome: HTTP status. Times are UTC.
+    """
+
+    who: str
+    what: str
+    site: str
+    job: str
+    where: str
+    outcome: int
+    trace: str = ""
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+
+class AuditLog:
+    """An append-only file that several processes of one machine may share."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, event: Event) -> None:
+        """Write the event and sync it; StoreUnavailable when it could not be kept.
+
+        The lock is held from reading the last hash until the new line is on disk, so the chain never forks.
+        A line that a crash left unfinished is cut off first: nobody was answered before it was whole.
+        """
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                last = _last_hash(handle)
+                os.write(handle, line(vars(event), last))
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise StoreUnavailable(f"The audit log cannot be written ({error.strerror})") from error
+
+
+def line(event: Mapping[str, Any], before: str) -> bytes:
+    """The event chained to the hash before it: `hash` is the SHA-256 of the line without `hash`."""
+    body = {**event, "before": before}
+    return (json.dumps({**body, "hash": _hash(body)}, sort_keys=True) + "\n").encode()
+
+
+def _hash(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _last_hash(handle: int) -> str:
+    """Hash of the last whole line; leaves the file position behind it."""
+    size = os.lseek(handle, 0, os.SEEK_END)
+    start = max(0, size - _TAIL)
+    tail = os.pread(handle, size - start, start)
+    end = tail.rfind(b"\n") + 1
+    os.ftruncate(handle, start + end)
+    os.lseek(handle, start + end, os.SEEK_SET)
+    lines = tail[:end].splitlines()
+    return str(json.loads(lines[-1])["hash"]) if lines else GENESIS
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How a log stands: whole lines, the last hash, and the first line that breaks the chain (0: none)."""
+
+    lines: int
+    head: str
+    broken: int = 0
+    why: str = ""
+
+
+def verify(path: Path) -> Verified:
+    """Walk the chain. A log cut off at its end still verifies: compare `head` with one noted elsewhere."""
+    before, number = GENESIS, 0
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            if why := _fault(text, before):
+                return Verified(number - 1, before, number, why)
+            before = str(json.loads(text)["hash"])
+    return Verified(number, before)
+
+
+def _fault(text: bytes, before: str) -> str:
+    try:
+        body = dict(json.loads(text))
+        claimed = body.pop("hash")
+    except (ValueError, TypeError, KeyError):
+        return "it is no line of an audit log"
+    if body.get("before") != before:
+        return "it does not follow the line before it"
+    return "" if _hash(body) == claimed else "it was changed"
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Every event of the log, oldest first."""
+    with path.open("rb") as file:
+        for text in file:
+            yield json.loads(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`python -m contracts.audit verify FILE [--head HASH]`: 0 when the chain holds, 1 when it does not."""
+    parser = argparse.ArgumentParser(prog="contracts.audit", description=__doc__)
+    parser.add_argument("command", choices=["verify"])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--head", default="", help="a hash noted earlier, which must still be in the log")
+    given = parser.parse_args(arguments)
+    found = verify(given.file)
+    if found.broken:
+        sys.stdout.write(f"line {found.broken} breaks the chain: {found.why}\n")
+        return 1
+    if given.head and given.head not in {found.head, *(event["hash"] for event in read(given.file))}:
+        sys.stdout.write(f"lines are missing at the end: none of {found.lines} has the hash {given.head}\n")
+        return 1
+    sys.stdout.write(f"lines={found.lines} head={found.head} verified=yes\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""What the gateway notes in the audit log: who submitted, read, changed or erased what, and who was refused."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, current_app, g, request
+
+from contracts.audit import AuditLog, Event
+from contracts.errors import StoreUnavailable
+from gateway.problems import answer
+from gateway.resources import resources
+from gateway.scopes import needed
+from gateway.trace import trace_id
+
+_QUIET = frozenset({"events.stream", "jobs.index", "jobs.read", "pages.home", "pages.job"})
+"""Routes that tell states, no health data, and are asked several times a second."""
+
+_KEY = "hippocamp.audit"
+
+
+def note_requests(app: Flask) -> None:
+    """Write a line after every request that shows or changes something of a site, and every refused one."""
+    with app.app_context():
+        app.extensions[_KEY] = AuditLog(resources().settings.audit_file)
+    app.after_request(_note)
+
+
+def _note(response: Response) -> Response:
+    """The line is on disk before the answer leaves; when it cannot be, the answer is 503 instead."""
+    endpoint = request.endpoint or ""
+    refused = response.status_code in {401, 403, 429}
+    if not endpoint or needed(endpoint) is None or (endpoint in _QUIET and not refused):
+        return response
+    caller = g.get("principal")
+    event = Event(
+        who=caller.who if caller else "",
+        what=endpoint,
+        site=caller.site if caller else "",
+        job=_job(response),
+        where=request.remote_addr or "",
+        outcome=response.status_code,
+        trace=trace_id(),
+    )
+    try:
+        current_app.extensions[_KEY].append(event)
+    except StoreUnavailable as error:
+        return answer(error)
+    return response
+
+
+def _job(response: Response) -> str:
+    """The id in the address, or that of the job just made; an id only, whatever else was written there."""
+    named = str((request.view_args or {}).get("job_id", ""))
+    made = (
+        response.headers.get("Location", "").rpartition("/")[2] if request.endpoint == "jobs.submit" else ""
+    )
+    found = named or made
+    return found if found.startswith("job_") and found[4:].isalnum() and len(found) < 48 else ""

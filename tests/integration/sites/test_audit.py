@@ -1,0 +1,109 @@
+"""The audit log: who did what, chained, complete, and without health data."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from contracts.audit import AuditLog, Event, main, read, verify
+from gateway.settings import Settings
+from tests.integration.sites.conftest import Caller
+
+pytestmark = [pytest.mark.integration, pytest.mark.privacy]
+
+
+def event(n: int) -> Event:
+    return Event(
+        who="hk_north_00000000", what="jobs.submit", site="north", job=f"job_{n}", where="", outcome=202
+    )
+
+
+def fill(path: Path, count: int) -> None:
+    log = AuditLog(path)
+    for n in range(count):
+        log.append(event(n))
+
+
+def test_what_was_done_by_whom_to_what(
+    http: FlaskClient, settings: Settings, north: Caller, south: Caller, submit: Callable[..., str]
+) -> None:
+    job_id = submit(north)
+    http.get(f"/v1/jobs/{job_id}", headers=north.headers)
+    http.get(f"/v1/jobs/{job_id}/result", headers=north.headers)
+    http.get(f"/v1/jobs/{job_id}/result", headers=south.headers)
+    http.get(f"/v1/jobs/{job_id}/result")
+    http.delete(f"/v1/jobs/{job_id}", headers=north.headers)
+    noted = [(e["who"], e["what"], e["job"], e["outcome"]) for e in read(settings.audit_file)]
+    assert noted == [
+        (north.prefix, "jobs.submit", job_id, 202),
+        (north.prefix, "results.read", job_id, 409),
+        (south.prefix, "results.read", job_id, 404),
+        ("", "results.read", job_id, 401),
+        (north.prefix, "erase.erase", job_id, 204),
+    ]
+    assert verify(settings.audit_file).broken == 0
+
+
+def test_an_answer_that_cannot_be_noted_is_not_given(
+    http: FlaskClient, settings: Settings, north: Caller, submit: Callable[..., str]
+) -> None:
+    job_id = submit(north)
+    settings.audit_file.unlink()
+    settings.audit_file.mkdir()
+    answer = http.get(f"/v1/jobs/{job_id}/result", headers=north.headers)
+    assert (answer.status_code, answer.json["code"]) == (503, "unavailable.blobs")
+
+
+def test_every_change_of_a_line_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    fill(path, 5)
+    good = path.read_bytes().splitlines(keepends=True)
+    assert verify(path).lines == 5
+    forged = json.loads(good[2]) | {"who": "hk_south_00000000"}
+    for broken in (
+        [*good[:2], json.dumps(forged).encode() + b"\n", *good[3:]],
+        [*good[:2], *good[3:]],
+        [good[1], good[0], *good[2:]],
+        [*good[:3], good[2], *good[3:]],
+        [*good[:4], good[4][:-9]],
+    ):
+        path.write_bytes(b"".join(broken))
+        assert verify(path).broken > 0
+        assert main(["verify", str(path)]) == 1
+
+
+def test_a_log_cut_at_its_end_misses_a_head_that_was_noted(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    fill(path, 3)
+    head = verify(path).head
+    fill(path, 2)
+    assert main(["verify", str(path), "--head", head]) == 0
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    assert verify(path).broken == 0
+    assert main(["verify", str(path), "--head", head]) == 1
+
+
+def test_a_line_that_a_crash_cut_short_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    fill(path, 3)
+    path.write_bytes(path.read_bytes()[:-20])
+    fill(path, 1)
+    assert verify(path).broken == 0
+    assert verify(path).lines == 3
+
+
+def test_processes_share_one_chain(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=fill, args=(path, 50)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert verify(path).lines == 200
+    assert verify(path).broken == 0
