@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from contracts import deployed
 from contracts.errors import ModelServerUnavailable, StoreUnavailable
+from contracts.orphans import release_orphans
 from contracts.states import Stage
 from contracts.wakeups import wake
 from workers.model_server import BatchRefused
@@ -32,7 +33,9 @@ def tick(place: Workplace) -> None:
 
 
 def reap(place: Workplace) -> None:
-    """Requeue what dead workers held; end what is past its deadline."""
+    """Requeue what dead workers held, those of this machine at once; end what is past its deadline."""
+    for stage in Stage:
+        release_orphans(place.line, stage)
     for _ in range(20):
         reaped = place.line.reap()
         if reaped.requeued or reaped.poisoned or reaped.expired:

@@ -38,8 +38,8 @@ def kill_children(system: System, over: threading.Event) -> None:
 
 
 def kill_workers(system: System, over: threading.Event) -> None:
-    """SIGKILL the whole preprocess worker, then the infer worker, every 5 s; both are restarted."""
-    while not over.wait(5):
+    """SIGKILL the whole preprocess worker, then the infer worker, every 10 s; both are restarted."""
+    while not over.wait(10):
         for name in ("preprocess", "infer"):
             system.kill(name)
             system.start(name)

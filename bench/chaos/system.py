@@ -72,7 +72,7 @@ class System:
         self.redis.close()
 
     def _supervise(self) -> None:
-        """As compose or systemd would: start again what ended by itself (Celery gives up if a child dies early)."""
+        """Restart what ended by itself, as compose or systemd would."""
         while not self._over.wait(0.5):
             with self._lock:
                 gone = [
