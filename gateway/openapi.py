@@ -34,6 +34,7 @@ _PATH_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
     "endpoint_id": {"type": "string", "pattern": "^whe_[0-9a-f]{32}$"},
     "delivery_id": {"type": "string", "pattern": "^whd_"},
+    "study_uid": {"type": "string", "pattern": "^[0-9.]{1,64}$"},
     "n": {"type": "integer", "minimum": 1, "maximum": 32},
 }
 

@@ -24,6 +24,8 @@ PUBLIC = frozenset(
 
 SCOPES: Mapping[str, Scope] = {
     "events.stream": Scope.READ,
+    "dicomweb.store": Scope.SUBMIT,
+    "dicomweb.store_study": Scope.SUBMIT,
     "jobs.submit": Scope.SUBMIT,
     "jobs.cancel": Scope.SUBMIT,
     "jobs.index": Scope.READ,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Protocol, cast
 
 import redis
 from kombu.exceptions import KombuError
@@ -21,9 +21,24 @@ from gateway.idempotency import check_same
 from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
-from gateway.uploads import Upload
+from gateway.sniff import Sniffed
 
 _log = logging.getLogger("hippocamp.gateway")
+
+
+class Incoming(Protocol):
+    """One volume on its way in; `sniffed` and `options` are complete once `chunks` is exhausted."""
+
+    @property
+    def sniffed(self) -> Sniffed | None:
+        """The container the bytes were recognised as."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What the caller asked for."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes; raises the InputError they earn."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Accepted:
     replayed: bool = False
 
 
-def accept(upload: Upload, to: Resources, *, job_id: str, site: str, trace: str) -> Accepted:
+def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: str) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
     1. Ask the line whether it is there, before a gigabyte is taken for nothing.
@@ -63,7 +78,7 @@ def accept(upload: Upload, to: Resources, *, job_id: str, site: str, trace: str)
     return Accepted(job)
 
 
-def _bare(received: Received, upload: Upload, *, job_id: str, site: str, trace: str) -> Submission:
+def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace: str) -> Submission:
     return Submission(
         id=job_id,
         site=site,

@@ -1,0 +1,108 @@
+"""The Store transaction: every instance of a request is judged, and the answer says so one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pydicom import Dataset
+
+from contracts.errors import HippocampError
+from contracts.job import Job
+from gateway.dicomweb.instances import (
+    CANNOT_UNDERSTAND,
+    MISMATCH,
+    RESOURCES,
+    Instance,
+    Unusable,
+    open_instance,
+)
+from gateway.dicomweb.related import Part
+from gateway.dicomweb.series import Series, SeriesUpload
+
+MEDIA_TYPE = "application/dicom"
+MOST_INSTANCES = 8192
+Submit = Callable[[SeriesUpload], Job]
+
+
+@dataclass
+class Store:
+    """One request. `study`: the only study it may hold, "" for any."""
+
+    study: str = ""
+    series: dict[str, Series] = field(default_factory=dict)
+    stored: list[tuple[Instance, Job]] = field(default_factory=list)
+    failed: list[tuple[Instance | None, Unusable]] = field(default_factory=list)
+    _count: int = 0
+
+    def read(self, parts: Iterator[Part]) -> None:
+        """Sort the instances into series; what is none is noted as failed."""
+        for part in parts:
+            try:
+                self._take(part)
+            except Unusable as unusable:
+                self.failed.append((None, unusable))
+
+    def _take(self, part: Part) -> None:
+        self._count += 1
+        if self._count > MOST_INSTANCES:
+            raise Unusable(RESOURCES, f"more than {MOST_INSTANCES} instances in one request")
+        if part.too_large:
+            raise Unusable(RESOURCES, "the instance is too large; one slice an instance is taken")
+        if part.media not in {MEDIA_TYPE, ""}:
+            raise Unusable(CANNOT_UNDERSTAND, f"a part of type {part.media}")
+        instance, clean = open_instance(bytes(part.data))
+        if self.study and instance.study != self.study:
+            self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
+            return
+        self.series.setdefault(instance.series, Series(instance)).add(instance, clean)
+
+    def submit(self, submit: Submit) -> None:
+        """Make one job of each T1 series; what the gateway refuses is noted as failed."""
+        for series in self.series.values():
+            try:
+                series.judge()
+                job = submit(SeriesUpload(series))
+            except Unusable as unusable:
+                self.failed += [(one, unusable) for one in series.instances.values()]
+            except HippocampError as error:
+                if error.retryable:
+                    raise
+                refused = Unusable(CANNOT_UNDERSTAND, f"{error.code}: {error.detail}")
+                self.failed += [(one, refused) for one in series.instances.values()]
+            else:
+                self.stored += [(one, job) for one in series.instances.values()]
+
+    def close(self) -> None:
+        """Give back the temporary files."""
+        for series in self.series.values():
+            series.close()
+
+    @property
+    def status(self) -> int:
+        """200 all stored, 202 some, 409 none (PS3.18, table 10.5.3-1)."""
+        if not self.stored:
+            return 409
+        return 202 if self.failed else 200
+
+    def answer(self, link: Callable[[Job], str]) -> Dataset:
+        """Store Instances Response (PS3.18, annex I): RetrieveURL is the job's address."""
+        answer = Dataset()
+        stored = [_item(one, RetrieveURL=link(job)) for one, job in self.stored]
+        failed = [_item(one, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if one]
+        unread = [
+            _item(None, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if not one
+        ]
+        for name, items in (("ReferencedSOP", stored), ("FailedSOP", failed), ("OtherFailures", unread)):
+            if items:
+                setattr(answer, f"{name}Sequence", items)
+        return answer
+
+
+def _item(instance: Instance | None, **about: str | int) -> Dataset:
+    item = Dataset()
+    if instance:
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = instance.sop_class, instance.uid
+    for name, value in about.items():
+        setattr(item, name, value)
+    return item

@@ -1,0 +1,88 @@
+"""STOW-RS: `POST /dicom-web/studies` takes what a PACS sends and makes one job of each T1 series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Request, Response, request, url_for
+from werkzeug.exceptions import ClientDisconnected
+
+from contracts.errors import Backlog, BadRequest, StoreUnavailable, TooLarge
+from contracts.job import Job, new_job_id
+from gateway.auth import current_site
+from gateway.dicomweb.related import PartReader
+from gateway.dicomweb.series import SeriesUpload
+from gateway.dicomweb.store import MEDIA_TYPE, Store
+from gateway.errors import UnsupportedMediaType
+from gateway.metrics import count_upload
+from gateway.operations import Operation, operation
+from gateway.resources import resources
+from gateway.submission import accept
+from gateway.trace import trace_id
+
+blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
+
+_ANSWER = "application/dicom+json"
+_MOST_INSTANCE = 16 << 20
+_PIECE = 1 << 18
+_STORE = Operation(
+    "Store DICOM instances (STOW-RS)",
+    "dicomweb",
+    {200: _ANSWER, 202: _ANSWER, 409: _ANSWER},
+    errors=(BadRequest, TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable),
+    uploads={f'multipart/related; type="{MEDIA_TYPE}"': None},
+)
+
+
+@blueprint.post("")
+@operation(_STORE)
+def store() -> Response:
+    """One job a T1 series, named as RetrieveURL of its instances; others are listed with the reason."""
+    return _store("")
+
+
+@blueprint.post("/<study_uid>")
+@operation(_STORE)
+def store_study(study_uid: str) -> Response:
+    """The same, for instances of one study only."""
+    return _store(study_uid)
+
+
+def _store(study_uid: str) -> Response:
+    most = resources().settings.max_upload_bytes
+    request.max_content_length = most
+    if (request.content_length or 0) > most:
+        raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
+    parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
+    transaction = Store(study_uid)
+    try:
+        transaction.read(parts)
+        transaction.submit(_submit)
+        answer = transaction.answer(_address)
+    finally:
+        transaction.close()
+    return Response(answer.to_json(), transaction.status, content_type=_ANSWER)
+
+
+def _boundary(sent: Request) -> str:
+    kind = sent.mimetype_params.get("type", MEDIA_TYPE)
+    if sent.mimetype != "multipart/related" or kind != MEDIA_TYPE:
+        raise UnsupportedMediaType(f'Send multipart/related; type="{MEDIA_TYPE}"')
+    return sent.mimetype_params.get("boundary", "")
+
+
+def _body(sent: Request) -> Iterator[bytes]:
+    try:
+        while piece := sent.stream.read(_PIECE):
+            count_upload(len(piece))
+            yield piece
+    except (ClientDisconnected, OSError) as error:
+        raise BadRequest(f"The upload broke off: {error}") from error
+
+
+def _submit(upload: SeriesUpload) -> Job:
+    return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace_id()).job
+
+
+def _address(job: Job) -> str:
+    return url_for("jobs.read", job_id=job.id, _external=True)

@@ -1,0 +1,154 @@
+"""STOW-RS by a DICOMweb client of others: T1 series become jobs, the rest is answered with a reason."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pydicom
+import pytest
+import redis
+from dicomweb_client.api import DICOMwebClient
+from requests.exceptions import HTTPError
+
+from contracts.line import Line
+from contracts.states import Stage
+from gateway.settings import Settings
+from preprocessing_service.steps.read import read
+from tests.integration.client.conftest import Carrier
+from tests.integration.dicomweb.series import CANARY, encoded, slices
+
+T1, T2, LOCALISER = "1.2.3.1", "1.2.3.2", "1.2.3.3"
+
+
+@pytest.fixture
+def pacs(url: str, carrier: Carrier) -> Iterator[DICOMwebClient]:
+    """The sender; nothing moves on, so that what was stored can be looked at."""
+    carrier.pause.set()
+    client = DICOMwebClient(f"{url}/dicom-web")
+    yield client
+    client._session.close()
+
+
+def inputs(settings: Settings) -> list[Path]:
+    return [path for path in Path(settings.blobs).rglob("inputs/**/*") if path.is_file()]
+
+
+def test_one_job_a_t1_series(url: str, pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
+    sent = slices(T1) + slices(T2, SeriesDescription="t2_tse_tra", EchoTime=90) + slices(LOCALISER, 3)
+    answer = pacs.store_instances(sent)
+    stored = {item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence}
+    assert stored == {f"{T1}.{n}" for n in range(1, 21)}
+    (job_url,) = {item.RetrieveURL for item in answer.ReferencedSOPSequence}
+    path = urlsplit(job_url).path  # this client's Host header has no port
+    assert httpx.get(url + path, trust_env=False).json()["state"] == "queued"
+    reasons = {
+        item.ReferencedSOPInstanceUID: (item.FailureReason, item.TextValue)
+        for item in answer.FailedSOPSequence
+    }
+    assert reasons[f"{T2}.1"] == (0x0122, "ignored: named 't2', which is no plain T1")
+    assert "3 instances" in reasons[f"{LOCALISER}.1"][1]
+    assert Line(redis_client).depth(Stage.PREPROCESS) == 1
+
+
+def test_preprocessing_reads_what_is_stored(pacs: DICOMwebClient, settings: Settings) -> None:
+    pacs.store_instances(slices(T1))
+    (stored,) = inputs(settings)
+    volume = read(stored)
+    assert volume.shape == (20, 16, 12)
+    assert volume.source is not None
+    assert (volume.source.study, volume.source.series) == ("1.2.3", T1)
+
+
+def test_nothing_that_names_a_person_is_stored(pacs: DICOMwebClient, settings: Settings) -> None:
+    pacs.store_instances(slices(T1))
+    (stored,) = inputs(settings)
+    data = stored.read_bytes()
+    for word in (b"Canary", b"CANARY", CANARY.encode(), b"19400101", b"20261122"):
+        assert word not in data
+    with zipfile.ZipFile(stored) as archive:
+        assert archive.namelist()[0] == "00001.dcm"
+        pixels = pydicom.dcmread(archive.open("00001.dcm")).pixel_array
+    assert pixels.tobytes() == slices(T1)[0].PixelData
+
+
+def test_the_same_series_in_another_order_is_the_same_input(
+    pacs: DICOMwebClient, redis_client: redis.Redis
+) -> None:
+    pacs.store_instances(slices(T1))
+    pacs.store_instances(slices(T1)[::-1])
+    line = Line(redis_client)
+    digests = {
+        line.get(job_id).text("content_digest") for job_id in redis_client.zrange("hc:jobs:here", 0, -1)
+    }
+    assert (redis_client.zcard("hc:jobs:here"), len(digests)) == (2, 1)
+
+
+def test_t1_by_its_times_alone(pacs: DICOMwebClient) -> None:
+    unnamed = slices(T1, SeriesDescription="head", RepetitionTime=9.8, EchoTime=4.6, ScanningSequence="GR")
+    assert "ReferencedSOPSequence" in pacs.store_instances(unnamed)
+
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ({"Modality": "CT"}, "modality CT"),
+        ({"SeriesDescription": "MPRAGE post Gad"}, "post"),
+        (
+            {"SeriesDescription": "x", "EchoTime": 80, "RepetitionTime": 5000, "ScanningSequence": "SE"},
+            "TE 80",
+        ),
+    ],
+)
+def test_nothing_for_us_is_409(pacs: DICOMwebClient, url: str, about: dict[str, object], why: str) -> None:
+    with pytest.raises(HTTPError) as caught:
+        pacs.store_instances(slices(T1, **about))
+    assert caught.value.response.status_code == 409
+    answer = pydicom.Dataset.from_json(caught.value.response.text)
+    assert why in answer.FailedSOPSequence[0].TextValue
+
+
+def test_another_study_is_refused(pacs: DICOMwebClient) -> None:
+    with pytest.raises(HTTPError) as caught:
+        pacs.store_instances(slices(T1), study_instance_uid="1.2.4")
+    answer = pydicom.Dataset.from_json(caught.value.response.text)
+    assert answer.FailedSOPSequence[0].FailureReason == 0xA900
+
+
+def post(
+    url: str, parts: list[bytes], kind: str = 'multipart/related; type="application/dicom"'
+) -> httpx.Response:
+    body = (
+        b"".join(b"--B\r\nContent-Type: application/dicom\r\n\r\n" + one + b"\r\n" for one in parts)
+        + b"--B--"
+    )
+    headers = {"Content-Type": f"{kind}; boundary=B", "Accept": "application/dicom+json"}
+    return httpx.post(f"{url}/dicom-web/studies", content=body, headers=headers, trust_env=False)
+
+
+@pytest.mark.filterwarnings("ignore:End of file reached:UserWarning")
+def test_broken_instances_beside_good_ones(url: str, carrier: Carrier) -> None:
+    carrier.pause.set()
+    good = [encoded(one) for one in slices(T1)]
+    broken = [b"", b"no dicom", good[0][:200], b"\0" * 128 + b"DICM" + b"\xff" * 500]
+    answer = post(url, broken + good)
+    assert answer.status_code == 202
+    data = pydicom.Dataset.from_json(answer.text)
+    assert len(data.ReferencedSOPSequence) == 20
+    assert {item.FailureReason for item in data.OtherFailuresSequence} == {0xC000}
+
+
+def test_wrong_requests_are_problems(url: str) -> None:
+    assert post(url, [], kind="multipart/form-data").json()["code"] == "request.unsupported_media_type"
+    assert post(url, [], kind='multipart/related; type="text/html"').status_code == 415
+    assert post(url, []).status_code == 409
+    cut = httpx.post(
+        f"{url}/dicom-web/studies",
+        content=b"--B\r\nContent-Type: application/dicom\r\n\r\nxxx",
+        headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=B'},
+        trust_env=False,
+    )
+    assert (cut.status_code, cut.json()["code"]) == (400, "request.bad_value")
