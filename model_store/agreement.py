@@ -25,7 +25,8 @@ from model_store.features import Network, cohort_features
 from model_store.handler import NETWORK, POOLING, Pooling
 from model_store.head import Doubles, fit_head
 from model_store.network import SliceNetwork, build_float
-from model_store.release import PENALTY, calibration_rows
+from model_store.nuisance import without_nuisance
+from model_store.release import REPEATS, calibration_rows
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,24 @@ def compare(cohort: Cohort, volume_float: Doubles, volume_int8: Doubles, *, rele
     constants = Pooling.load(release / POOLING).constants
     scale = Temperature(float(constants["temperature"]), constants["bias"].astype(np.float64))
     compared = np.setdiff1d(np.arange(len(volume_int8)), calibration_rows(cohort, manifest["seed"]))
-    p_float, p_int8 = np.zeros((2, len(volume_int8), 3))
-    for train, held in cohort.folds(5, manifest["seed"]):
-        head = fit_head(volume_int8[train], cohort.stages[train], PENALTY)
-        p_float[held] = scale.probabilities(head.logits(volume_float[held]))
-        p_int8[held] = scale.probabilities(head.logits(volume_int8[held]))
-    old = compared[cohort.primary[compared]]
-    sick = cohort.stages[old] > 0
+    nuisance = constants["nuisance"].astype(np.float64)
+    clean = without_nuisance(volume_int8, nuisance)
+    truth, shape = cohort.truth, (REPEATS, len(volume_int8), 3)
+    p_float, p_int8 = np.empty(shape), np.empty(shape)
+    for repeat in range(REPEATS):
+        for train, held in cohort.folds(5, manifest["seed"] + repeat):
+            head = fit_head(clean[train], truth.rows(train))
+            p_float[repeat, held] = scale.probabilities(head.logits(volume_float[held]))
+            p_int8[repeat, held] = scale.probabilities(head.logits(volume_int8[held]))
+    old = compared[truth.primary[compared]]
+    sick = truth.stages[old] > 0
+    same = p_float.argmax(axis=2) == p_int8.argmax(axis=2)
     return Agreement(
         volumes=len(compared),
-        difference=float(np.abs(p_float - p_int8)[compared].mean()),
-        equal=float((p_float.argmax(axis=1) == p_int8.argmax(axis=1))[compared].mean()),
-        auc_float=float(roc_auc_score(sick, 1 - p_float[old, 0])),
-        auc_int8=float(roc_auc_score(sick, 1 - p_int8[old, 0])),
+        difference=float(np.abs(p_float - p_int8)[:, compared].mean()),
+        equal=float(same[:, compared].mean()),
+        auc_float=float(np.mean([roc_auc_score(sick, 1 - p[old, 0]) for p in p_float])),
+        auc_int8=float(np.mean([roc_auc_score(sick, 1 - p[old, 0]) for p in p_int8])),
     )
 
 

@@ -6,6 +6,7 @@ Run as `python -m model_store.archive [--out model_store/build]`.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from model_archiver.model_archiver_config import ModelArchiverConfig
 from model_archiver.model_packaging import generate_model_archive
 
 from model_store.digest import MANIFEST, RELEASE, model_digest
-from model_store.handler import NETWORK, POOLING
+from model_store.handler import NETWORK
 
 NAME = "hippocamp"
 BUILD = Path(__file__).with_name("build")
@@ -27,13 +28,15 @@ def build_archive(out: Path = BUILD, release: Path = RELEASE) -> Path:
     """
     digest = model_digest(release)
     out.mkdir(parents=True, exist_ok=True)
+    files = json.loads((release / MANIFEST).read_text())["files"]
+    extra = [MANIFEST, *(name for name in files if name != NETWORK)]
     generate_model_archive(
         ModelArchiverConfig(
             model_name=NAME,
             version=digest[:12],
             serialized_file=str(release / NETWORK),
             handler=str(Path(__file__).with_name("handler.py")),
-            extra_files=",".join(str(release / name) for name in (POOLING, MANIFEST)),
+            extra_files=",".join(str(release / name) for name in extra),
             export_path=str(out),
             force=True,
         )

@@ -14,10 +14,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
 from model_store.handler import HEIGHT, SLICES, WIDTH
-from model_store.head import Labels
-
-PRIMARY_AGE = 60
-"""Many CDR 0 subjects are younger, no demented one is under 62: figures count from this age on."""
+from model_store.head import Labels, Truth
 
 
 @dataclass(frozen=True)
@@ -33,15 +30,10 @@ class Cohort:
         return [str(name) for name in self.table["subject"]]
 
     @property
-    def stages(self) -> Labels:
-        """(n,) 0 for CDR 0, 1 for 0.5, 2 for 1 and above (two subjects are CDR 2: too few for a class)."""
-        cdr = self.column("cdr")
-        return np.asarray(np.digitize(cdr, [0.25, 0.75]), dtype=np.int64)
-
-    @property
-    def primary(self) -> npt.NDArray[np.bool_]:
-        """(n,) known age of at least 60."""
-        return np.asarray(self.table["age"].to_numpy(dtype=float) >= PRIMARY_AGE)
+    def truth(self) -> Truth:
+        """Stages (CDR 1 and 2 are one: two subjects have CDR 2) and the signs that training reads."""
+        stages = np.asarray(np.digitize(self.column("cdr"), [0.25, 0.75]), dtype=np.int64)
+        return Truth(stages, self.column("mmse"), self.column("nwbv"), self.column("age"))
 
     def column(self, name: str) -> npt.NDArray[np.float64]:
         """(n,) a numeric column; NaN where unknown."""
@@ -57,7 +49,8 @@ class Cohort:
 
     def folds(self, count: int, seed: int) -> list[tuple[Labels, Labels]]:
         """(train, validation) rows, one row being one subject; stratified by stage and by the primary age."""
-        strata = self.stages * 2 + self.primary
+        truth = self.truth
+        strata = truth.stages * 2 + truth.primary
         splitter = StratifiedKFold(count, shuffle=True, random_state=seed)
         return [(train, held) for train, held in splitter.split(np.zeros(len(strata)), strata)]
 

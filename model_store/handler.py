@@ -51,7 +51,7 @@ class Pooling:
     """Turns the slices' outputs into one answer a volume; every constant was fitted on training subjects.
 
     `head.npz` holds slice_weights (32,) summing to 1; temperature () and bias (3,); bag_weight (b, 3,
-    2048) and bag_bias (b, 3), heads fitted on bootstrap samples of subjects; conformal (), the 90 %
+    2048) and bag_bias (b, 3), heads fitted on random halves of the subjects; conformal (), the 90 %
     quantile of 1 - p of the true class (Sadinle et al. 2019); ood_mean (2048,), ood_basis (k, 2048),
     ood_scale (k,), ood_residual (), ood_unit ().
     """

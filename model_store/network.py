@@ -72,7 +72,7 @@ def build_float(backbone: nn.Module, convention: Convention) -> SliceNetwork:
 
 
 def quantize(twin: SliceNetwork, calibration: Sequence[Tensor], *, engine: str = "x86") -> SliceNetwork:
-    """Static int8 of the trunk: weights per channel, activations by histogram; head and maps stay float.
+    """Static int8 of the trunk: weights per channel, activations by range; head and maps stay float.
 
     All 8 bits are used (PyTorch's default keeps one back for CPUs without VNNI, at three times the
     error), and what is left of each feature's mean error is taken off (bias correction, Nagel et al.
@@ -93,7 +93,7 @@ def _quantize(twin: SliceNetwork, calibration: Sequence[Tensor], engine: str) ->
     assert isinstance(trunk, Trunk)  # noqa: S101 (narrowing for mypy)
     _fuse(trunk)
     trunk.qconfig = torch.ao.quantization.QConfig(
-        activation=torch.ao.quantization.HistogramObserver.with_args(reduce_range=False),
+        activation=torch.ao.quantization.MinMaxObserver.with_args(reduce_range=False),
         weight=torch.ao.quantization.default_per_channel_weight_observer,
     )
     torch.backends.quantized.engine = engine

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,17 @@ import numpy.typing as npt
 import torch
 
 from model_store.backbone import load_backbone
-from model_store.calibration import Temperature, conformal_threshold, fit_temperature, fit_typical
+from model_store.calibration import conformal_threshold, fit_temperature, fit_typical
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import MANIFEST, RELEASE, file_digest
 from model_store.features import cohort_features
 from model_store.handler import NETWORK, POOLING, SLICES, Pooling
-from model_store.head import Doubles, Head, Penalty, fit_head
+from model_store.head import Doubles, Head, fit_head
 from model_store.network import SliceNetwork, build_float, freeze, quantize
+from model_store.nuisance import nuisance_directions, without_nuisance
 
-PENALTY = Penalty()
 FOLDS, REPEATS, BAGS = 5, 4, 48
-CALIBRATION_SUBJECTS, CALIBRATION_SLICES = 24, 8
+CALIBRATION_SUBJECTS = 24
 
 
 def calibration_rows(cohort: Cohort, seed: int) -> npt.NDArray[np.int64]:
@@ -33,57 +32,57 @@ def calibration_rows(cohort: Cohort, seed: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(len(cohort.subjects))[:CALIBRATION_SUBJECTS])
 
 
-def calibration_batches(cohort: Cohort, seed: int) -> Iterator[torch.Tensor]:
-    """Eight slices, spread over the slab, of each calibration subject."""
-    chooser = np.random.default_rng(seed + 1)
-    for row in calibration_rows(cohort, seed):
-        chosen = np.sort(chooser.permutation(SLICES)[:CALIBRATION_SLICES])
-        yield torch.from_numpy(cohort.stack(cohort.subjects[row])[chosen])
+def calibration_batches(cohort: Cohort, seed: int) -> list[torch.Tensor]:
+    """All slices of the calibration subjects, a batch each."""
+    return [torch.from_numpy(cohort.stack(cohort.subjects[row])) for row in calibration_rows(cohort, seed)]
 
 
 def held_out_logits(volume: Doubles, cohort: Cohort, seed: int) -> Doubles:
     """(repeats, subjects, 3): logits of heads that did not see the subject."""
+    truth = cohort.truth
     logits = np.empty((REPEATS, len(volume), 3))
     for repeat in range(REPEATS):
         for train, held in cohort.folds(FOLDS, seed + repeat):
-            logits[repeat, held] = fit_head(volume[train], cohort.stages[train], PENALTY).logits(volume[held])
+            logits[repeat, held] = fit_head(volume[train], truth.rows(train)).logits(volume[held])
     return logits
 
 
 def bagged_heads(volume: Doubles, cohort: Cohort, seed: int) -> list[Head]:
-    """Heads fitted on bootstrap samples of subjects."""
-    chooser = np.random.default_rng(seed + 2)
-    samples = (chooser.integers(0, len(volume), len(volume)) for _ in range(BAGS))
-    return [fit_head(volume[rows], cohort.stages[rows], PENALTY) for rows in samples]
+    """Heads fitted on random halves of the subjects.
+
+    Halves rather than bootstrap samples, in which a subject drawn twice would sit on both sides of the
+    inner split; for a mean the spread of halves is that of the bootstrap (Politis & Romano 1994).
+    """
+    chooser, truth = np.random.default_rng(seed + 2), cohort.truth
+    samples = (chooser.permutation(len(volume))[: len(volume) // 2] for _ in range(BAGS))
+    return [fit_head(volume[rows], truth.rows(rows)) for rows in samples]
 
 
-def fit_pooling(features: npt.NDArray[np.float32], cohort: Cohort, seed: int) -> tuple[Head, Pooling]:
-    """The head and every other constant, from (subjects, 32, 2048) features of the shipped network."""
-    volume = features.mean(axis=1, dtype=np.float64)
-    head = fit_head(volume, cohort.stages, PENALTY)
+def fit_pooling(seen: Doubles, nuisance: Doubles, cohort: Cohort, *, seed: int) -> tuple[Head, Pooling]:
+    """The head and every other constant; seen: (subjects, 2048) volume features of the shipped network."""
+    volume = without_nuisance(seen, nuisance)
+    head = fit_head(volume, cohort.truth)
     logits = held_out_logits(volume, cohort, seed)
-    scale = fit_temperature(logits.reshape(-1, 3), np.tile(cohort.stages, REPEATS))
+    rows = np.flatnonzero(cohort.truth.primary)
+    stages = cohort.truth.stages[rows]
+    scale = fit_temperature(logits[:, rows].reshape(-1, 3), np.tile(stages, REPEATS))
+    thresholds = [conformal_threshold(scale.probabilities(one[rows]), stages) for one in logits]
     bags = bagged_heads(volume, cohort, seed)
-    constants = {
-        "head_weight": head.weight,
-        "head_bias": head.bias,
-        "slice_weights": np.full(SLICES, 1 / SLICES),
-        "temperature": np.array(scale.temperature),
-        "bias": scale.bias,
-        "bag_weight": np.stack([bag.weight for bag in bags]).astype(np.float16),
-        "bag_bias": np.stack([bag.bias for bag in bags]),
-        "conformal": np.array(_conformal(logits, scale, cohort)),
-        "ood_unit": np.array(_unit(volume, cohort, seed)),
-        **fit_typical(volume),
-    }
-    return head, Pooling(constants)
-
-
-def _conformal(logits: Doubles, scale: Temperature, cohort: Cohort) -> float:
-    rows = cohort.primary
-    known = cohort.stages[rows]
-    thresholds = [conformal_threshold(scale.probabilities(one[rows]), known) for one in logits]
-    return float(np.mean(thresholds))
+    return head, Pooling(
+        {
+            "head_weight": head.weight,
+            "head_bias": head.bias,
+            "slice_weights": np.full(SLICES, 1 / SLICES),
+            "temperature": np.array(scale.temperature),
+            "bias": scale.bias,
+            "bag_weight": np.stack([bag.weight for bag in bags]).astype(np.float16),
+            "bag_bias": np.stack([bag.bias for bag in bags]),
+            "conformal": np.array(np.mean(thresholds)),
+            "nuisance": nuisance,
+            "ood_unit": np.array(_unit(seen, cohort, seed)),
+            **fit_typical(seen),
+        }
+    )
 
 
 def _unit(volume: Doubles, cohort: Cohort, seed: int) -> float:
@@ -103,17 +102,25 @@ def write_release(out: Path, network: SliceNetwork, pooling: Pooling, *, about: 
     freeze(network, example).save(str(out / NETWORK))
     stored = {n: v.astype(np.float16) if n == "bag_weight" else v for n, v in pooling.constants.items()}
     np.savez(out / POOLING, **stored)  # type: ignore[arg-type]
-    files = {path.name: file_digest(path) for path in sorted(out.iterdir()) if path.name != MANIFEST}
-    (out / MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n")
+    seal(out, about)
+
+
+def seal(release: Path, about: dict[str, object]) -> None:
+    """Write the manifest: what made the release, and the SHA-256 of every file in it, model card included."""
+    files = {path.name: file_digest(path) for path in sorted(release.iterdir()) if path.name != MANIFEST}
+    (release / MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n")
 
 
 def build(out: Path, cohort: Cohort, weights: Path | None, *, seed: int) -> None:
     """The whole release; about four minutes on one core with VNNI."""
     backbone, convention = load_backbone(weights)
-    int8 = quantize(build_float(backbone, convention), list(calibration_batches(cohort, seed)))
+    int8 = quantize(build_float(backbone, convention), calibration_batches(cohort, seed))
     origin = file_digest(weights) if weights else "torchvision IMAGENET1K_V1"
-    features = cohort_features(int8, cohort, key=f"int8 2 {origin} seed {seed}")
-    head, pooling = fit_pooling(features, cohort, seed)
+    features = cohort_features(int8, cohort, key=f"int8 minmax {origin} seed {seed}")
+    shown = [cohort.stack(cohort.subjects[row]) for row in calibration_rows(cohort, seed)[::2]]
+    nuisance = nuisance_directions(int8, shown)
+    seen = features.mean(axis=1, dtype=np.float64)
+    head, pooling = fit_pooling(seen, nuisance, cohort, seed=seed)
     int8.set_head(torch.from_numpy(head.weight).float(), torch.from_numpy(head.bias).float())
     command = f"python -m model_store.release --data $HIPPOCAMP_DATA --seed {seed}"
     about: dict[str, object] = {"command": command, "seed": seed, "imagenet_weights": origin}
@@ -129,7 +136,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=RELEASE)
     parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument(
+        "--seal", action="store_true", help="only rewrite the manifest, after a change of the card"
+    )
     chosen = parser.parse_args()
+    if chosen.seal:
+        seal(chosen.out, json.loads((chosen.out / MANIFEST).read_text()))
+        return
     folder = data_folder(chosen.data)
     build(chosen.out, read_cohort(folder), weights_file(folder, chosen.weights), seed=chosen.seed)
 
