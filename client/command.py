@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from client.commands import batch, completion, doctor, jobs, results, submit, top, webhook
+from client.commands import audit, batch, completion, doctor, jobs, results, sites, submit, top, webhook
 from client.context import Session
 from client.errors import HippocampError
 from client.exchange import Patience
@@ -64,6 +64,8 @@ _COMMANDS: tuple[Callable[..., Any], ...] = (
     top.top,
     doctor.doctor,
     completion.completion,
+    sites.sites,
+    audit.audit,
 )
 for _command in _COMMANDS:
     main.add_command(_command)  # type: ignore[arg-type]

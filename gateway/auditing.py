@@ -1,4 +1,4 @@
-"""What the gateway notes in the audit log: who submitted, read, changed or erased what, and who was refused."""
+"""What the gateway notes in the audit log: who submitted, read, changed or erased what, or was refused."""
 
 from __future__ import annotations
 
