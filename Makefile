@@ -7,11 +7,11 @@ PIP    := $(RUN) -m pip --disable-pip-version-check --quiet
 SOURCES := contracts gateway preprocessing_service workers model_store client deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test unit check format lock clean
+.PHONY: help setup demo up down status test test-containers unit check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
-	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## Run
 demo: $(VENV)/.runtime  ## Set up, send one real volume through the whole system, print the result, stop
@@ -34,6 +34,10 @@ test: $(VENV)/.dev check  ## Set up, check and run every test
 
 unit: $(VENV)/.dev  ## Only the tests that start no process
 	@$(RUN) -m pytest tests/unit
+
+test-containers: $(VENV)/.dev  ## Build all images, run docker-compose.yml and work with it (docs/operations.md)
+	@$(PIP) install -c constraints.txt -e '.[containers]'
+	@$(RUN) -m tests.containers
 
 check: $(VENV)/.dev  ## Lint, types, dependency rules
 	@$(VENV)/bin/ruff check $(SOURCES)

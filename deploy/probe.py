@@ -16,7 +16,7 @@ _STACK = (1, 32, 208, 176)
 
 
 def probe(url: str, *, golden: bool, seconds: float) -> str:
-    """"" when the answer is 200, else what is wrong."""
+    """ "" when the answer is 200, else what is wrong."""
     if not url.startswith("http://"):
         return f"{url} is no http:// address"
     request = urllib.request.Request(url, data=_blank() if golden else None)  # noqa: S310  checked above
