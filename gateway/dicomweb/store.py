@@ -55,7 +55,9 @@ class Store:
         if self.study and instance.study != self.study:
             self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
             return
-        self.series.setdefault(instance.series, Series(instance)).add(instance, clean)
+        if instance.series not in self.series:
+            self.series[instance.series] = Series(instance)
+        self.series[instance.series].add(instance, clean)
 
     def submit(self, submit: Submit) -> None:
         """Make one job of each T1 series; what the gateway refuses is noted as failed."""
