@@ -8,8 +8,8 @@ HippocampError
 ├── QualityRefused             readable, but not a T1 head we may answer for (422, never retried)
 │   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  └── Noise
 ├── RequestError               the request itself is at fault (4xx)
-│   ├── JobNotFound        ├── WrongState         ├── Gone              ├── BadRequest
-│   ├── Unauthenticated    ├── Forbidden          └── QuotaExceeded
+│   ├── JobNotFound        ├── BatchNotFound      ├── WrongState        ├── Gone
+│   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         └── QuotaExceeded
 ├── ModelRefused  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job or a delivery ends
 └── Unavailable                a dependency is away (503, retryable)
     ├── StoreUnavailable  ├── LineUnavailable  ├── Backlog  └── ModelServerUnavailable
@@ -170,6 +170,14 @@ class JobNotFound(RequestError):
 
     code = "job.not_found"
     title = "No such job"
+    status = 404
+
+
+class BatchNotFound(RequestError):
+    """No batch of this site has this id."""
+
+    code = "batch.not_found"
+    title = "No such batch"
     status = 404
 
 

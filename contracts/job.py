@@ -34,6 +34,7 @@ class Submission:
     priority: Priority = Priority.ROUTINE
     deadline_ms: int | None = None
     not_before_ms: int | None = None
+    batch: str = ""
     trace_id: str = ""
     pipeline_digest: str = ""
     model_digest: str = ""

@@ -11,7 +11,7 @@ from typing import Any, cast
 import redis
 
 from contracts.blobs import content_folders
-from contracts.errors import Backlog, HippocampError, JobNotFound, QuotaExceeded
+from contracts.errors import Backlog, BatchNotFound, HippocampError, JobNotFound, QuotaExceeded
 from contracts.job import Claim, Job, Submission
 from contracts.states import MOST_ATTEMPTS, JobState, Stage
 
@@ -68,11 +68,16 @@ class Line:
         return self._scripts[script](args=[now, *args])
 
     def submit(self, submission: Submission, *, most_waiting: int = 1_000_000) -> None:
-        """Write the record durably and queue it, or finish it when `result` is set. Backlog when full."""
+        """Write the record durably and queue it, or finish it when `result` is set.
+
+        Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch.
+        """
         state = JobState.SUCCEEDED if submission.result else ""
         answer = self._run("submit", submission.to_record(), most_waiting, state)
         if answer == "backlog":
             raise Backlog(f"{most_waiting} jobs are waiting already; send it again later")
+        if answer == "no_batch":
+            raise BatchNotFound(f"No batch {submission.batch}")
         if answer in _QUOTAS:
             raise QuotaExceeded(_QUOTAS[answer], retry_after_seconds=30)
 

@@ -10,6 +10,7 @@ from gateway.metrics import observe_requests
 from gateway.problems import handle_errors
 from gateway.resources import open_resources
 from gateway.routes import (
+    batches,
     dicomweb,
     documents,
     erase,
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     protect(app)
     for module in (
         jobs,
+        batches,
         dicomweb,
         results,
         events,

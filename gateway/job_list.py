@@ -1,4 +1,4 @@
-"""A site's jobs, newest first, page by page, from the sorted set the line keeps."""
+"""Jobs of a site or a batch, newest first, page by page, from the sorted sets the line keeps."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MOST_READ = 1000
 
 
 def page(
-    client: redis.Redis, site: str, *, state: JobState | None, after: str | None, limit: int
+    client: redis.Redis, kept_in: str, *, state: JobState | None, after: str | None, limit: int
 ) -> tuple[list[Job], str | None]:  # fmt: skip
-    """(jobs, cursor of the next page or None).
+    """(jobs, cursor of the next page or None); kept_in: key of the sorted set.
 
     The cursor is `<created ms>.<job id>`, so erasing its job is harmless.
     """
     found: list[Job] = []
     cursor, read = _parse(after), 0
     while len(found) < limit and read < _MOST_READ:
-        ids = _ids(client, site, cursor, 100)
+        ids = _ids(client, kept_in, cursor, 100)
         if not ids:
             return found, None
         for (job_id, created), job in zip(ids, _records(client, [i for i, _ in ids]), strict=True):
@@ -46,14 +46,14 @@ def _parse(after: str | None) -> tuple[float, str] | None:
 
 
 def _ids(
-    client: redis.Redis, site: str, cursor: tuple[float, str] | None, count: int
+    client: redis.Redis, kept_in: str, cursor: tuple[float, str] | None, count: int
 ) -> list[tuple[str, float]]:  # fmt: skip
     # Members of equal score come in descending order of id: those at or above the cursor were shown already.
     highest = f"{cursor[0]:.0f}" if cursor else "+inf"
     skip = 0
     while True:
         raw = cast("Any", client.zrevrangebyscore(
-            f"hc:jobs:{site}", highest, "-inf", start=skip, num=count, withscores=True
+            kept_in, highest, "-inf", start=skip, num=count, withscores=True
         ))  # fmt: skip
         fresh = [(i, s) for i, s in raw if not cursor or (s, i) < cursor]
         if fresh or not raw:

@@ -56,6 +56,7 @@ def _fields(record: Record, link: Callable[..., str]) -> dict[str, object]:
         "state": record.state,
         "stage": record.stage,
         "priority": record.text("priority"),
+        "batch": record.text("batch") or None,
         "progress": Progress(stage=record.stage, step=_step(record)),
         "attempt": record.attempt,
         "cache": cache(record),

@@ -16,7 +16,7 @@ from contracts.errors import Forbidden, HippocampError, LineUnavailable, QuotaEx
 from contracts.result import NOTICE
 from gateway.operations import JSON, Operation, operation_of
 from gateway.problems import MEDIA_TYPE, describe
-from gateway.schemas import Problem
+from gateway.schemas import BATCH_ID, Problem
 from gateway.scopes import needed
 
 _REF = "#/components/schemas/{model}"
@@ -32,6 +32,7 @@ _SECURITY = {
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _PATH_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"type": "string", "pattern": "^job_[0-9a-f]{32}$"},
+    "batch_id": {"type": "string", "pattern": BATCH_ID},
     "endpoint_id": {"type": "string", "pattern": "^whe_[0-9a-f]{32}$"},
     "delivery_id": {"type": "string", "pattern": "^whd_"},
     "study_uid": {"type": "string", "pattern": "^[0-9.]{1,64}$"},

@@ -11,6 +11,7 @@ from contracts.result import Result
 from contracts.states import JobState, Priority, Stage
 
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
+BATCH_ID = "^bat_[0-9a-f]{32}$"
 _MONTH = 31 * 86400
 
 
@@ -43,6 +44,7 @@ class SubmitOptions(Wire):
     deadline_seconds: int | None = Field(
         default=None, ge=1, le=_MONTH, description="Give up (state `expired`) when it is not done by then"
     )
+    batch: str | None = Field(default=None, pattern=BATCH_ID, description="The batch it belongs to")
 
 
 class VolumeForm(SubmitOptions):
@@ -87,6 +89,7 @@ class JobSummary(Wire):
     state: JobState
     stage: Stage
     priority: Priority
+    batch: str | None = Field(description="The batch it was sent in")
     progress: Progress
     attempt: int = Field(ge=0, description="Tries at the present stage, this one included")
     cache: Literal["hit", "miss"] = Field(description="hit: the result of these bytes was known already")

@@ -23,6 +23,8 @@ PUBLIC = frozenset(
 """Routes that tell nothing about any site."""
 
 SCOPES: Mapping[str, Scope] = {
+    "batches.create": Scope.SUBMIT,
+    "batches.read": Scope.READ,
     "events.stream": Scope.READ,
     "dicomweb.store": Scope.SUBMIT,
     "dicomweb.store_study": Scope.SUBMIT,

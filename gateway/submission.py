@@ -12,7 +12,7 @@ from kombu.exceptions import KombuError
 
 from contracts import deployed
 from contracts.blobs import Received, input_path
-from contracts.errors import LineUnavailable, StoreUnavailable
+from contracts.errors import Gone, LineUnavailable, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
 from contracts.result import cache_key
 from contracts.states import Stage
@@ -68,9 +68,11 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: st
         _discard(to, received.path)
         raise
     _record(submission, to)
-    job = to.line.get(job_id)
+    job = Job(to.line.record(job_id))
     if job.text("input_blob") != received.path:
         _discard(to, received.path)
+        if job.text("kind") != "job":
+            raise Gone(f"Job {job_id} was erased")
         check_same(job, submission)
         return Accepted(job, replayed=True)
     if not job.state.is_terminal:
@@ -92,10 +94,11 @@ def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace
 
 def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:
     options = validated(SubmitOptions, given)
+    bare = replace(bare, priority=options.priority, batch=options.batch or "")
     if options.deadline_seconds is None:
-        return replace(bare, priority=options.priority)
+        return bare
     now, _ = to.client.time()  # Redis's clock is the one that expires jobs
-    return replace(bare, priority=options.priority, deadline_ms=(now + options.deadline_seconds) * 1000)
+    return replace(bare, deadline_ms=(now + options.deadline_seconds) * 1000)
 
 
 def _look_up(fresh: Submission, to: Resources) -> Submission:

@@ -21,7 +21,11 @@ RAW = (
     "application/octet-stream", "application/gzip", "application/x-gzip", "application/zip",
     "application/x-nifti", "application/x-mgh",
 )  # fmt: skip
-_HEADERS = {"priority": "Hippocamp-Priority", "deadline_seconds": "Hippocamp-Deadline-Seconds"}
+_HEADERS = {
+    "priority": "Hippocamp-Priority",
+    "deadline_seconds": "Hippocamp-Deadline-Seconds",
+    "batch": "Hippocamp-Batch",
+}
 
 
 @dataclass

@@ -1,7 +1,8 @@
--- Forget a job of a site: record, deliveries, and what no other job of the site shares with it; 0 = no such job.
+-- Forget a job of a site: record, deliveries, its batch when it was the last in it, and what no other job of
+-- the site shares with it; 0 = no such job.
 -- ARGV: now | id | site | '1' = leave a tombstone | ms until a second sweep | folders of the content as JSON
 local now, id, site, folders = clock(ARGV[1]), ARGV[2], ARGV[3], cjson.decode(ARGV[6])
-local kind, owner, state, digest = unpack(get(id, 'kind', 'site', 'state', 'content_digest'))
+local kind, owner, state, digest, batch = unpack(get(id, 'kind', 'site', 'state', 'content_digest', 'batch'))
 if kind ~= 'job' or owner ~= site then return 0 end
 local content = 'hc:content:' .. site .. ':' .. digest
 
@@ -26,6 +27,13 @@ end
 
 redis.call('HINCRBY', 'hc:count:' .. site, state, -1)
 redis.call('ZREM', 'hc:jobs:' .. site, id)
+if batch then
+  redis.call('HINCRBY', 'hc:count_of:' .. batch, state, -1)
+  redis.call('ZREM', 'hc:jobs_of:' .. batch, id)
+  if redis.call('EXISTS', 'hc:jobs_of:' .. batch) == 0 then
+    redis.call('DEL', 'hc:batch:' .. batch, 'hc:count_of:' .. batch)
+  end
+end
 redis.call('DEL', rec(id), 'hc:deliveries_of:' .. id)
 if ARGV[4] == '1' then
   redis.call('HSET', rec(id), 'id', id, 'kind', 'tombstone', 'site', site, 'erased_ms', now)

@@ -12,6 +12,9 @@
 --   count:<site>        hash    state -> jobs of this site in it
 --   jobs:<site>         zset    job ids of this site by creation (ms)
 --   bytes:<site>        string  bytes of uploads whose jobs have not ended
+--   batch:<id>          hash    what batches.py writes: site, created_ms, description, expected
+--   count_of:<batch>    hash    state -> jobs of this batch in it
+--   jobs_of:<batch>     zset    job ids of this batch by creation (ms)
 --   content:<site>:<digest>  set  jobs that hold these bytes; their blobs and cached results are shared
 --   cached:<site>:<digest>   set  keys of cached results for these bytes
 --   deliveries_of:<id>  set     deliveries a job owes or owed
@@ -45,11 +48,16 @@ local function get(id, ...) return redis.call('HMGET', rec(id), ...) end
 
 local function total(event) redis.call('HINCRBY', 'hc:totals', event, 1) end
 
+local function count(key, was, state)
+  if was then redis.call('HINCRBY', key, was, -1) end
+  redis.call('HINCRBY', key, state, 1)
+end
+
 local function enter(id, state, now)
-  local was, site, kind = unpack(get(id, 'state', 'site', 'kind'))
+  local was, site, kind, batch = unpack(get(id, 'state', 'site', 'kind', 'batch'))
   if kind == 'job' then
-    if was then redis.call('HINCRBY', 'hc:count:' .. site, was, -1) end
-    redis.call('HINCRBY', 'hc:count:' .. site, state, 1)
+    count('hc:count:' .. site, was, state)
+    if batch then count('hc:count_of:' .. batch, was, state) end
     if was then total('entered:' .. state) end
     local size = redis.call('HGET', rec(id), 'size_bytes') or 0
     if not was and not TERMINAL[state] then redis.call('INCRBY', 'hc:bytes:' .. site, size) end

@@ -3,6 +3,7 @@
 local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local record = cjson.decode(ARGV[2])
 if redis.call('EXISTS', rec(record.id)) == 1 then return 'exists' end
+if record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site then return 'no_batch' end
 local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
 if state == '' and depth >= limit then return 'backlog' end
 if state == '' then
@@ -16,6 +17,10 @@ end
 for field, value in pairs(record) do redis.call('HSET', rec(record.id), field, value) end
 redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
 redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)
+if record.batch then
+  redis.call('ZADD', 'hc:jobs_of:' .. record.batch, now, record.id)
+  redis.call('PERSIST', 'hc:batch:' .. record.batch)
+end
 redis.call('SADD', 'hc:sites', record.site)
 redis.call('SADD', 'hc:content:' .. record.site .. ':' .. record.content_digest, record.id)
 total('submitted')

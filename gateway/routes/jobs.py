@@ -9,8 +9,10 @@ from contracts.errors import (
     BadGeometry,
     BadRequest,
     BadVoxels,
+    BatchNotFound,
     CorruptFile,
     EmptyFile,
+    Gone,
     JobNotFound,
     NotAVolume,
     NotThreeD,
@@ -40,7 +42,7 @@ _SUBMIT = Operation(
     {202: Job, 200: Job},
     errors=(
         BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, TruncatedFile, CorruptFile,
-        TooLarge, UnsupportedMediaType, KeyReused, Backlog, StoreUnavailable,
+        TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, Gone, Backlog, StoreUnavailable,
     ),
     uploads={FORM: VolumeForm, **dict.fromkeys(RAW)},
     headers={
@@ -48,6 +50,7 @@ _SUBMIT = Operation(
         "Prefer": "wait=N: answer when the job has ended, or after N (at most 60) seconds",
         "Hippocamp-Priority": "stat, routine or bulk; for raw bodies, a form field does the same",
         "Hippocamp-Deadline-Seconds": "give up after so many seconds; for raw bodies",
+        "Hippocamp-Batch": "the batch it belongs to; for raw bodies",
     },
 )  # fmt: skip
 
@@ -83,9 +86,7 @@ def submit() -> Answer:
 )
 def index(query: JobQuery) -> JobPage:
     """One page of jobs; follow `next` until it is null."""
-    found, following = job_list.page(
-        resources().client, current_site(), state=query.state, after=query.after, limit=query.limit
-    )
+    found, following = job_list.page(resources().client, f"hc:jobs:{current_site()}", **dict(query))
     return JobPage(jobs=[job_view.summary(job) for job in found], next=following)
 
 

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.integration
 
 SITES = ("a", "b", "c")
 WEIGHTS = {"c": 3}
+BATCHES = {"a": "bat_a", "b": "bat_b"}
+"""Every job of these sites is in the one batch of its site."""
 ENDPOINTS = {"a": ["whe_x"], "b": ["whe_y", "whe_z"]}
 LEASE = 5
 
@@ -42,6 +44,8 @@ class LineHistory(RuleBasedStateMachine):
         self.client.flushall()
         for site, weight in WEIGHTS.items():
             self.client.hset(f"hc:site:{site}", "weight", weight)
+        for site, batch in BATCHES.items():
+            self.client.hset(f"hc:batch:{batch}", "site", site)
         for site, ids in ENDPOINTS.items():
             self.client.hset(f"hc:endpoints:{site}", mapping=dict.fromkeys(ids, "{}"))
         self.model = Model(WEIGHTS, ENDPOINTS)
@@ -61,7 +65,7 @@ class LineHistory(RuleBasedStateMachine):
             Submission(
                 id=f"job_{number}", site=site, content_digest="c", input_blob=f"inputs/{number}",
                 size_bytes=1, media="nifti", priority=priority, deadline_ms=ends,
-                not_before_ms=now + wait if wait else None,
+                not_before_ms=now + wait if wait else None, batch=BATCHES.get(site, ""),
             )
         )  # fmt: skip
         self.model.submit(Record(f"job_{number}", site, priority, now, deadline=ends), now + wait)
@@ -171,6 +175,9 @@ class LineHistory(RuleBasedStateMachine):
         for site in SITES:
             counted = {s: int(n) for s, n in self.client.hgetall(f"hc:count:{site}").items() if int(n)}
             assert counted == Counter(r.state for r in records if r.site == site and r.kind == "job")
+            if batch := BATCHES.get(site):
+                assert self.client.hgetall(f"hc:count_of:{batch}") == self.client.hgetall(f"hc:count:{site}")
+                assert self.client.zcard(f"hc:jobs_of:{batch}") == sum(counted.values())
         assert set(self.client.zrange("hc:deadlines", 0, -1)) == {
             r.id for r in records if r.deadline is not None and r.state not in TERMINAL
         }

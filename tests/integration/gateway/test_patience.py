@@ -76,6 +76,13 @@ def test_sent_at_the_same_time_with_one_key_there_is_one_job(app: object, redis_
     assert redis_client.zcard("hc:jobs:here") == 1
 
 
+def test_the_key_of_an_erased_job_makes_no_other(http: FlaskClient, blobs: BlobStore) -> None:
+    first = http.post("/v1/jobs", data=form(nifti()), headers=KEY).json["id"]
+    assert http.delete(f"/v1/jobs/{first}").status_code == 204
+    problem(http.post("/v1/jobs", data=form(nifti()), headers=KEY), 410, "job.erased")
+    assert left_behind(blobs) == []
+
+
 def test_prefer_wait_answers_when_the_job_has_ended(
     http: FlaskClient, finish: Callable[[str], None], redis_client: redis.Redis
 ) -> None:

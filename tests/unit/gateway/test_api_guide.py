@@ -27,5 +27,7 @@ def test_every_code_is_in_the_table_with_its_status() -> None:
 
 def test_every_call_is_told() -> None:
     document = describe_api(create_app(Settings(redis_url="redis://127.0.0.1:1/0", blobs="/nonexistent")))
-    told = GUIDE.replace("JOB_ID", "{job_id}").replace("/16.png", "/{n}.png")
+    told = (
+        GUIDE.replace("JOB_ID", "{job_id}").replace("BATCH_ID", "{batch_id}").replace("/16.png", "/{n}.png")
+    )
     assert [path for path in document["paths"] if path not in told] == []

@@ -1,0 +1,78 @@
+"""Many volumes under one handle: open a batch, submit jobs that name it, ask how far it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Blueprint, url_for
+
+from contracts import batches
+from contracts.errors import BadRequest, BatchNotFound
+from contracts.states import JobState
+from gateway import job_list, job_view
+from gateway.auth import current_site
+from gateway.batch_schemas import Batch, BatchCounts, BatchPage, BatchRequest
+from gateway.errors import BodyTooLarge, UnsupportedMediaType
+from gateway.operations import Answer, Operation, operation
+from gateway.resources import resources
+from gateway.schemas import JobQuery
+
+blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
+
+
+@blueprint.post("")
+@operation(
+    Operation(
+        "Open a batch",
+        "batches",
+        {201: Batch},
+        body=BatchRequest,
+        errors=(BadRequest, UnsupportedMediaType, BodyTooLarge),
+    )
+)
+def create(body: BatchRequest) -> Answer:
+    """Jobs join it by naming its id (`Hippocamp-Batch`, or the form field `batch`)."""
+    client = resources().client
+    seconds, micros = client.time()
+    made = batches.Batch(
+        id=batches.new_batch_id(),
+        site=current_site(),
+        created_ms=seconds * 1000 + micros // 1000,
+        description=body.description,
+        expected=body.expected or 0,
+    )
+    batches.save(client, made)
+    where = {"Location": url_for("batches.read", batch_id=made.id)}
+    return Answer(Batch.model_validate(_fields(made, BatchCounts())), 201, where)
+
+
+@blueprint.get("/<batch_id>")
+@operation(
+    Operation("Read a batch", "batches", {200: BatchPage}, query=JobQuery, errors=(BadRequest, BatchNotFound))
+)
+def read(batch_id: str, query: JobQuery) -> BatchPage:
+    """How many of its jobs are in which state, and a page of them; follow `next` until it is null."""
+    client = resources().client
+    found = batches.find(client, batch_id)
+    if found is None or found.site != current_site():
+        raise BatchNotFound(f"No batch {batch_id}")
+    counts = BatchCounts.model_validate(batches.counts(client, batch_id))
+    jobs, following = job_list.page(client, batches.listed_in(batch_id), **dict(query))
+    page = {"jobs": [job_view.summary(job) for job in jobs], "next": following}
+    return BatchPage.model_validate(_fields(found, counts) | page)
+
+
+def _fields(batch: batches.Batch, counts: BatchCounts) -> dict[str, object]:
+    numbers = {JobState(state): number for state, number in counts}
+    total = sum(numbers.values())
+    ended = sum(number for state, number in numbers.items() if state.is_terminal)
+    return {
+        "id": batch.id,
+        "description": batch.description,
+        "expected": batch.expected or None,
+        "created_at": datetime.fromtimestamp(batch.created_ms / 1000, tz=UTC),
+        "total": total,
+        "ended": ended,
+        "complete": ended == total and total >= max(1, batch.expected),
+        "counts": counts,
+    }
