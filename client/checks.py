@@ -215,7 +215,7 @@ _RULES: tuple[Rule, ...] = (
     ),
     (
         "evictions",
-        lambda f: f.total("hippocamp_redis_evicted_keys") + f.total("hippocamp_redis_evicted_keys_total") > 0,
+        lambda f: f.total("hippocamp_redis_evicted_keys") > 0,
         lambda f: f"{f.total('hippocamp_redis_evicted_keys'):.0f} keys dropped",
         "Records may be lost: set maxmemory-policy noeviction",
     ),
