@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
@@ -44,6 +45,8 @@ class Site:
             raise ValueError(f"weight {self.weight:g} must lie between 0.01 and 100")
         if min(self.most_waiting, self.most_bytes, self.requests_per_second, self.retention_seconds) < 0:
             raise ValueError("quotas and retention cannot be negative; 0 sets no limit")
+        for text in self.webhook_allow:
+            ipaddress.ip_network(text)
 
     def to_fields(self) -> dict[str, str]:
         """The Redis hash `hc:site:<name>`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import time
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 import httpcore
 import redis
 
+from contracts import sites
 from contracts.endpoints import Endpoint, find, save
 from contracts.errors import DeliveryFailed
 from contracts.job import Claim
@@ -21,6 +23,7 @@ from contracts.line import LeaseLost
 from contracts.states import MOST_ATTEMPTS, Stage
 from workers.metrics import record_delivery
 from workers.outgoing import post
+from workers.settings import Network
 from workers.signature import sign
 from workers.targets import TargetRefused
 from workers.workplace import Workplace
@@ -97,12 +100,18 @@ def _send(place: Workplace, claim: Claim, endpoint: Endpoint) -> int:
         endpoint.url,
         body,
         headers={"content-type": "application/json", **headers},
-        allow=place.settings.webhook_allow,
+        allow=(*place.settings.webhook_allow, *_of_site(place, endpoint.site)),
         seconds=place.settings.webhook_seconds,
     )
     if not 200 <= status < 300:
         raise _Refused(status)
     return status
+
+
+def _of_site(place: Workplace, name: str) -> tuple[Network, ...]:
+    """Networks that this site's webhooks may reach although they are not public."""
+    site = sites.find(place.redis, name)
+    return tuple(ipaddress.ip_network(text) for text in site.webhook_allow) if site else ()
 
 
 def body_of(record: Mapping[str, str]) -> bytes:

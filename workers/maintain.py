@@ -12,6 +12,7 @@ from contracts.orphans import release_orphans
 from contracts.states import Stage
 from contracts.wakeups import wake
 from workers.model_server import BatchRefused
+from workers.retention import retire
 from workers.workplace import Workplace
 
 _log = logging.getLogger("hippocamp.maintain")
@@ -28,6 +29,7 @@ def tick(place: Workplace) -> None:
     reap(place)
     for stage in Stage:
         top_up(place, stage)
+    retire(place)
     take_out_garbage(place)
     ask_for_proof(place)
 

@@ -27,6 +27,7 @@ class Settings(Shared):
     golden_seconds: age of the last proof after which the model server gets a test request.
     webhook_seconds: whole time one delivery may take, from resolving the name to the status line.
     webhook_allow: networks that webhooks may reach although they are not public.
+    retention_seconds: how long ended jobs of a site without a retention of its own are kept; 0: always.
     stop_seconds: time a running task gets to finish after SIGTERM.
     """
 
@@ -40,6 +41,7 @@ class Settings(Shared):
         default_factory=lambda: env_number("WEBHOOK_TIMEOUT_SECONDS", 10, least=0.1, most=60)
     )
     webhook_allow: tuple[Network, ...] = field(default_factory=_networks)
+    retention_seconds: int = field(default_factory=lambda: env_count("RETENTION_SECONDS", 30 * 86400))
     stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
 
     @property

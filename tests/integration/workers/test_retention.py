@@ -1,0 +1,94 @@
+"""What is old is forgotten, site by site, with its blobs; a site's webhooks reach the networks it may."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+import preprocessing_service.service as preprocess
+from contracts import endpoints, sites
+from contracts.errors import JobNotFound
+from tests.fakes.receiver import Receiver
+from tests.integration.workers.scene import submit
+from workers import deliver, infer
+from workers.maintain import take_out_garbage
+from workers.retention import retire
+from workers.workplace import Workplace
+
+pytestmark = [pytest.mark.integration, pytest.mark.privacy]
+
+
+def finished(place: Workplace, desk: preprocess.Workplace, site: str) -> str:
+    """A job with a result and blobs."""
+    job_id = submit(place.line, place.blobs, "level 3", site=site)
+    preprocess.work_once(desk)
+    infer.work_once(place)
+    return job_id
+
+
+def aged(place: Workplace, job_id: str, site: str, seconds: float) -> None:
+    """Make the job look as old as that."""
+    place.redis.zadd(f"hc:jobs:{site}", {job_id: (time.time() - seconds) * 1000})
+
+
+def test_each_site_keeps_its_jobs_as_long_as_it_said(place: Workplace, desk: preprocess.Workplace) -> None:
+    sites.save(place.redis, sites.Site(name="short", retention_seconds=3600))
+    sites.save(place.redis, sites.Site(name="always", retention_seconds=0))
+    old = {site: finished(place, desk, site) for site in ("short", "always", "unnamed")}
+    for site, job_id in old.items():
+        aged(place, job_id, site, 7200)
+    young = finished(place, desk, "short")
+    waiting = submit(place.line, place.blobs, "level 1", site="short")
+    aged(place, waiting, "short", 7200)
+    stacks = [place.line.get(job_id).text("stack_blob") for job_id in (old["short"], young)]
+    assert retire(place) == 1
+    take_out_garbage(place)
+    with pytest.raises(JobNotFound):
+        place.line.get(old["short"])
+    assert place.line.erased_by(old["short"]) is None, "no tombstone: nobody asked for it"
+    assert [place.blobs.exists(path) for path in stacks] == [False, True]
+    for kept in (old["always"], old["unnamed"], young, waiting):
+        place.line.get(kept)
+    assert retire(place) == 0, "not again so soon"
+
+
+def test_the_default_is_for_sites_that_nobody_configured(
+    place: Workplace, desk: preprocess.Workplace
+) -> None:
+    job_id = finished(place, desk, "unnamed")
+    aged(place, job_id, "unnamed", 31 * 86400)
+    assert retire(place) == 1
+
+
+def test_a_sites_webhooks_reach_its_own_networks_and_no_others(
+    place: Workplace, desk: preprocess.Workplace
+) -> None:
+    place.settings = replace(place.settings, webhook_allow=())
+    sites.save(place.redis, sites.Site(name="inside", webhook_allow=("127.0.0.0/8",)))
+    sites.save(place.redis, sites.Site(name="outside"))
+    with Receiver() as receiver:
+        for site in ("inside", "outside"):
+            now = int(time.time() * 1000)
+            endpoints.save(place.redis, endpoints.new_endpoint(site, receiver.url, now_ms=now))
+            finished(place, desk, site)
+        ids = {deliver.work_once(place).id for _ in range(2)}
+    states = {place.line.record(one)["site"]: place.line.record(one)["state"] for one in ids}
+    assert states == {"inside": "succeeded", "outside": "pending"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weight": 0},
+        {"weight": float("nan")},
+        {"most_bytes": -1},
+        {"retention_seconds": -1},
+        {"webhook_allow": ("10.0.0.1/8",)},
+    ],
+    ids=str,
+)
+def test_a_site_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        sites.Site(name="north", **wrong)
