@@ -75,6 +75,13 @@ def symlink(target: str, name: str = "scan.nii") -> bytes:
     return out.getvalue()
 
 
+def outside(packed_size: int, shift: int) -> bytes:
+    """An entry that claims `packed_size` bytes, in an archive whose directory lies `shift` bytes off."""
+    local, central = entry(b"scan.nii", b"xyz", 3, 0, 0, 0)
+    central = central[:20] + struct.pack("<L", packed_size) + central[24:]
+    return local + directory([central], len(local) + shift)
+
+
 def encrypted() -> bytes:
     """The flag alone."""
     data = bytearray(zipped({"scan.nii": nifti()}))
@@ -118,6 +125,8 @@ CASES: list[Case] = [
         zipped({"a/": b"", "a/b/": b""}),
     ),
     case("zip of text", NOT, zipped({"readme.txt": b"nothing here"})),
+    case("zip entry before the start", "input.corrupt", outside(3, 20)),
+    case("zip entry of 4 GB in 100 bytes", "input.corrupt input.truncated", outside(0xFFFFFFF0, 0)),
     case("zip symlink", NOT, symlink("/etc/passwd")),
     case("zip symlink to itself", NOT, symlink("scan.nii")),
     case("zip encrypted", "input.corrupt", encrypted()),
