@@ -26,6 +26,7 @@ from contracts.stack import Stack
 from contracts.states import Stage
 from contracts.wakeups import TASK, celery_app, wake
 from contracts.worker_process import equip
+from preprocessing_service.cpu_limit import within_cpu
 from preprocessing_service.metrics import record_failure, record_prepared, record_wait
 from preprocessing_service.settings import Settings
 
@@ -97,7 +98,8 @@ def _stack_of(place: Workplace, claim: Claim) -> tuple[Stack, bool]:
     with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
         scratch = Path(folder)
         volume = place.blobs.local_copy(claim.record["input_blob"], scratch)
-        stack = place.prepare(volume, scratch=scratch, on_step=on_step)
+        with within_cpu(place.settings.cpu_seconds):
+            stack = place.prepare(volume, scratch=scratch, on_step=on_step)
     place.blobs.put(path, stack.to_bytes())
     return stack, False
 
