@@ -59,7 +59,7 @@ def build(report: Report) -> highdicom.sc.SCImage:
 def _orientation(report: Report) -> tuple[str, str]:
     """Where the picture's rows run to, and its columns (PS3.3, C.7.6.1.1.1)."""
     right = "L" if left_edge(report.stack) == "R" else "R"
-    return right, "A" if report.stack.grid_to_world[1, 1] > 0 else "P"
+    return right, "P"
 
 
 def _reference(image: Dataset) -> Dataset:
@@ -82,9 +82,8 @@ def _pixels(report: Report) -> npt.NDArray[np.uint8]:
     doubt = "   UNCERTAIN: no stage can be ruled out" if result.uncertain else ""
     edge = left_edge(report.stack)
     draw.text((12, 4), answer + doubt, fill="white", font=ImageFont.load_default(20))
-    legend = (
-        f"{NOTICE} Colour: evidence for CDR {result.cdr}. Left edge of each slice: patient's {_SIDE[edge]}."
-    )
+    side = f"Nose up; left edge of each slice: patient's {_SIDE[edge]}."
+    legend = f"{NOTICE} Colour: evidence for CDR {result.cdr}. {side}"
     draw.text((12, 31), legend, fill="#ffb454", font=ImageFont.load_default(16))
     return np.asarray(canvas)
 

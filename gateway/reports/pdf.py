@@ -67,11 +67,12 @@ def _pictures(page: Page, report: Report) -> None:
     above = [report.stack.slices[n - 1] for n in shown]
     heats = [pictures.heat(report.explanation, n - 1, report.decided) for n in shown]
     below = [pictures.paint(grey, share, 0.55) for grey, share in zip(above, heats, strict=True)]
-    page.pictures([above, below], alt="Six slices of the brain, plain above, with the activation map below")
+    hung = [[pictures.upright(picture) for picture in row] for row in (above, below)]
+    page.pictures(hung, alt="Six slices of the brain, plain above, with the activation map below")
     edge, slices = left_edge(report.stack), ", ".join(map(str, shown))
     side = "left" if edge == "L" else "right"
     page.text(
-        f"Slices {slices} of {SLICES}, lowest first. Left edge of each: the patient's {side}.",
+        f"Slices {slices} of {SLICES}, lowest first. Nose up; left edge of each: the patient's {side}.",
         size=8,
         colour=GREY,
     )

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom
@@ -105,7 +106,17 @@ def test_the_picture(plain: Report) -> None:
     assert np.ptp(pixels[:56]) > 200  # the words
     colour = np.ptp(pixels[56:].astype(int), axis=2)
     assert (colour > 40).mean() > 0.02  # the map
-    assert image.PatientOrientation == ["L", "A"]
+    assert image.PatientOrientation == ["L", "P"]
+
+
+def test_the_nose_is_up(plain: Report) -> None:
+    marked = plain.stack.slices.copy()
+    marked[:, -20:, 60:100] = 255  # the front of the training grid is its last row
+    report = replace(plain, stack=replace(plain.stack, slices=marked))
+    tile = read(capture.render(report)).pixel_array[56 : 56 + 208, :176]
+    plain_tile = read(capture.render(plain)).pixel_array[56 : 56 + 208, :176]
+    rows = np.flatnonzero((tile != plain_tile).any(axis=(1, 2)))
+    assert rows.max() < 20
 
 
 def test_nobody_is_named_and_it_is_the_same_again(dicom: Report) -> None:
