@@ -78,13 +78,29 @@ def redraw(head: Volume, moved: Matrix, zooms: tuple[float, float, float] = (1, 
 
 
 def biased(head: Volume, strength: float, seed: int = 0) -> Volume:
-    """Multiplied by a smooth field that swings by a factor of about exp(strength) over the head."""
+    """Multiplied by a second-order field; its logarithm's standard deviation in the head is `strength`."""
     axes = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in head.shape], indexing="ij")
     weights = np.random.default_rng(seed).normal(size=6)
     x, y, z = axes
     shape = sum(w * t for w, t in zip(weights, (x, y, z, x * y, y * z, x * x - z * z), strict=True))
     assert not isinstance(shape, int)
-    shape = shape / np.ptp(shape)
+    return _scaled_field(head, shape, strength)
+
+
+def coil_biased(head: Volume, strength: float) -> Volume:
+    """Multiplied by the joint sensitivity of four small coils near the head: no polynomial."""
+    centre = head.affine @ np.array([*(np.array(head.shape) - 1) / 2, 1])
+    grid = np.indices(head.shape, dtype=np.float32).reshape(3, -1)
+    world = (head.affine[:3, :3] @ grid + (head.affine[:3, 3] - centre[:3])[:, None]).astype(np.float32)
+    coils = np.array([[110, 40, 30], [-110, 30, 20], [20, -130, 10], [0, 40, 130]], np.float32)
+    near = [np.exp(-((np.linalg.norm(world - coil[:, None], axis=0) / 90) ** 2)) for coil in coils]
+    shape = np.log(0.15 + np.sum(near, axis=0)).reshape(head.shape)
+    return _scaled_field(head, shape, strength)
+
+
+def _scaled_field(head: Volume, shape: Floats, strength: float) -> Volume:
+    lit = head.voxels > np.mean(head.voxels)
+    shape = (shape - shape[lit].mean()) / shape[lit].std()
     return head.with_view((head.voxels * np.exp(strength * shape)).astype(np.float32), head.affine)
 
 
@@ -136,15 +152,16 @@ def variants(head: Volume, *, quick: bool = False) -> Iterator[Variant]:
     makers: dict[str, Callable[[], Volume]] = {
         "1 x 1 x 3 mm": lambda: redraw(head, still, (1, 1, 3)),
         "2 mm": lambda: redraw(head, still, (2, 2, 2)),
-        "bias 0.6": lambda: biased(head, 0.6),
-        "bias 1.0": lambda: biased(head, 1.0, seed=1),
+        "bias 0.12": lambda: biased(head, 0.12),
+        "bias 0.20": lambda: biased(head, 0.2, seed=1),
+        "bias of coils 0.20": lambda: coil_biased(head, 0.2),
         "noise 5 %": lambda: noisy(head, 0.05),
         "noise 9 %": lambda: noisy(head, 0.09, seed=1),
         "neck cut": lambda: cropped(head, neck_share(head), 1.0),
         "top cut": lambda: cropped(head, 0.0, 0.9),
     }
     for name, make in makers.items():
-        if not quick or name in ("1 x 1 x 3 mm", "bias 1.0", "top cut"):
+        if not quick or name in ("1 x 1 x 3 mm", "bias of coils 0.20", "top cut"):
             yield Variant(name, make(), still)
     mirror = np.diag([-1.0, 1, 1, 1])
     yield Variant("mirrored header", relabelled(head, mirror), mirror)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ class Exactness:
     dice: float = float("nan")
     field_before: float = float("nan")
     field_after: float = float("nan")
-    figures: dict[str, float] = field(default_factory=dict)
+    restripped: bool = False
 
 
 def speed(file: Path, repeats: int) -> Speed:
@@ -117,9 +117,11 @@ def examine(volume: Volume) -> Prepared:
     brain = strip(seen, coarse_network)
     coarse = coarsen(seen, brain)
     alignment = register(coarse, template)
+    better = pipeline.look_again(seen, (brain, coarse, alignment), template)
+    brain, coarse, alignment = better or (brain, coarse, alignment)
     tissues = estimate(coarse, alignment, template.priors)
     slices = normalise(resample(seen, brain, alignment, tissues), tissues, coarse.unit)
-    return Prepared(seen, brain, coarse, alignment, tissues, slices)
+    return Prepared(seen, brain, coarse, alignment, tissues, slices, better is not None)
 
 
 def exactness(name: str, *, quick: bool, deepbet: bool) -> list[Exactness]:
@@ -147,7 +149,15 @@ def compare(name: str, variant: Variant, base: tuple[Volume, Prepared], *, deepb
     dice = dice_to_deepbet(found) if deepbet else float("nan")
     refused = refusal(found)
     return Exactness(
-        name, variant.name, error, float(np.corrcoef(one, other)[0, 1]), refused, dice, before, after
+        name,
+        variant.name,
+        error,
+        float(np.corrcoef(one, other)[0, 1]),
+        refused,
+        dice,
+        before,
+        after,
+        found.restripped,
     )
 
 

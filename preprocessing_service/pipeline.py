@@ -7,21 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.errors import TooLarge
+from contracts.errors import QualityRefused, TooLarge
 from contracts.stack import Stack
-from preprocessing_service.coarse import coarsen
+from preprocessing_service.coarse import CoarseHead, coarsen
 from preprocessing_service.network import coarse_network
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import normalise
-from preprocessing_service.steps.quality import Prepared, judge, measure
+from preprocessing_service.steps.quality import Prepared, judge, measure, overlap
 from preprocessing_service.steps.read import read
-from preprocessing_service.steps.register import register
+from preprocessing_service.steps.register import Alignment, register
 from preprocessing_service.steps.resample import grid_to_world, resample
-from preprocessing_service.steps.strip import strip
-from preprocessing_service.template import load_template
+from preprocessing_service.steps.restrip import BELOW, restrip
+from preprocessing_service.steps.strip import Brain, strip
+from preprocessing_service.template import Template, load_template
+from preprocessing_service.volume import Volume
 
 OnStep = Callable[[str], None]
+Found = tuple[Brain, CoarseHead, Alignment]
 STEPS = ("read", "conform", "strip", "register", "bias", "resample", "normalise", "quality")
 """In the order they run and are reported."""
 
@@ -72,6 +75,21 @@ def within_memory() -> Iterator[None]:
         raise TooLarge("preparing the volume takes more memory than one job may have") from error
 
 
+def look_again(volume: Volume, found: Found, template: Template) -> Found | None:
+    """Strip and register once more when brain and template fit badly; None unless that fits better."""
+    brain, _, alignment = found
+    fit = overlap(volume, brain, alignment, template)
+    if brain.stripped_before or fit >= BELOW:
+        return None
+    try:
+        brain = restrip(volume, brain, (alignment, template.centre), coarse_network)
+        coarse = coarsen(volume, brain)
+        alignment = register(coarse, template)
+    except QualityRefused:  # the first brain is what there is; the gate will judge it
+        return None
+    return (brain, coarse, alignment) if overlap(volume, brain, alignment, template) > fit else None
+
+
 def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepared]:
     """The stack with its figures, not yet judged, and what every step found; InputError as in `prepare`."""
     clock, template = StepClock(on_step), load_template()
@@ -84,6 +102,8 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
         coarse = coarsen(volume, brain)
     with clock("register"):
         alignment = register(coarse, template)
+        found = look_again(volume, (brain, coarse, alignment), template)
+        again, (brain, coarse, alignment) = found is not None, found or (brain, coarse, alignment)
     with clock("bias"):
         tissues = estimate(coarse, alignment, template.priors)
     with clock("resample"):
@@ -91,7 +111,7 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
     with clock("normalise"):
         slices = normalise(intensities, tissues, coarse.unit)
     with clock("quality"):
-        head = Prepared(volume, brain, coarse, alignment, tissues, slices)
+        head = Prepared(volume, brain, coarse, alignment, tissues, slices, again)
         figures = measure(head, template)
     stack = Stack(
         slices,

@@ -40,8 +40,8 @@ class Level:
     """Sample points of the blurred template and the template's change with each affine parameter there.
 
     points: (n, 3) mm. blur: mm, standard deviation.
-    design: (n, 20), columns 0-11 the derivative by the affine (rows x, y, z; columns offset / REACH, shift),
-    12-18 the template times a gain that varies to second order, 19 the brain itself (an offset).
+    design: (n, 23), columns 0-11 the derivative by the affine (rows x, y, z; columns offset / REACH, shift),
+    12-21 the template times a gain that varies to second order, 22 the brain itself (an offset).
     """
 
     points: Floats
@@ -151,7 +151,13 @@ def _level(look: tuple[Floats, Mask], affine: Matrix, spacing: int, centre: Matr
     moves = np.concatenate([offsets, np.ones((len(offsets), 1))], 1)
     by_affine = (slope[:, :, None] * moves[:, None, :]).reshape(len(points), 12)
     brain = values > 0.02 * values.max()
-    design = np.concatenate([by_affine, values, values * offsets, values * offsets**2 / 2, brain], 1)
+    gains = [
+        values,
+        values * offsets,
+        values * offsets**2 / 2,
+        values * offsets * np.roll(offsets, 1, axis=1),
+    ]
+    design = np.concatenate([by_affine, *gains, brain], 1)
     return {"points": points, "design": design.astype(np.float32)}
 
 

@@ -55,6 +55,7 @@ class Prepared:
     alignment: Alignment
     tissues: Tissues
     slices: npt.NDArray[np.uint8]
+    restripped: bool = False
 
 
 def measure(head: Prepared, template: Template) -> dict[str, float]:
@@ -64,7 +65,7 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
     found = {
         "brain_ml": head.brain.millilitres,
         "rim_to_core": rim_to_core(halved(head.coarse.brain).voxels),
-        "overlap": _overlap(head, template, size),
+        "overlap": overlap(head.volume, head.brain, head.alignment, template),
         "grey_to_csf": float(grey - csf),
         "white_to_grey": float(white - grey),
         "slab_covered": _covered(head, template),
@@ -72,6 +73,7 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
         "size_ratio": size,
         "noise": noise(head.slices),
         "stripped_before": float(head.brain.stripped_before),
+        "restripped": float(head.restripped),
     }
     return {name: round(value, 4) for name, value in (*found.items(), *head.volume.facts)}
 
@@ -115,11 +117,12 @@ def _eroded(mask: npt.NDArray[np.bool_], cells: int) -> npt.NDArray[np.bool_]:
     return np.asarray(ndimage.binary_erosion(mask, iterations=cells), dtype=bool)
 
 
-def _overlap(head: Prepared, template: Template, size: float) -> float:
-    # Dice of the two brains, the template's points standing for its volume.
-    to_cell = head.brain.from_voxel(head.volume) @ np.linalg.inv(head.volume.affine) @ head.alignment.matrix
-    hit = float(np.mean(sample(head.brain.inside, to_cell, template.brain) > 0.5))
-    return 2 * hit / (1 + 1000 * head.brain.millilitres / size / template.volume)
+def overlap(volume: Volume, brain: Brain, alignment: Alignment, template: Template) -> float:
+    """Dice of the brain that was found and the template laid on it, the template's points standing for it."""
+    to_cell = brain.from_voxel(volume) @ np.linalg.inv(volume.affine) @ alignment.matrix
+    hit = float(np.mean(sample(brain.inside, to_cell, template.brain) > 0.5))
+    size = float(abs(np.linalg.det(alignment.matrix[:3, :3])))
+    return 2 * hit / (1 + 1000 * brain.millilitres / size / template.volume)
 
 
 def _covered(head: Prepared, template: Template) -> float:

@@ -55,15 +55,20 @@ def strip(volume: Volume, network: Network) -> Brain:
     cell = abs(np.linalg.det(volume.affine[:3, :3])) * np.prod(volume.shape) / SIZE**3 / 1000
     inside = network(standardised(cells))
     support = bare_brain(cells, inside > 0.5, cell)
-    before = support is not None
-    inside = inside if support is None else support
+    if support is not None:
+        return closed(support, cell, stripped_before=True)
+    return closed(inside, cell)
+
+
+def closed(inside: Floats, cell: float, *, stripped_before: bool = False) -> Brain:
+    """One piece without holes of a probability whose cells hold `cell` ml each; NotAHead when it is empty."""
     found = inside > 0.5
     if not found.any():
         raise NotAHead("no brain was found in the image")
     piece = largest_piece(found)
     # Off the piece below one half, in its holes above: interpolation then finds one closed surface.
     inside = np.where(piece, np.maximum(inside, np.float32(0.51)), np.minimum(inside, np.float32(0.49)))
-    return Brain(inside, float(piece.sum() * cell), before)
+    return Brain(inside, float(piece.sum() * cell), stripped_before)
 
 
 def standardised(cells: Floats) -> Floats:

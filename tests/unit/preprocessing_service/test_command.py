@@ -24,7 +24,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     assert np.allclose(slices.affine, stack.grid_to_world, atol=1e-4)
     assert np.loadtxt(out / "affine.txt").shape == (4, 4)
     assert json.loads((out / "quality.json").read_text())["quality"] == stack.quality
-    assert {file.name for file in out.glob("*.png")} == {"slices.png", "brain.png", "template.png", "sheet.png"}
+    assert {file.stem for file in out.glob("*.png")} == {"slices", "brain", "template", "sheet"}
 
 
 def test_a_refusal_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

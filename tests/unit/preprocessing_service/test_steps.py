@@ -22,7 +22,8 @@ from preprocessing_service.steps.bias import Tissues, mixture
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import TRAINING_LEVELS, normalise
 from preprocessing_service.steps.quality import RULES, judge, noise
-from preprocessing_service.steps.register import register
+from preprocessing_service.steps.register import Alignment, register
+from preprocessing_service.steps.restrip import upright
 from preprocessing_service.steps.strip import Brain, standardised
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
@@ -183,3 +184,12 @@ def test_every_rule_refuses_beyond_its_ends_and_for_nan(rule: object) -> None:
         with pytest.raises(rule.refusal) as caught:  # type: ignore[attr-defined]
             judge({**good, rule.measure: value})  # type: ignore[attr-defined]
         assert rule.measure in caught.value.figures  # type: ignore[attr-defined]
+
+
+def test_upright_undoes_the_turn() -> None:
+    turn = np.array([[1, 0, 0, 5.0], [0, 0.6, -0.8, -7], [0, 0.8, 0.6, 9], [0, 0, 0, 1]])
+    scaled = turn @ np.diag([1.1, 1.1, 1.1, 1.0])
+    lattice = upright(Alignment(scaled, 0.2), np.zeros(3))
+    assert np.allclose(lattice[:3, :3], 2 * turn[:3, :3])
+    middle = lattice @ [63.5, 63.5, 63.5, 1]
+    assert np.allclose(np.linalg.inv(turn) @ middle, [0, 0, -15, 1])
