@@ -19,7 +19,10 @@ def probe(url: str, *, golden: bool, seconds: float) -> str:
     """ "" when the answer is 200, else what is wrong."""
     if not url.startswith("http://"):
         return f"{url} is no http:// address"
-    request = urllib.request.Request(url, data=_blank() if golden else None)  # noqa: S310  checked above
+    # Without a type urllib calls the body a form, and TorchServe then reads it as one.
+    headers = {"Content-Type": "application/octet-stream"} if golden else {}
+    body = _blank() if golden else None
+    request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310  checked above
     try:
         with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
             return "" if answer.status == 200 else f"{url} answered {answer.status}"

@@ -51,7 +51,7 @@ def eventually(what: str, check: Callable[[], object], *, within: float) -> None
             pass
         if time.monotonic() > ends:
             raise Failed(f"not within {within:g} s: {what}")
-        time.sleep(0.5)
+        time.sleep(0.1)
 
 
 def main() -> None:
@@ -119,15 +119,27 @@ def work(engine: Engine, service: Service) -> None:
     engine.compose("up", "-d", "--no-recreate", "--scale", "preprocessing=3")
     eventually("three of preprocessing", lambda: len(engine.containers("preprocessing")) == 3, within=60)
     say(f"scaled: {', '.join(engine.containers('preprocessing'))}")
-    ids = [service.send_raw(nudged(volume, seed)).json()["id"] for seed in range(1, 5)]
-    service.wait(ids[0], {"preprocessing"}, within=120)
-    victim = holder(engine, ids[0])
+    heads = [nudged(volume, seed) for seed in range(1, 5)]
+    ids = [service.send_raw(head).json()["id"] for head in heads]
+    victim = holder(engine, in_work(service, ids))
     engine.run("kill", "--signal", "KILL", victim)
     say(f"killed {victim} in the middle of a job")
     states = [service.finished(job_id, within=240) for job_id in ids]
     if [job["state"] for job in states] != ["succeeded"] * 4:
         raise Failed(f"jobs were lost: {states}")
     say("all four jobs succeeded")
+
+
+def in_work(service: Service, ids: list[str]) -> str:
+    """One of the jobs that a preprocessing worker holds right now."""
+    found: list[str] = []
+
+    def any_held() -> bool:
+        found[:] = [job_id for job_id in ids if service.job(job_id)["state"] == "preprocessing"]
+        return bool(found)
+
+    eventually("one of the jobs is being preprocessed", any_held, within=60)
+    return found[-1]
 
 
 def holder(engine: Engine, job_id: str) -> str:
