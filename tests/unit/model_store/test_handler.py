@@ -14,7 +14,8 @@ import pytest
 from model_store import handler
 from model_store.digest import RELEASE, model_digest
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+# The frozen network is TorchScript on purpose (docs/model.md): torch calls it deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 
 @dataclass
