@@ -131,7 +131,7 @@ SHORT_LEASE = (("HIPPOCAMP_LEASE_SECONDS", "3"),)
 
 ALL = [
     Experiment("children", kill_children),
-    Experiment("workers", kill_workers),
+    Experiment("workers", kill_workers, jobs=200, work="sleep 0.6"),
     Experiment("redis", kill_redis),
     Experiment("resets", reset_connections),
     Experiment("model server", sick_model, work="sleep 0.1"),
