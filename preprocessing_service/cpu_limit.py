@@ -16,7 +16,7 @@ def within_cpu(seconds: float) -> Iterator[None]:
     """TooLarge once the process has computed for `seconds` in here; 0 sets no limit.
 
     The kernel counts (ITIMER_PROF: user and system time of all threads), Python raises when the running C
-    call returns; one that never does meets the wall time limit and is killed. Only main threads can be stopped.
+    call returns; one that never does meets the wall time limit and dies. Only main threads can be stopped.
     """
     if not seconds or threading.current_thread() is not threading.main_thread():
         yield
