@@ -8,7 +8,19 @@ from typing import Any
 
 import click
 
-from client.commands import audit, batch, completion, doctor, jobs, results, sites, submit, top, webhook
+from client.commands import (
+    audit,
+    batch,
+    completion,
+    dicom,
+    doctor,
+    jobs,
+    results,
+    sites,
+    submit,
+    top,
+    webhook,
+)
 from client.context import Session
 from client.errors import HippocampError
 from client.exchange import Patience
@@ -61,6 +73,7 @@ _COMMANDS: tuple[Callable[..., Any], ...] = (
     jobs.cancel,
     jobs.erase,
     webhook.webhook,
+    dicom.dicom,
     top.top,
     doctor.doctor,
     completion.completion,

@@ -1,0 +1,108 @@
+"""C-STORE by pynetdicom's own sender: a series goes on disk, then to the gateway, and survives an outage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from pydicom.dataset import FileDataset
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage, MRImageStorage
+
+from client.inbox import Inbox
+from client.listener import Listener, read_senders
+from tests.conftest import free_port
+from tests.integration.client.conftest import Carrier, Run
+from tests.integration.dicomweb.series import slices
+
+
+@pytest.fixture
+def listener(url: str, carrier: Carrier, tmp_path: Path) -> Listener:
+    carrier.pause.set()
+    return Listener(url, {"SCANNER": ""}, Inbox(tmp_path / "spool"), quiet_seconds=0.3)
+
+
+@pytest.fixture
+def port(listener: Listener) -> Iterator[int]:
+    port = free_port()
+    server = listener.start("127.0.0.1", port)
+    yield port
+    server.shutdown()
+
+
+def send(port: int, instances: list[FileDataset], *, title: str = "SCANNER") -> list[int] | None:
+    """The status of each C-STORE; None when the association is refused."""
+    scanner = AE(ae_title=title)
+    scanner.add_requested_context(MRImageStorage)
+    scanner.add_requested_context(CTImageStorage)
+    association = scanner.associate("127.0.0.1", port)
+    if not association.is_established:
+        return None
+    found = [association.send_c_store(one).Status for one in instances]
+    association.release()
+    return found
+
+
+def test_a_series_becomes_a_job_once_it_is_quiet(
+    listener: Listener, port: int, redis_client: redis.Redis
+) -> None:
+    assert set(send(port, slices("1.2.3.1")) or []) == {0}
+    assert listener.forward() == 0 or redis_client.zcard("hc:jobs:here") == 1
+    time.sleep(0.4)
+    listener.forward()
+    assert redis_client.zcard("hc:jobs:here") == 1
+    assert list(listener.inbox.folder.glob("*/*")) == []
+    assert listener.forward() == 0
+
+
+def test_unknown_titles_are_refused(port: int) -> None:
+    assert send(port, slices("1.2.3.1", 1), title="STRANGER") is None
+
+
+def test_other_classes_are_not_negotiated(port: int) -> None:
+    scanner = AE(ae_title="SCANNER")
+    scanner.add_requested_context(CTImageStorage)
+    association = scanner.associate("127.0.0.1", port)
+    assert association.accepted_contexts == []
+    association.abort()
+
+
+def test_an_outage_and_a_restart_lose_nothing(
+    listener: Listener, port: int, redis_client: redis.Redis
+) -> None:
+    send(port, slices("1.2.3.1"))
+    time.sleep(0.4)
+    away = Listener(f"http://127.0.0.1:{free_port()}", listener.senders, listener.inbox, quiet_seconds=0.3)
+    assert away.forward() == 0
+    again = Listener(listener.url, listener.senders, Inbox(listener.inbox.folder), quiet_seconds=0.3)
+    assert again.forward() == 1
+    assert redis_client.zcard("hc:jobs:here") == 1
+
+
+def test_what_is_no_t1_is_dropped_after_its_answer(
+    listener: Listener, port: int, redis_client: redis.Redis
+) -> None:
+    send(port, slices("1.2.3.2", SeriesDescription="t2_flair"))
+    time.sleep(0.4)
+    assert listener.forward() == 1
+    assert redis_client.zcard("hc:jobs:here") == 0
+    assert list(listener.inbox.folder.glob("*/*")) == []
+
+
+def test_a_full_disk_is_told_to_the_sender(listener: Listener, port: int) -> None:
+    listener.inbox.folder.parent.mkdir(exist_ok=True)
+    listener.inbox.folder.write_text("a file where the folder must be")
+    assert send(port, slices("1.2.3.1", 1)) == [0xA700]
+
+
+def test_the_table_of_senders(tmp_path: Path, hippocamp: Run) -> None:
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('SCANNER = "hk_x"\nPACS-2 = "hk_y"\n')
+    assert read_senders(good) == {"SCANNER": "hk_x", "PACS-2": "hk_y"}
+    bad.write_text('"A TITLE/.." = "hk_x"\n')
+    with pytest.raises(ValueError, match="AE title"):
+        read_senders(bad)
+    assert hippocamp("dicom", "listen", bad, "--spool", "s").returncode == 2
