@@ -81,7 +81,7 @@ def main() -> None:
         tell_logs(engine)
         raise
     finally:
-        engine.compose("down", "-v", check=False)
+        engine.down()
         say("down; nothing is left running")
 
 
@@ -97,7 +97,7 @@ def build(engine: Engine) -> None:
 
 def start(engine: Engine) -> str:
     """Up, then the first site and its key, which the gateway waits for."""
-    engine.compose("down", "-v", check=False)
+    engine.down()
     engine.compose("up", "-d")
     say(f"up: {', '.join(engine.run('ps', '--format', '{{.Names}}').split())}")
     settings = ("-e", "HIPPOCAMP_REDIS_URL=redis://redis:6379/0")

@@ -62,6 +62,13 @@ class Engine:
         ours = f"label=com.docker.compose.project={self.project}"
         return self.run("ps", "--filter", label, "--filter", ours, "--format", "{{.Names}}").split()
 
+    def down(self) -> None:
+        """Remove all containers and volumes of the project; compose forgets those it was scaled up to."""
+        left = self.run("ps", "-aq", "--filter", f"label=com.docker.compose.project={self.project}").split()
+        if left:
+            self.run("rm", "-f", *left, check=False)
+        self.compose("down", "-v", check=False)
+
     def _call(self, command: list[str], *, check: bool, seconds: float) -> str:
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, **self.environment}, capture_output=True, text=True,

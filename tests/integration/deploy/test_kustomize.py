@@ -1,0 +1,48 @@
+"""kustomize puts each overlay together, and what comes out is valid as a whole."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+pytestmark = pytest.mark.integration
+
+OVERLAYS = Path(__file__).resolve().parents[3] / "deploy" / "kubernetes" / "overlays"
+
+
+def rendered(overlay: str) -> list[dict[str, Any]]:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip(
+            "kubectl is not installed; the pieces are checked in tests/unit/deploy/test_kubernetes.py"
+        )
+    command = [kubectl, "kustomize", str(OVERLAYS / overlay)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("overlay", ["keda", "gpu"])
+def test_an_overlay_is_valid_as_a_whole(overlay: str) -> None:
+    found = rendered(overlay)
+    for document in found:
+        if document["kind"] != "ScaledObject":
+            kubernetes_validate.validate(document, "1.31", strict=True)
+    assert {d["metadata"].get("namespace", d["metadata"]["name"]) for d in found} == {"hippocamp"}
+    assert sum(d["kind"] == "ScaledObject" for d in found) == 3
+
+
+def test_the_gpu_overlay_asks_for_a_gpu() -> None:
+    (server,) = [
+        d for d in rendered("gpu") if d["kind"] == "Deployment" and d["metadata"]["name"] == "model-server"
+    ]
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert container["image"] == "hippocamp-model-server:cuda"
+    assert container["readinessProbe"]["exec"]["command"][:3] == ["python", "-m", "deploy.probe"]
