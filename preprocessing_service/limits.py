@@ -38,5 +38,8 @@ MAX_DICOM_ENTRY = 8 << 20
 MAX_RATIO = 1100
 """Unpacked to packed bytes of one zip entry: the most deflate can reach is 1032."""
 
+MAX_DECODED = 200 << 20
+"""Bytes of voxels kept in memory: with everything else, a job stays under 600 MB or little above."""
+
 REDUCE_ABOVE = 48 << 20
 """Voxels above which pairs of fine voxels are averaged while they are decoded."""

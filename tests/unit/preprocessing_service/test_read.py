@@ -128,6 +128,18 @@ BROKEN: dict[str, tuple[type[InputError], bytes]] = {
     "negative dimensions": (BadGeometry, nifti_bytes(small(), dim=[3, 12, -14, 16, 1, 1, 1, 1])),
     "impossible count": (CorruptFile, nifti_bytes(small(), dim=[9, 12, 14, 16, 1, 1, 1, 1])),
     "huge dimensions": (TooLarge, nifti_bytes(small(), dim=[3, 32000, 32000, 32000, 1, 1, 1, 1])),
+    "too many coarse voxels": (
+        TooLarge,
+        nifti_bytes(
+            small(),
+            dim=[3, 512, 512, 250, 1, 1, 1, 1],
+            srow_x=[1, 0, 0, 0],
+            srow_y=[0, 1, 0, 0],
+            srow_z=[0, 0, 1, 0],
+            datatype=16,
+            bitpix=32,
+        ),
+    ),
     "longer than the file": (TruncatedFile, nifti_bytes(small(), dim=[3, 200, 200, 200, 1, 1, 1, 1])),
     "unknown type": (BadVoxels, nifti_bytes(small(), datatype=1234)),
     "colour": (BadVoxels, nifti_bytes(small(), datatype=128, bitpix=24)),
