@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -22,3 +22,9 @@ def shell_script(page: str) -> str:
 def python_blocks(page: str) -> list[str]:
     """Every `python` block."""
     return [text for language, text in blocks(page) if language == "python"]
+
+
+def curls(page: str) -> list[str]:
+    """Every curl command of the page's unmarked blocks, one a line."""
+    lines = [line for language, text in blocks(page) if not language for line in text.splitlines()]
+    return [line for line in lines if line.startswith("curl ")]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from client.exit_codes import Exit
 from gateway.dicomweb import instances
-from tests.docs.pages import DOCS, python_blocks, shell_script
+from tests.docs.pages import DOCS, curls, python_blocks, shell_script
 
 pytestmark = pytest.mark.docs
 ROOT = DOCS.parent
@@ -37,6 +40,25 @@ def test_the_page_runs(page: str, folder: Path, reader: dict[str, str]) -> None:
     pdf = pypdfium2.PdfDocument(folder / ("report.pdf" if page == "client.md" else "result.pdf"))
     assert len(pdf) == 1
     pdf.close()
+
+
+def test_every_curl_of_the_api_guide_is_answered(url: str, folder: Path, reader: dict[str, str]) -> None:
+    """In the page's order; JOB_ID is the first job once it has its result, BATCH_ID the batch just opened."""
+    (folder / "head.nii.gz").write_bytes(gzip.compress((folder / "head.nii").read_bytes()))
+    shutil.make_archive(str(folder / "series"), "zip", folder / "dicom-folder")
+    known: dict[str, str] = {}
+    for line in curls("api.md"):
+        command = line.replace("http://127.0.0.1:8000", url)
+        for name, value in known.items():
+            command = command.replace(name, value)
+        shown = command.replace("curl ", "curl -sS --max-time 30 -w '\\n%{http_code}' ", 1)
+        body, _, status = run(["bash", "-c", shown], folder, reader).rpartition("\n")
+        assert int(status) == 409 if "/cancel" in line else int(status) < 300, f"{line}: {status} {body}"
+        if line.endswith("/v1/jobs") and "JOB_ID" not in known:
+            known["JOB_ID"] = json.loads(body)["id"]
+            run(["hippocamp", "result", known["JOB_ID"]], folder, reader)
+        if line.endswith("/v1/batches"):
+            known["BATCH_ID"] = json.loads(body)["id"]
 
 
 def test_the_exit_statuses_are_the_documented_ones() -> None:
