@@ -1,0 +1,41 @@
+"""The shipped int8 network on real slices: its maps are Grad-CAM by autograd on the float twin."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from model_store.agreement import float_twin
+from model_store.cohort import data_folder, read_cohort, weights_file
+from model_store.digest import RELEASE
+from model_store.handler import Model
+from tests.unit.model_store.test_network import cosine, grad_cam
+
+DATA = os.environ.get("HIPPOCAMP_DATA")
+
+pytestmark = [
+    pytest.mark.skipif(not DATA, reason="HIPPOCAMP_DATA is not set: no real slices, no ImageNet weights"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def stacks() -> npt.NDArray[np.uint8]:
+    """(6, 32, 208, 176) uint8: subjects spread over the cohort."""
+    cohort = read_cohort(data_folder())
+    chosen = np.linspace(0, len(cohort.subjects) - 1, 6).astype(int)
+    return np.stack([cohort.stack(cohort.subjects[row]) for row in chosen])
+
+
+def test_shipped_maps_are_grad_cam_of_the_float_twin(stacks: npt.NDArray[np.uint8]) -> None:
+    twin = float_twin(RELEASE, weights_file(data_folder()))
+    shipped = Model(RELEASE).forward(stacks).maps[:, 4::8]  # four slices of each subject
+    slices = torch.from_numpy(np.ascontiguousarray(stacks[:, 4::8]).reshape(-1, 208, 176))
+    for stage in range(3):
+        expected = grad_cam(twin, slices, stage).reshape(6, 4, *shipped.shape[-2:])
+        cosines = [cosine(shipped[v, :, stage], expected[v]) for v in range(6) if expected[v].any()]
+        assert min(cosines) > 0.99, cosines
