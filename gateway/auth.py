@@ -129,6 +129,8 @@ def _admit() -> BaseResponse | None:
         raise Forbidden(f"This call needs a key with the scope {scope}", scope=scope)
     if site is not None:
         g.allowance = spend(resources().client, site)
+        if g.allowance:
+            g.allowance.enforce()
     return None
 
 

@@ -9,7 +9,10 @@ RequestError
 
 from __future__ import annotations
 
-from contracts.errors import RequestError, Unavailable
+from contracts.errors import Gone, JobNotFound, RequestError, Unavailable
+
+NO_JOB = (JobNotFound, Gone)
+"""What calls about one job raise when the site has none of this id, or none any more."""
 
 
 class NoSuchPage(RequestError):

@@ -12,8 +12,16 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
-from contracts.errors import Forbidden, HippocampError, LineUnavailable, QuotaExceeded, Unauthenticated
+from contracts.errors import (
+    BadRequest,
+    Forbidden,
+    HippocampError,
+    LineUnavailable,
+    QuotaExceeded,
+    Unauthenticated,
+)
 from contracts.result import NOTICE
+from gateway.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.operations import JSON, Operation, operation_of
 from gateway.problems import MEDIA_TYPE, describe
 from gateway.schemas import BATCH_ID, Problem
@@ -22,6 +30,7 @@ from gateway.scopes import needed
 _REF = "#/components/schemas/{model}"
 _UNIVERSAL: tuple[type[HippocampError], ...] = (HippocampError, LineUnavailable)
 _GUARD: tuple[type[HippocampError], ...] = (Unauthenticated, Forbidden, QuotaExceeded)
+_BODY: tuple[type[HippocampError], ...] = (BadRequest, UnsupportedMediaType, BodyTooLarge)
 _SECURITY = {
     "key": {
         "type": "http",
@@ -127,8 +136,14 @@ def _query(spec: Operation) -> list[dict[str, Any]]:
 
 def _headers(spec: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "header", "required": False, "description": about, "schema": {"type": "string"}}
-        for name, about in spec.headers.items()
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": one.about,
+            "schema": dict(one.schema),
+        }
+        for name, one in spec.headers.items()
     ]
 
 
@@ -137,7 +152,8 @@ def _responses(spec: Operation, schemas: Mapping[type[BaseModel], Any], *, guard
     if spec.also:
         answers["200"]["content"] |= {media: {} for media in spec.also}
     by_status: dict[int, list[type[HippocampError]]] = {}
-    for kind in (*spec.errors, *_UNIVERSAL, *(_GUARD if guarded else ())):
+    own = (*spec.errors, *(_BODY if spec.body else ()), *((BadRequest,) if spec.query else ()))
+    for kind in dict.fromkeys((*own, *_UNIVERSAL, *(_GUARD if guarded else ()))):
         by_status.setdefault(kind.status, []).append(kind)
     for status, kinds in sorted(by_status.items()):
         answer = answers.setdefault(str(status), {"description": "", "content": {}})

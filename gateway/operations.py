@@ -19,13 +19,22 @@ JSON = "application/json"
 
 
 @dataclass(frozen=True)
+class Header:
+    """What a request header does, and the JSON schema of its values."""
+
+    about: str
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+
+
+@dataclass(frozen=True)
 class Operation:
     """What a call takes and gives.
 
     answers: status -> wire type, media type of a non-JSON body, or None for no body.
-    errors: what it raises besides what every call may. query, body: types built from the request and passed
-    to the view under these names. uploads: media type -> schema of a body the view reads as a stream itself.
-    headers: request header -> what it does. also: other media types of the 200 answer, chosen by Accept.
+    errors: what it raises besides what every call, and every call with such a query or body, may.
+    query, body: types built from the request and passed to the view under these names.
+    uploads: media type -> schema of a body the view reads as a stream itself.
+    headers: what request headers do and take. also: other media types of the 200 answer, chosen by Accept.
     """
 
     summary: str
@@ -35,7 +44,7 @@ class Operation:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     uploads: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, Header] = field(default_factory=dict)
     also: tuple[str, ...] = ()
 
 

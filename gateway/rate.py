@@ -18,34 +18,38 @@ _LUA = (Path(__file__).parent / "lua" / "rate.lua").read_text()
 
 @dataclass(frozen=True)
 class Allowance:
-    """Where a site stands: requests it may send at once, those left, seconds until all are back."""
+    """Where a site stands: requests it may send at once, those left, seconds until more are back."""
 
+    rate: float
     burst: int
-    window_seconds: int
     left: int
     reset_seconds: int
+    granted: bool
 
     @property
     def headers(self) -> Mapping[str, str]:
         """`RateLimit-Policy` and `RateLimit`."""
         return {
-            "RateLimit-Policy": f'"site";q={self.burst};w={self.window_seconds}',
+            "RateLimit-Policy": f'"site";q={self.burst};w={math.ceil(self.burst / self.rate)}',
             "RateLimit": f'"site";r={self.left};t={self.reset_seconds}',
         }
 
+    def enforce(self) -> None:
+        """QuotaExceeded when this request was one too many."""
+        if not self.granted:
+            raise QuotaExceeded(
+                f"The site sends more than {self.rate:g} requests a second;"
+                f" come again in {self.reset_seconds} s",
+                retry_after_seconds=self.reset_seconds,
+            )
+
 
 def spend(client: redis.Redis, site: Site) -> Allowance | None:
-    """Count one request; None for a site without a rate, QuotaExceeded when none is left."""
+    """Count one request; None for a site without a rate."""
     rate = site.requests_per_second
     if not rate:
         return None
     burst = max(1, math.ceil(2 * rate))
     answer = cast("Any", client.eval(_LUA, 1, f"hc:rate:{site.name}", str(rate), str(burst)))
     taken, left, wait_ms = (int(value) for value in answer)
-    if not taken:
-        wait = math.ceil(wait_ms / 1000)
-        raise QuotaExceeded(
-            f"The site sends more than {rate:g} requests a second; come again in {wait} s",
-            retry_after_seconds=wait,
-        )
-    return Allowance(burst, math.ceil(burst / rate), left, math.ceil(wait_ms / 1000))
+    return Allowance(rate, burst, left, math.ceil(wait_ms / 1000), granted=bool(taken))

@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Callable, Mapping
 
 import redis
+from pydantic import Field
 
 from contracts import deployed
 from contracts.errors import StoreUnavailable
 from contracts.states import Stage
 from gateway.resources import Resources
-from gateway.schemas import Dependency
+from gateway.schemas import Dependency, Wire
 from gateway.submission import wake_quietly
 
 
@@ -89,3 +90,15 @@ CHECKS: Mapping[str, Callable[[Resources], Dependency]] = {
     "preprocess": _proof("preprocess", asks=Stage.PREPROCESS),
     "model_server": _proof("model_server"),
 }
+_NAMES = "|".join(CHECKS)
+
+
+class ReadyQuery(Wire):
+    """Which dependencies decide the status code."""
+
+    only: str | None = Field(
+        default=None,
+        pattern=f"^({_NAMES})(,({_NAMES}))*$",
+        description="Comma-separated names; all when absent",
+        examples=["line,blobs"],
+    )

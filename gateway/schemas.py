@@ -12,7 +12,8 @@ from contracts.states import JobState, Priority, Stage
 
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
 BATCH_ID = "^bat_[0-9a-f]{32}$"
-_MONTH = 31 * 86400
+CURSOR = r"^[0-9]{1,15}\.job_[0-9a-f]{32}$"
+MOST_DEADLINE = 31 * 86400
 
 
 class Wire(BaseModel):
@@ -42,7 +43,10 @@ class SubmitOptions(Wire):
 
     priority: Priority = Field(default=Priority.ROUTINE, description="Order among the site's own jobs")
     deadline_seconds: int | None = Field(
-        default=None, ge=1, le=_MONTH, description="Give up (state `expired`) when it is not done by then"
+        default=None,
+        ge=1,
+        le=MOST_DEADLINE,
+        description="Give up (state `expired`) when it is not done by then",
     )
     batch: str | None = Field(default=None, pattern=BATCH_ID, description="The batch it belongs to")
 
@@ -128,7 +132,7 @@ class JobQuery(Wire):
     """Filter and paging of the job list."""
 
     state: JobState | None = None
-    after: str | None = Field(default=None, max_length=80, description="`next` of the page before")
+    after: str | None = Field(default=None, pattern=CURSOR, description="`next` of the page before")
     limit: int = Field(default=50, ge=1, le=200)
 
 
@@ -155,14 +159,6 @@ class Readiness(Wire):
 
     ready: bool
     dependencies: dict[str, Dependency]
-
-
-class ReadyQuery(Wire):
-    """Which dependencies decide the status code."""
-
-    only: str | None = Field(
-        default=None, description="Comma-separated names; all when absent", examples=["line,blobs"]
-    )
 
 
 class Alive(Wire):

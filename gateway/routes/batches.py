@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from flask import Blueprint, url_for
 
 from contracts import batches
-from contracts.errors import BadRequest, BatchNotFound
+from contracts.errors import BatchNotFound
 from contracts.states import JobState
 from gateway import job_list, job_view
 from gateway.auth import current_site
 from gateway.batch_schemas import Batch, BatchCounts, BatchPage, BatchRequest
-from gateway.errors import BodyTooLarge, UnsupportedMediaType
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import JobQuery
@@ -27,7 +26,6 @@ blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
         "batches",
         {201: Batch},
         body=BatchRequest,
-        errors=(BadRequest, UnsupportedMediaType, BodyTooLarge),
     )
 )
 def create(body: BatchRequest) -> Answer:
@@ -47,9 +45,7 @@ def create(body: BatchRequest) -> Answer:
 
 
 @blueprint.get("/<batch_id>")
-@operation(
-    Operation("Read a batch", "batches", {200: BatchPage}, query=JobQuery, errors=(BadRequest, BatchNotFound))
-)
+@operation(Operation("Read a batch", "batches", {200: BatchPage}, query=JobQuery, errors=(BatchNotFound,)))
 def read(batch_id: str, query: JobQuery) -> BatchPage:
     """How many of its jobs are in which state, and a page of them; follow `next` until it is null."""
     client = resources().client

@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Blueprint
 
 from contracts.blobs import content_folders
-from contracts.errors import Gone, JobNotFound, StoreUnavailable
+from contracts.errors import StoreUnavailable
 from gateway import artefacts
 from gateway.auth import own_job
+from gateway.errors import NO_JOB
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
 
@@ -15,7 +16,7 @@ blueprint = Blueprint("erase", __name__, url_prefix="/v1/jobs")
 
 
 @blueprint.delete("/<job_id>")
-@operation(Operation("Erase a job", "jobs", {204: None}, errors=(JobNotFound, Gone, StoreUnavailable)))
+@operation(Operation("Erase a job", "jobs", {204: None}, errors=(*NO_JOB, StoreUnavailable)))
 def erase(job_id: str) -> Answer:
     """End the job if it runs; forget its record, result, deliveries and blobs. Its id answers 410 then.
 

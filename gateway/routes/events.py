@@ -13,8 +13,8 @@ from contracts.errors import JobNotFound
 from contracts.line import Line
 from gateway import job_view, patience
 from gateway.auth import own_job
-from gateway.errors import StreamsBusy
-from gateway.operations import Operation, operation
+from gateway.errors import NO_JOB, StreamsBusy
+from gateway.operations import Header, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import Job
 
@@ -27,8 +27,8 @@ _SPEC = Operation(
     "Follow a job",
     "jobs",
     {200: "text/event-stream", 204: None},
-    errors=(JobNotFound, StreamsBusy),
-    headers={"Last-Event-ID": "the last event seen; it is not sent again"},
+    errors=(*NO_JOB, StreamsBusy),
+    headers={"Last-Event-ID": Header("the last event seen; it is not sent again")},
 )
 
 

@@ -13,7 +13,6 @@ from contracts.errors import (
     CorruptFile,
     EmptyFile,
     Gone,
-    JobNotFound,
     NotAVolume,
     NotThreeD,
     StoreUnavailable,
@@ -21,15 +20,15 @@ from contracts.errors import (
     TruncatedFile,
     WrongState,
 )
-from contracts.states import JobState
+from contracts.states import JobState, Priority
 from gateway import job_list, job_view, patience
 from gateway.auth import current_site, own_job
-from gateway.errors import KeyReused, UnsupportedMediaType
-from gateway.idempotency import HEADER, REPLAYED, job_id_for
+from gateway.errors import NO_JOB, KeyReused, UnsupportedMediaType
+from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.metrics import count_upload
-from gateway.operations import Answer, Operation, operation
+from gateway.operations import Answer, Header, Operation, operation
 from gateway.resources import resources
-from gateway.schemas import Job, JobPage, JobQuery, VolumeForm
+from gateway.schemas import BATCH_ID, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.submission import accept
 from gateway.trace import trace_id
 from gateway.uploads import FORM, FORM_OVERHEAD, RAW, Upload
@@ -46,11 +45,22 @@ _SUBMIT = Operation(
     ),
     uploads={FORM: VolumeForm, **dict.fromkeys(RAW)},
     headers={
-        HEADER: "1 to 255 characters; a request repeated with the same key is answered with the first job",
-        "Prefer": "wait=N: answer when the job has ended, or after N (at most 60) seconds",
-        "Hippocamp-Priority": "stat, routine or bulk; for raw bodies, a form field does the same",
-        "Hippocamp-Deadline-Seconds": "give up after so many seconds; for raw bodies",
-        "Hippocamp-Batch": "the batch it belongs to; for raw bodies",
+        HEADER: Header(
+            "a request repeated with the same key is answered with the first job",
+            {"type": "string", "pattern": KEY},
+        ),
+        "Prefer": Header("wait=N: answer when the job has ended, or after N (at most 60) seconds"),
+        "Hippocamp-Priority": Header(
+            "order among the site's own jobs; for raw bodies, a form field does the same",
+            {"type": "string", "enum": list(Priority)},
+        ),
+        "Hippocamp-Deadline-Seconds": Header(
+            "give up after so many seconds; for raw bodies",
+            {"type": "integer", "minimum": 1, "maximum": MOST_DEADLINE},
+        ),
+        "Hippocamp-Batch": Header(
+            "the batch it belongs to; for raw bodies", {"type": "string", "pattern": BATCH_ID}
+        ),
     },
 )  # fmt: skip
 
@@ -79,11 +89,7 @@ def submit() -> Answer:
 
 
 @blueprint.get("")
-@operation(
-    Operation(
-        "List the site's jobs, newest first", "jobs", {200: JobPage}, query=JobQuery, errors=(BadRequest,)
-    )
-)
+@operation(Operation("List the site's jobs, newest first", "jobs", {200: JobPage}, query=JobQuery))
 def index(query: JobQuery) -> JobPage:
     """One page of jobs; follow `next` until it is null."""
     found, following = job_list.page(resources().client, f"hc:jobs:{current_site()}", **dict(query))
@@ -91,7 +97,7 @@ def index(query: JobQuery) -> JobPage:
 
 
 @blueprint.get("/<job_id>")
-@operation(Operation("Read one job", "jobs", {200: Job}, errors=(JobNotFound,)))
+@operation(Operation("Read one job", "jobs", {200: Job}, errors=NO_JOB))
 def read(job_id: str) -> Answer:
     """State, place in the line and links; poll no faster than `Retry-After` says."""
     job = job_view.view(own_job(job_id), resources().line)
@@ -99,7 +105,7 @@ def read(job_id: str) -> Answer:
 
 
 @blueprint.post("/<job_id>/cancel")
-@operation(Operation("Cancel a job that has not ended", "jobs", {200: Job}, errors=(JobNotFound, WrongState)))
+@operation(Operation("Cancel a job that has not ended", "jobs", {200: Job}, errors=(*NO_JOB, WrongState)))
 def cancel(job_id: str) -> Job:
     """End the job in whatever stage it is; cancelling a canceled job changes nothing."""
     line = resources().line

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from contracts.errors import BadRequest, JobNotFound, StoreUnavailable, WrongState
+from contracts.errors import StoreUnavailable, WrongState
 from contracts.result import CLASS_KEYS
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from gateway import artefacts, heatmap, pictures
-from gateway.errors import NoPictures
+from gateway.errors import NO_JOB, NoPictures
 from gateway.geometry import left_edge, spacing_mm
 from gateway.operations import Operation, operation
 from gateway.picture_schemas import ExplanationQuery, OverlayQuery, OverviewQuery, SliceInfo, SliceList
@@ -18,7 +18,7 @@ from gateway.routes.results import succeeded
 blueprint = Blueprint("pictures", __name__, url_prefix="/v1/jobs/<job_id>")
 
 PNG, NIFTI = "image/png", "application/gzip"
-_ERRORS = (JobNotFound, WrongState, NoPictures, StoreUnavailable)
+_ERRORS = (*NO_JOB, WrongState, NoPictures, StoreUnavailable)
 
 
 @blueprint.get("/slices")
@@ -41,9 +41,7 @@ def slices(job_id: str) -> SliceList:
 
 
 @blueprint.get("/slices/<int:n>.png")
-@operation(
-    Operation("Draw one slice", "pictures", {200: PNG}, query=OverlayQuery, errors=(*_ERRORS, BadRequest))
-)
+@operation(Operation("Draw one slice", "pictures", {200: PNG}, query=OverlayQuery, errors=_ERRORS))
 def draw(job_id: str, n: int, query: OverlayQuery) -> Response:
     """Slice n, 1 (lowest) to 32; plain without `overlay`, else under the map of that class."""
     if not 1 <= n <= SLICES:
@@ -57,9 +55,7 @@ def draw(job_id: str, n: int, query: OverlayQuery) -> Response:
 
 
 @blueprint.get("/overview.png")
-@operation(
-    Operation("Draw all slices", "pictures", {200: PNG}, query=OverviewQuery, errors=(*_ERRORS, BadRequest))
-)
+@operation(Operation("Draw all slices", "pictures", {200: PNG}, query=OverviewQuery, errors=_ERRORS))
 def overview(job_id: str, query: OverviewQuery) -> Response:
     """A montage of the 32 slices, 8 a row, under the map of the decided class (or none, or another)."""
     blobs, job = resources().blobs, succeeded(job_id)
@@ -79,7 +75,7 @@ def overview(job_id: str, query: OverviewQuery) -> Response:
         "pictures",
         {200: NIFTI},
         query=ExplanationQuery,
-        errors=(*_ERRORS, BadRequest),
+        errors=_ERRORS,
     )
 )
 def explanation(job_id: str, query: ExplanationQuery) -> Response:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from contracts.errors import JobNotFound, StoreUnavailable, WrongState
+from contracts.errors import StoreUnavailable, WrongState
 from contracts.job import Job
 from contracts.states import JobState
 from gateway import job_view
 from gateway.auth import own_job
-from gateway.errors import NoPictures, NotAcceptable
+from gateway.errors import NO_JOB, NoPictures, NotAcceptable
 from gateway.operations import Operation, operation
 from gateway.reports import negotiation
 from gateway.schemas import JobResult
@@ -23,7 +23,7 @@ blueprint = Blueprint("results", __name__, url_prefix="/v1/jobs/<job_id>")
         "Read the result",
         "results",
         {200: JobResult},
-        errors=(JobNotFound, WrongState, NotAcceptable, NoPictures, StoreUnavailable),
+        errors=(*NO_JOB, WrongState, NotAcceptable, NoPictures, StoreUnavailable),
         also=tuple(negotiation.FORMATS),
     )
 )

@@ -9,11 +9,11 @@ import redis
 from flask import Blueprint
 
 from contracts import endpoints
-from contracts.errors import BadRequest, WrongState
+from contracts.errors import WrongState
 from contracts.job import Job as Record
 from contracts.states import Stage
 from gateway.auth import current_site
-from gateway.errors import DeliveryNotFound, EndpointNotFound, UnsupportedMediaType
+from gateway.errors import DeliveryNotFound, EndpointNotFound
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
 from gateway.submission import wake_quietly
@@ -37,7 +37,6 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
         "webhooks",
         {201: NewEndpoint},
         body=EndpointRequest,
-        errors=(BadRequest, UnsupportedMediaType),
     )
 )
 def add(body: EndpointRequest) -> Answer:
@@ -79,11 +78,7 @@ def rotate(endpoint_id: str) -> NewEndpoint:
 
 
 @blueprint.get("/webhook-deliveries")
-@operation(
-    Operation(
-        "List webhook deliveries", "webhooks", {200: DeliveryList}, query=DeliveryQuery, errors=(BadRequest,)
-    )
-)
+@operation(Operation("List webhook deliveries", "webhooks", {200: DeliveryList}, query=DeliveryQuery))
 def deliveries(query: DeliveryQuery) -> DeliveryList:
     """The latest deliveries, newest first, with their attempts and last error."""
     client = resources().client

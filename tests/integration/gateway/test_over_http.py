@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import nibabel as nib
-import psutil
 import pytest
 import redis
 
 from contracts.line import Line
-from tests.conftest import free_port
+from tests.integration.gateway.live import Running, serving
 
 pytestmark = pytest.mark.integration
 
@@ -28,55 +22,10 @@ VOLUME = 300 << 20
 """Bytes of the large upload; the gateway's memory may grow by a tenth of that."""
 
 
-@dataclass(frozen=True)
-class Running:
-    url: str
-    port: int
-    process: psutil.Process
-    blobs: Path
-
-    def memory(self) -> int:
-        return sum(p.memory_info().rss for p in self.process.children())
-
-
 @pytest.fixture(scope="module")
 def gateway(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    port, folder = free_port(), tmp_path_factory.mktemp("gateway")
-    (folder / "metrics").mkdir()
-    environment = {
-        **os.environ,
-        "HIPPOCAMP_REDIS_URL": redis_url,
-        "HIPPOCAMP_BLOBS": str(folder / "blobs"),
-        "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
-        "HIPPOCAMP_GATEWAY_WORKERS": "2",
-        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "-c",
-        "python:gateway.gunicorn_conf",
-        "gateway.app:create_app()",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log)
-        try:
-            _wait(f"http://127.0.0.1:{port}/livez", folder / "log")
-            yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait(address: str, log: Path) -> None:
-    for _ in range(300):
-        try:
-            if httpx.get(address, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise RuntimeError(log.read_text())
+    with serving(redis_url, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def test_requests_a_second(http: FlaskClient, new_site: Make, key: Keys) -> None
     assert answers[0].headers["RateLimit"] == '"site";r=3;t=1'
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["RateLimit"] == '"site";r=0;t=1'
     assert http.get("/v1/jobs", headers=free.headers).status_code == 200
     assert "RateLimit" not in http.get("/v1/jobs", headers=free.headers).headers
 

@@ -1,0 +1,68 @@
+"""The gateway as gunicorn runs it, on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.conftest import free_port
+
+
+@dataclass(frozen=True)
+class Running:
+    url: str
+    port: int
+    process: psutil.Process
+    blobs: Path
+
+    def memory(self) -> int:
+        return sum(p.memory_info().rss for p in self.process.children())
+
+
+@contextmanager
+def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Running]:
+    """Two processes on this Redis and `folder`/blobs; stopped at the end."""
+    port = free_port()
+    (folder / "metrics").mkdir()
+    own = {
+        "HIPPOCAMP_REDIS_URL": redis_url,
+        "HIPPOCAMP_BLOBS": str(folder / "blobs"),
+        "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
+        "HIPPOCAMP_GATEWAY_WORKERS": "2",
+        "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "python:gateway.gunicorn_conf",
+        "gateway.app:create_app()",
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env={**os.environ, **own, **environment}, stderr=log)
+        try:
+            _wait(f"http://127.0.0.1:{port}/livez", folder / "log")
+            yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(address: str, log: Path) -> None:
+    for _ in range(300):
+        try:
+            if httpx.get(address, trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError(log.read_text())
