@@ -15,7 +15,7 @@ from gateway.auth import announce_mode, refuse_open_network
 bind = env_text("BIND", "127.0.0.1:8080")
 workers = env_count("GATEWAY_WORKERS", 2, least=1, most=64)
 threads = env_count("GATEWAY_THREADS", 16, least=1, most=256)
-worker_class = "gthread"
+worker_class = "gateway.bounded_worker.BoundedWorker"
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112  heartbeats must not wait for a disk
 timeout = 60
 graceful_timeout = 30

@@ -1,0 +1,65 @@
+"""gunicorn's threaded worker with a bound on how long a client may take to send its request."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+GRACE_SECONDS = 10.0
+"""Time the network may take for a request's first bytes, and be ahead of LEAST_RATE at any moment after."""
+
+LEAST_RATE = 16 << 10
+"""Bytes a second an upload must reach in the long run: a gigabyte in 18 hours."""
+
+SEND_SECONDS = 300.0
+"""Longest a client may take to accept one piece of an answer."""
+
+
+class BoundedSocket:
+    """A client's socket whose reads share one budget of waiting; only waiting counts, never our own work.
+
+    Without it, a few connections that send a byte now and then hold all threads for as long as they like.
+    """
+
+    def __init__(self, wrapped: socket.socket) -> None:
+        self._wrapped = wrapped
+        self.begin()
+
+    def begin(self) -> None:
+        """A new request: its budget is full."""
+        self._waited, self._received = 0.0, 0
+
+    def recv(self, size: int) -> bytes:
+        """As socket.recv; ConnectionResetError when the client used up its budget."""
+        left = GRACE_SECONDS + self._received / LEAST_RATE - self._waited
+        if left <= 0:
+            raise ConnectionResetError("the request came too slowly")
+        begun = time.monotonic()
+        self._wrapped.settimeout(left)
+        try:
+            data = self._wrapped.recv(size)
+        except TimeoutError:
+            raise ConnectionResetError("the request came too slowly") from None
+        finally:
+            self._waited += time.monotonic() - begun
+            self._wrapped.settimeout(SEND_SECONDS)
+        self._received += len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+class BoundedWorker(ThreadWorker):  # type: ignore[misc]
+    """Every request of every connection starts with a full budget. TLS ends before the gateway."""
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Hand a connection that has something to say to a thread."""
+        if isinstance(conn.sock, BoundedSocket):
+            conn.sock.begin()
+        elif not self.cfg.is_ssl:
+            conn.sock = BoundedSocket(conn.sock)
+        super().enqueue_req(conn)
