@@ -23,6 +23,11 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[BoundedSocket, socke
         yield BoundedSocket(ours), theirs
 
 
+def read_for_ever(ours: BoundedSocket) -> None:
+    while True:
+        ours.recv(10)
+
+
 def test_a_silent_client_is_let_go(pair: tuple[BoundedSocket, socket.socket]) -> None:
     began = time.monotonic()
     with pytest.raises(ConnectionResetError):
@@ -43,8 +48,7 @@ def test_a_dripping_client_is_let_go(pair: tuple[BoundedSocket, socket.socket]) 
     try:
         began = time.monotonic()
         with pytest.raises(ConnectionResetError):
-            while True:
-                ours.recv(10)
+            read_for_ever(ours)
         assert time.monotonic() - began < 5
     finally:
         stop.set()
