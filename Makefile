@@ -44,6 +44,7 @@ check: $(VENV)/.dev  ## Lint, types, dependency rules
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/bandit -q -ll --skip B108,B310 -r contracts gateway preprocessing_service workers client deploy  # ruff explains both per line
 
 format: $(VENV)/.dev  ## Put the code in its standard form
 	@$(VENV)/bin/ruff check --fix-only $(SOURCES)
