@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 
 from contracts.errors import BadSeries, BadVoxels, TooLarge
 from contracts.source import DicomSource
@@ -26,12 +27,17 @@ from preprocessing_service.volume import Matrix, Volume
 TAGS = [
     "StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID",
     "SeriesDescription", "ProtocolName", "SequenceName", "Modality",
+    "BitsStored", "PhotometricInterpretation",
     "EchoNumbers", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
     "PixelRepresentation", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient",
     "RescaleSlope", "RescaleIntercept", "PixelData",
 ]  # fmt: skip
 NAMES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 """What a report needs, besides the instances, to point back at a series."""
+DECODED = (
+    pydicom.uid.RLELossless, pydicom.uid.JPEGLSLossless, pydicom.uid.JPEG2000Lossless, pydicom.uid.JPEG2000,
+)  # fmt: skip
+"""Compressed transfer syntaxes that are taken: RLE, JPEG-LS (pyjpegls), JPEG 2000 (Pillow)."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TOLERANCE = 0.1
 """How far a slice may lie from its even place, as a share of the gap."""
@@ -131,13 +137,27 @@ def _pixels_of(dataset: pydicom.Dataset) -> npt.NDArray[Any]:
     if bits not in (8, 16) or not 1 <= rows * columns <= limits.MAX_DICOM_ENTRY:
         raise BadVoxels(f"{rows} x {columns} pixels of {bits} bits are not supported")
     if syntax.is_compressed and syntax != pydicom.uid.DeflatedExplicitVRLittleEndian:
-        raise BadSeries(f"transfer syntax {syntax.name} is not supported; send uncompressed slices")
+        return _uncompressed(dataset, (rows, columns))
     order = "<" if syntax.is_little_endian else ">"
     kind = f"{order}{'i' if dataset.PixelRepresentation else 'u'}{bits // 8}"
     data = dataset.PixelData
     if len(data) < rows * columns * bits // 8:
         raise BadSeries("a DICOM file ends inside its pixels")
     return narrow(np.frombuffer(data, kind, rows * columns).reshape(rows, columns))
+
+
+def _uncompressed(dataset: pydicom.Dataset, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """The pixels behind a compression of DECODED, by pydicom's decoder and its plugins."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax not in DECODED:
+        raise BadSeries(f"transfer syntax {syntax.name} is not supported; send uncompressed slices")
+    try:
+        pixels, _ = get_decoder(syntax).as_array(dataset, raw=True, index=0)
+    except (RuntimeError, AttributeError, KeyError, *_UNREADABLE) as error:
+        raise BadSeries(f"{syntax.name} pixels cannot be decoded ({type(error).__name__})") from error
+    if pixels.shape != shape:
+        raise BadSeries(f"compressed pixels unpack to {pixels.shape}, the header states {shape}")
+    return narrow(pixels)
 
 
 def assemble(images: list[Slice], series_seen: int) -> Volume:

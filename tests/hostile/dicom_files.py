@@ -16,6 +16,7 @@ from pydicom.uid import (
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     MRImageStorage,
     RLELossless,
@@ -132,6 +133,29 @@ def rle(data: Dataset, k: int) -> None:
     data.compress(RLELossless)
 
 
+def jpeg_ls(data: Dataset, k: int) -> None:
+    """JPEG-LS Lossless, encoded by pyjpegls."""
+    data.compress(JPEGLSLossless)
+
+
+def jpeg_2000(data: Dataset, k: int) -> None:
+    """JPEG 2000 Lossless, encoded by Pillow."""
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    packed = io.BytesIO()
+    Image.fromarray(noise()[k % 48]).save(packed, "JPEG2000", irreversible=False, no_jp2=True)
+    data.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    data.PixelData = encapsulate([packed.getvalue()])
+    data["PixelData"].is_undefined_length = True
+
+
+def another_size(data: Dataset, k: int) -> None:
+    """Compressed pixels of 64 x 64 under a header that states 32 x 32."""
+    jpeg_ls(data, k)
+    data.Rows = data.Columns = 32
+
+
 def mislabelled(syntax: str) -> Change:
     """Pixels that are not what the transfer syntax says."""
 
@@ -208,7 +232,11 @@ CASES: list[Case] = [
     of("colour", SERIES, colour),
     of("JPEG-LS mislabelled", SERIES, mislabelled(JPEGLSLossless)),
     of("JPEG 2000 mislabelled", SERIES, mislabelled(JPEG2000Lossless)),
-    of("RLE", f"{SERIES} {NOISE}", rle),
+    of("RLE", NOISE, rle),
+    of("JPEG-LS", NOISE, jpeg_ls),
+    of("JPEG 2000", NOISE, jpeg_2000),
+    of("JPEG-LS of another size", SERIES, another_size),
+    of("JPEG baseline", SERIES, mislabelled(JPEGBaseline8Bit)),
     of("sequences 60 deep", NOISE, deep),
     case("DICOM bottomless sequences", SERIES + " input.not_3d", bottomless),
     of("every file cut", SERIES, cut=900),
