@@ -151,6 +151,8 @@ def _uncompressed(dataset: pydicom.Dataset, shape: tuple[int, int]) -> npt.NDArr
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in DECODED:
         raise BadSeries(f"transfer syntax {syntax.name} is not supported; send uncompressed slices")
+    if not dataset["PixelData"].is_undefined_length:
+        raise BadSeries(f"the header states {syntax.name}, but the pixels are not encapsulated")
     try:
         pixels, _ = get_decoder(syntax).as_array(dataset, raw=True, index=0)
     except (RuntimeError, AttributeError, KeyError, *_UNREADABLE) as error:
