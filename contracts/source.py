@@ -1,4 +1,4 @@
-"""Which DICOM instances a volume was read from, so that reports can point back at them; it names no person."""
+"""Which DICOM instances a volume was read from, so that reports can point back; it names no person."""
 
 from __future__ import annotations
 
