@@ -7,6 +7,7 @@ HIPPOCAMP_WHEELS: a folder of wheels for the builds. HIPPOCAMP_COMPOSE: another 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -114,13 +115,13 @@ def work(engine: Engine, service: Service) -> None:
     eventually("/readyz is green", lambda: service.http.get("/readyz").status_code == 200, within=240)
     say("ready: " + ", ".join(service.http.get("/readyz").json()["dependencies"]))
     volume = sample_volume()
-    result = service.result(service.send(volume.read_bytes()).json()["id"])
+    result = service.result(submit(service, volume.read_bytes()))
     say(f"the sample volume through the published port: CDR {result['cdr']}, {result['probabilities']}")
     engine.compose("up", "-d", "--no-recreate", "--scale", "preprocessing=3")
     eventually("three of preprocessing", lambda: len(engine.containers("preprocessing")) == 3, within=60)
     say(f"scaled: {', '.join(engine.containers('preprocessing'))}")
     heads = [nudged(volume, seed) for seed in range(1, 5)]
-    ids = [service.send_raw(head).json()["id"] for head in heads]
+    ids = [submit(service, head) for head in heads]
     victim = holder(engine, in_work(service, ids))
     engine.run("kill", "--signal", "KILL", victim)
     say(f"killed {victim} in the middle of a job")
@@ -128,6 +129,19 @@ def work(engine: Engine, service: Service) -> None:
     if [job["state"] for job in states] != ["succeeded"] * 4:
         raise Failed(f"jobs were lost: {states}")
     say("all four jobs succeeded")
+
+
+def submit(service: Service, body: bytes) -> str:
+    """The job's id; sends again while the answer is 503, as its Retry-After asks."""
+    for _ in range(5):
+        answer = service.send_raw(body)
+        if answer.status_code in {200, 202}:
+            return str(answer.json()["id"])
+        say(f"{answer.status_code}: {answer.text}")
+        if answer.status_code != 503:
+            break
+        time.sleep(float(answer.headers["Retry-After"]))
+    raise Failed(f"the gateway takes no job: {answer.text}")
 
 
 def in_work(service: Service, ids: list[str]) -> str:
@@ -146,7 +160,7 @@ def holder(engine: Engine, job_id: str) -> str:
     """The container that holds the job: workers sign their claims with their host's name."""
     (redis,) = engine.containers("redis")
     worker = engine.run("exec", redis, "redis-cli", "--raw", "HGET", f"hc:rec:{job_id}", "worker")
-    return worker.partition(":")[0]
+    return re.split("[:/]", worker)[0]
 
 
 def hardened(engine: Engine) -> None:
