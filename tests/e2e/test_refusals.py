@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], set[str]]] = {
     "sphere": (lambda good: volumes.nifti(volumes.sphere()), {"quality.not_a_head", "quality.registration"}),
     "noise": (
         lambda good: volumes.nifti(RNG.integers(0, 900, (160, 160, 160)).astype(np.int16)),
-        {"quality.not_a_head", "quality.registration", "quality.noise"},
+        {"quality.not_a_head", "quality.not_t1w", "quality.noise"},
     ),
 }
 
