@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +127,29 @@ class BlobStore:
                 raise FileNotFoundError(path)
             return Path(full)
         target = scratch / uuid.uuid4().hex
-        self._fs.get_file(full, str(target))
+        try:
+            self._fs.get_file(full, str(target))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreUnavailable(f"Fetching {path} failed: {error.strerror or error}") from error
         return target
+
+    def older_than(self, folder: str, seconds: float) -> list[str]:
+        """Blobs under `folder` last written at least `seconds` ago, uploads that broke off included."""
+        limit = time.time() - seconds
+        found = self._fs.find(self._full(folder), detail=True)
+        return [
+            str(name).removeprefix(f"{self._root}/")
+            for name, about in found.items()
+            if _written(about) <= limit
+        ]
+
+
+def _written(about: dict[str, Any]) -> float:
+    """Unix time of the last write by what the file system tells; never, when it does not."""
+    stamp = next((about[key] for key in ("mtime", "LastModified", "created") if key in about), float("inf"))
+    return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp)
 
 
 def _sync_folder(folder: Path) -> None:

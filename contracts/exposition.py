@@ -46,11 +46,18 @@ class _AllProcesses(Collector):
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """No other scrape of this folder at the same time: one would miss what the other is folding."""
+    """No other scrape of this folder at the same time: one would miss what the other is folding.
+
+    Unlocked by word, not by closing: a pool process forked meanwhile has a copy of the handle, and would
+    keep the lock for as long as it lives.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def fold(folder: Path) -> None:

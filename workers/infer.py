@@ -12,7 +12,7 @@ from contracts.blobs import explanation_path
 from contracts.errors import ModelServerUnavailable
 from contracts.job import Claim
 from contracts.leases import held
-from contracts.line import CacheEntry
+from contracts.line import CacheEntry, LeaseLost
 from contracts.outcomes import code_of, settle
 from contracts.result import cache_key
 from contracts.stack import Stack
@@ -25,6 +25,9 @@ from workers.scoring import Slices, score
 from workers.workplace import Workplace
 
 _log = logging.getLogger("hippocamp.infer")
+
+MOST_SENT_BACK = 2
+"""Times that a job may be prepared anew because its stack was not there."""
 
 
 def work_once(place: Workplace) -> list[Claim]:
@@ -48,6 +51,8 @@ def _work(place: Workplace, claims: list[Claim]) -> None:
     for claim in claims:
         try:
             stacks[claim.id] = Stack.from_bytes(place.blobs.get(claim.record["stack_blob"])).slices
+        except (FileNotFoundError, ValueError) as error:
+            _send_back(place, claim, error)
         except Exception as error:  # noqa: BLE001  one unreadable stack must not stop the others
             _settle(place, claim, error)
     ready = [claim for claim in claims if claim.id in stacks]
@@ -62,6 +67,21 @@ def _work(place: Workplace, claims: list[Claim]) -> None:
             _commit(place, claim, answer)
         except Exception as error:  # noqa: BLE001  every job of the batch is settled by itself
             _settle(place, claim, error)
+
+
+def _send_back(place: Workplace, claim: Claim, error: Exception) -> None:
+    """A stack that is gone or damaged is made again from the upload, which is kept until the job ends."""
+    times = int(claim.record.get("sent_back", "0"))
+    if times >= MOST_SENT_BACK:
+        _settle(place, claim, error)
+        return
+    try:
+        place.line.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
+    except (LeaseLost, redis.RedisError) as refused:
+        _settle(place, claim, refused)
+        return
+    _log.warning("stack.gone", extra=claim.context)
+    wake(place.app, Stage.PREPROCESS)
 
 
 def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:

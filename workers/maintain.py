@@ -11,6 +11,7 @@ from contracts.errors import ModelServerUnavailable, StoreUnavailable
 from contracts.orphans import release_orphans
 from contracts.states import Stage
 from contracts.wakeups import wake
+from workers import strays
 from workers.model_server import BatchRefused
 from workers.retention import retire
 from workers.workplace import Workplace
@@ -30,6 +31,7 @@ def tick(place: Workplace) -> None:
     for stage in Stage:
         top_up(place, stage)
     retire(place)
+    strays.collect(place)
     take_out_garbage(place)
     ask_for_proof(place)
 
@@ -57,16 +59,26 @@ def top_up(place: Workplace, stage: Stage) -> int:
 
 
 def take_out_garbage(place: Workplace, *, most: int = 200) -> int:
-    """Delete blobs nobody needs; an entry leaves the list only after its blob is gone. How many."""
+    """Delete blobs nobody needs; an entry leaves the list only after its blob is gone. How many.
+
+    One that cannot be deleted goes to the end of the list, so that it holds up no other.
+    """
     paths = cast("list[str]", place.redis.lrange(_GARBAGE, 0, most - 1))
-    for path in paths:
-        try:
-            place.blobs.delete(path)
-        except StoreUnavailable as error:
-            _log.warning("garbage.left", extra={"detail": error.detail})
-            return paths.index(path)
-        place.redis.lrem(_GARBAGE, 1, path)
-    return len(paths)
+    return sum(_delete(place, path) for path in paths)
+
+
+def _delete(place: Workplace, path: str) -> bool:
+    try:
+        place.blobs.delete(path)
+    except StoreUnavailable as error:
+        _log.warning("garbage.left", extra={"detail": error.detail})
+        with place.redis.pipeline(transaction=True) as pipe:
+            pipe.lrem(_GARBAGE, 1, path)
+            pipe.rpush(_GARBAGE, path)
+            pipe.execute()
+        return False
+    place.redis.lrem(_GARBAGE, 1, path)
+    return True
 
 
 def ask_for_proof(place: Workplace) -> bool:

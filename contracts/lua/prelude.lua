@@ -22,6 +22,7 @@
 --   site:<site>         hash    what sites.py configures: weight, most_waiting, most_bytes, ...
 --   totals              hash    event -> how often it happened, for the exporter
 --   garbage             list    blobs nobody needs any more
+--   inputs              set     uploads that jobs which have not ended still need
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
 --   cache:<...>         string  a finished result, with a TTL
 -- A transition is `enter`; nothing else writes `state`.
@@ -148,7 +149,10 @@ local function finish(id, state, now, code, detail)
   enter(id, state, now)
   local kind, input = unpack(get(id, 'kind', 'input_blob'))
   if kind == 'job' then
-    if input and input ~= '' then redis.call('RPUSH', 'hc:garbage', input) end
+    if input and input ~= '' then
+      redis.call('SREM', 'hc:inputs', input)
+      redis.call('RPUSH', 'hc:garbage', input)
+    end
     tally(id, state, now, code)
     announce(id, state, now)
   end

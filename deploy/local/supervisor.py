@@ -20,6 +20,9 @@ import psutil
 from deploy.local.services import ALL, Make, Service
 from deploy.local.settings import LocalSettings
 
+MARK = "HIPPOCAMP_RUN"
+"""Names, in the environment of every process of a local system, the folder it belongs to."""
+
 
 class StartFailed(SystemExit):
     """A service cannot start or died at once; the message is one line saying which and why."""
@@ -80,7 +83,7 @@ class Stack:
     def down(self) -> None:
         """Stop everything in reverse order; what does not stop in its time is killed."""
         for item in reversed(self.remembered()):
-            _stop(item)
+            _stop(item, str(self.settings.folder))
         self.memory.unlink(missing_ok=True)
         for child in self._children:
             child.wait(10)
@@ -108,7 +111,7 @@ class Stack:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=service.folder,
-                env={**self.settings.environment(), **service.environment, **self._counters(service)},
+                env=self._environment(service),
                 start_new_session=True,
             )
         self._children.append(process)
@@ -123,6 +126,10 @@ class Stack:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        shared = self.settings.environment()
+        return {**shared, **service.environment, **self._counters(service), MARK: str(self.settings.folder)}
 
     def _remember(self, item: Running) -> None:
         kept = [old for old in self.remembered() if old.name != item.name]
@@ -187,8 +194,11 @@ def _variable(name: str) -> str:
     return f"{name.upper()}_METRICS_PORT"
 
 
-def _stop(item: Running) -> None:
-    """SIGTERM to the leader, which passes it on as it sees fit; then SIGKILL to what is left of its group."""
+def _stop(item: Running, mark: str) -> None:
+    """SIGTERM to the leader, which passes it on as it sees fit; then SIGKILL to what is left of its group.
+
+    A group is only touched when its processes carry this system's mark: ids come back after a restart.
+    """
     leader = item.process()
     if leader is not None:
         with suppress(psutil.Error):
@@ -196,5 +206,5 @@ def _stop(item: Running) -> None:
             leader.wait(item.stop_seconds)
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == item.pid and process.create_time() >= item.created - 1:
+            if os.getpgid(process.pid) == item.pid and process.environ().get(MARK) == mark:
                 process.send_signal(signal.SIGKILL)

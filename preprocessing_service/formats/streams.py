@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any, BinaryIO, cast
 
 from isal import igzip, isal_zlib
 
-from contracts.errors import CorruptFile, EmptyFile, NotAVolume, TruncatedFile
+from contracts.errors import CorruptFile, EmptyFile, NotAVolume, StoreUnavailable, TruncatedFile
 
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
 _igzip: Any = igzip
+_OURS = frozenset({errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EACCES})
+"""System errors that are the machine's fault; any other `OSError` comes from what the file says."""
 _DAMAGED: Any = (OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile)
 
 
@@ -27,6 +30,8 @@ def reading() -> Iterator[None]:
     except EOFError as error:
         raise TruncatedFile("the compressed data ends early; upload the file again") from error
     except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in _OURS:
+            raise StoreUnavailable(f"the stored upload cannot be read: {error.strerror}") from error
         raise CorruptFile(f"the compressed data is damaged ({error})") from error
 
 

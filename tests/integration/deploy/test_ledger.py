@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from contracts import exposition
 from contracts.blobs import BlobStore
 from contracts.line import Line
 from contracts.states import Stage
@@ -150,3 +152,20 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
     send(5, 0)
     assert figures(url)["hippocamp_preprocess_seconds_count[]"] == 23, "the port or the counts were lost"
     app.close()
+
+
+def test_a_child_forked_during_a_scrape_does_not_keep_its_lock(tmp_path: Path) -> None:
+    with exposition._alone_in(tmp_path):
+        child = subprocess.Popen(["sleep", "30"], pass_fds=_open_handles(tmp_path / "lock"))
+    try:
+        with (tmp_path / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _open_handles(file: Path) -> list[int]:
+    """This process's handles of a file: what a fork would copy."""
+    handles = Path("/proc/self/fd")
+    return [int(one.name) for one in handles.iterdir() if one.exists() and one.samefile(file)]

@@ -21,7 +21,7 @@ from contracts.states import JobState, Stage
 from tests.fakes.receiver import Receiver
 from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, fake_prepare, submit
-from workers import deliver, infer, maintain
+from workers import deliver, infer, maintain, strays
 from workers.workplace import Workplace
 
 pytestmark = pytest.mark.integration
@@ -216,3 +216,44 @@ def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: Workp
     assert maintain.prove(place)
     assert not maintain.ask_for_proof(place)
     assert deployed.current(place.redis)[1] == DIGEST
+
+
+def test_a_stack_that_vanished_is_made_again(place: Workplace, desk: preprocess.Workplace) -> None:
+    job_id = submit(place.line, place.blobs, "level 20", content="c1")
+    preprocess.work_once(desk)
+    place.blobs.delete(place.line.get(job_id).text("stack_blob"))
+    infer.work_once(place)
+    assert place.line.get(job_id).state is JobState.QUEUED
+    preprocess.work_once(desk)
+    infer.work_once(place)
+    assert place.line.get(job_id).state is JobState.SUCCEEDED
+
+
+def test_one_blob_that_stays_holds_up_no_other(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.blobs.put("stacks/a/stays", b"x")
+    place.blobs.put("stacks/a/goes", b"x")
+    place.redis.rpush("hc:garbage", "stacks/a/stays", "stacks/a/goes")
+    delete = place.blobs.delete
+
+    def refuse(path: str) -> None:
+        if path.endswith("stays"):
+            raise StoreUnavailable("read-only")
+        delete(path)
+
+    monkeypatch.setattr(place.blobs, "delete", refuse)
+    assert maintain.take_out_garbage(place) == 1
+    assert place.redis.lrange("hc:garbage", 0, -1) == ["stacks/a/stays"]
+    assert not place.blobs.exists("stacks/a/goes")
+
+
+def test_uploads_that_no_job_names_are_collected(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = place.line.get(submit(place.line, place.blobs, "level 20")).text("input_blob")
+    place.blobs.put("inputs/a/stray", b"x")
+    place.blobs.put("inputs/a/broken-off.part", b"x")
+    monkeypatch.setattr(strays, "OLD_SECONDS", 0)
+    assert strays.collect(place) == 2
+    maintain.take_out_garbage(place)
+    assert place.blobs.exists(needed)
+    assert not place.blobs.exists("inputs/a/stray")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def test_a_bucket_works_like_a_folder() -> None:
     assert store.get("stacks/a/1") == b"xyz"
     store.delete("stacks/a/1")
     assert not store.exists("stacks/a/1")
+
+
+def test_old_blobs_are_found_and_young_ones_left(store: BlobStore, tmp_path: Path) -> None:
+    store.put("inputs/a/1", b"x")
+    store.put("inputs/a/2", b"x")
+    os.utime(tmp_path / "blobs" / "inputs" / "a" / "1", (0, 0))
+    assert store.older_than("inputs", 3600) == ["inputs/a/1"]
+    assert store.older_than("nothing", 0) == []
