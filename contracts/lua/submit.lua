@@ -22,7 +22,7 @@ if record.batch then
   redis.call('PERSIST', 'hc:batch:' .. record.batch)
 end
 redis.call('SADD', 'hc:sites', record.site)
-redis.call('SADD', 'hc:inputs', record.input_blob)
+if record.input_blob then redis.call('SADD', 'hc:inputs', record.input_blob) end
 redis.call('SADD', 'hc:content:' .. record.site .. ':' .. record.content_digest, record.id)
 total('submitted')
 if state ~= '' then
