@@ -120,5 +120,11 @@ class Conversations:
         """Remove a webhook endpoint."""
         yield from persistently(Call("DELETE", f"/v1/webhook-endpoints/{endpoint_id}"), self.patience)
 
+    def replay_delivery(self, delivery_id: str) -> Conversation[dict[str, Any]]:
+        """Queue a delivery that has ended once more; Refused while it has not ended."""
+        call = Call("POST", f"/v1/webhook-deliveries/{delivery_id}/replay", repeatable=False)
+        answer = yield from persistently(call, self.patience)
+        return dict(answer.json())
+
     def _get(self, path: str, **query: str | int) -> Conversation[Answer]:
         return (yield from persistently(Call("GET", path, query=query), self.patience))

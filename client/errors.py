@@ -8,7 +8,9 @@ HippocampError
 ├── Unavailable        no answer, or 429/5xx, after every retry
 ├── JobEnded           the job ended without a result; `job` says how
 ├── WaitedTooLong      the job was not finished within the caller's limit; it goes on
-└── BadSignature       a webhook that the service did not send, or sent long ago
+├── BadSignature       a webhook that the service did not send, or sent long ago
+├── PacsUnavailable    the PACS gave no answer, or cannot store now
+└── PacsRefused        the PACS will not store this; somebody must look
 """
 
 from __future__ import annotations
@@ -62,6 +64,14 @@ class WaitedTooLong(HippocampError):  # noqa: N818
 
 class BadSignature(HippocampError):  # noqa: N818
     """The webhook does not carry a valid, fresh signature."""
+
+
+class PacsUnavailable(HippocampError):  # noqa: N818
+    """The PACS gave no answer, has no room, or does not know the study yet; a later try may help."""
+
+
+class PacsRefused(HippocampError):  # noqa: N818
+    """The PACS will not store this; its address, rights or rules must be looked at."""
 
 
 _BY_STATUS: dict[int, type[Refused]] = {

@@ -104,6 +104,10 @@ class Client:
         """Remove a webhook endpoint."""
         self._drive(self._say.remove_endpoint(endpoint_id))
 
+    def replay_delivery(self, delivery_id: str) -> dict[str, Any]:
+        """Queue a webhook delivery that has ended once more; Refused while it has not ended."""
+        return self._drive(self._say.replay_delivery(delivery_id))
+
     def _drive(self, talk: Conversation[T]) -> T:
         try:
             step = next(talk)

@@ -1,7 +1,8 @@
-"""`hippocamp dicom listen`: a C-STORE receiver in front of the gateway."""
+"""`hippocamp dicom`: a C-STORE receiver in front of the gateway, and results pushed back to a PACS."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import TypedDict, Unpack
 
 import click
 
+from client.commands.webhook import registered, serving
 from client.connection import Connection
 from client.context import Session
+from client.hooks import HookServer
 from client.inbox import Inbox
 from contracts.telemetry import configure_logging
 
@@ -25,9 +28,21 @@ class Options(TypedDict):
     quiet: float
 
 
+class PushOptions(TypedDict):
+    """What the command line of `push` may say."""
+
+    secret: str
+    public_url: str | None
+    host: str
+    port: int
+    title: str
+    authorization: str
+    strays: bool
+
+
 @click.group()
 def dicom() -> None:
-    """DICOM: take series from modalities and PACS."""
+    """DICOM: take series from modalities and PACS, and push results back."""
 
 
 @dicom.command()
@@ -46,14 +61,12 @@ def listen(session: Session, /, senders: Path, **options: Unpack[Options]) -> No
     """Take MR series by C-STORE from the AE titles in SENDERS (TOML: TITLE = "API key")."""
     from client.listener import Listener, read_senders  # needs pynetdicom: pip install 'hippocamp[dicom]'
 
-    configure_logging("listener")
+    _log_events("listener")
     url = Connection(session.url).address
     listener = Listener(
         url, read_senders(senders), Inbox(options["spool"]), options["title"], options["quiet"]
     )
-    server, stopped = listener.start(options["host"], options["port"]), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    server, stopped = listener.start(options["host"], options["port"]), _until_signalled()
     click.echo(
         f"{options['title']} listens on {options['host']}:{options['port']}, forwards to {url}", err=True
     )
@@ -62,3 +75,57 @@ def listen(session: Session, /, senders: Path, **options: Unpack[Options]) -> No
         listener.forward()
         pause = min(30.0, 2 * pause) if listener.inbox.unsent() else 1.0
     server.shutdown()
+
+
+@dicom.command()
+@click.argument("pacs", metavar="PACS")
+@click.option("--secret", envvar="HIPPOCAMP_WEBHOOK_SECRET", default="", help="The endpoint's whsec_ secret.")
+@click.option(
+    "--register",
+    "public_url",
+    help="Add this address as an endpoint, and remove it at the end: to try it out.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to take webhooks at.")
+@click.option("--port", default=9001, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--title", default="HIPPOCAMP", show_default=True, help="Our AE title.")
+@click.option(
+    "--authorization",
+    envvar="HIPPOCAMP_PACS_AUTHORIZATION",
+    default="",
+    help="Authorization header for a DICOMweb PACS; better given by the variable.",
+)
+@click.option("--strays", is_flag=True, help="Also results whose input was no DICOM: without a patient.")
+@click.pass_obj
+def push(session: Session, /, pacs: str, **options: Unpack[PushOptions]) -> None:
+    """Store report and overlay of every succeeded job in a PACS: https://HOST/dicom-web or TITLE@HOST:PORT.
+
+    Takes job events as a webhook endpoint, and answers one only when the PACS has stored its instances.
+    """
+    from client.pacs import Pusher, open_pacs  # needs pynetdicom: pip install 'hippocamp[dicom]'
+
+    _log_events("push")
+    goal = open_pacs(pacs, calling=options["title"], authorization=options["authorization"])
+    stopped = _until_signalled()
+    with session.client() as client:
+        pusher = Pusher(client, goal, options["strays"])
+        with HookServer(options["host"], options["port"], secret="", take=pusher.take) as server:
+            click.echo(f"takes webhooks at http://{options['host']}:{server.server_port}", err=True)
+            with (
+                registered(session, options["public_url"], options["secret"]) as server.secret,
+                serving(server),
+            ):
+                stopped.wait()
+
+
+def _until_signalled() -> threading.Event:
+    """Set by SIGTERM or SIGINT."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def _log_events(service: str) -> None:
+    """JSON lines; pynetdicom itself only warns: at INFO it prints patients' names out of queries."""
+    configure_logging(service)
+    logging.getLogger("pynetdicom").setLevel(logging.WARNING)

@@ -1,21 +1,18 @@
-"""`hippocamp webhook listen`: a receiver that checks signatures, for trying out and for small scripts."""
+"""`hippocamp webhook`: the site's endpoints and deliveries, and a receiver that checks signatures."""
 
 from __future__ import annotations
 
-import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TypedDict, Unpack
 
 import click
 
 from client.context import Session, put_json
-from client.errors import BadSignature
-from client.webhooks import verify
-
-_MOST_BODY = 1 << 16
+from client.hooks import Event, HookServer
+from contracts.telemetry import configure_logging
 
 
 class Options(TypedDict):
@@ -34,6 +31,52 @@ def webhook() -> None:
 
 
 @webhook.command()
+@click.argument("url")
+@click.pass_obj
+def add(session: Session, url: str) -> None:
+    """Add an endpoint; its secret is printed this once."""
+    with session.client() as client:
+        put_json(client.add_endpoint(url))
+
+
+@webhook.command("list")
+@click.pass_obj
+def index(session: Session) -> None:
+    """Your site's endpoints, one JSON line each."""
+    with session.client() as client:
+        for endpoint in client.get("/v1/webhook-endpoints").json()["endpoints"]:
+            put_json(endpoint)
+
+
+@webhook.command()
+@click.argument("endpoint_id")
+@click.pass_obj
+def remove(session: Session, endpoint_id: str) -> None:
+    """Remove an endpoint; what it is still owed ends as failed."""
+    with session.client() as client:
+        client.remove_endpoint(endpoint_id)
+
+
+@webhook.command()
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 200))
+@click.pass_obj
+def deliveries(session: Session, limit: int) -> None:
+    """What was sent or is owed, newest first, one JSON line each."""
+    with session.client() as client:
+        for delivery in client.get(f"/v1/webhook-deliveries?limit={limit}").json()["deliveries"]:
+            put_json(delivery)
+
+
+@webhook.command()
+@click.argument("delivery_id")
+@click.pass_obj
+def replay(session: Session, delivery_id: str) -> None:
+    """Send a delivery that has ended once more."""
+    with session.client() as client:
+        put_json(client.replay_delivery(delivery_id))
+
+
+@webhook.command()
 @click.option("--secret", envvar="HIPPOCAMP_WEBHOOK_SECRET", default="", help="The endpoint's whsec_ secret.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -44,22 +87,32 @@ def webhook() -> None:
 @click.pass_obj
 def listen(session: Session, /, **options: Unpack[Options]) -> None:
     """Print every event whose signature is right, as one JSON line; answer 401 to all others."""
-    with HTTPServer((options["host"], options["port"]), _Handler) as server:
+    configure_logging("webhook")
+    printer = _Printer(options["count"])
+    with HookServer(options["host"], options["port"], secret="", take=printer.take) as server:
         click.echo(f"listening on http://{options['host']}:{server.server_port}", err=True)
-        with _registered(session, options["public_url"], options["secret"]) as key:
-            if not key:
-                raise click.UsageError(
-                    "Give --secret (or HIPPOCAMP_WEBHOOK_SECRET), or --register an address"
-                )
-            inbox, count = _Inbox(key), options["count"]
-            server.inbox = inbox  # type: ignore[attr-defined]
-            while count is None or inbox.taken < count:
-                server.handle_request()
+        with registered(session, options["public_url"], options["secret"]) as server.secret, serving(server):
+            printer.full.wait()
 
 
 @contextmanager
-def _registered(session: Session, public_url: str | None, secret: str) -> Iterator[str]:
+def serving(server: HookServer) -> Iterator[None]:
+    """Answer in a thread meanwhile."""
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(10)
+
+
+@contextmanager
+def registered(session: Session, public_url: str | None, secret: str) -> Iterator[str]:
+    """The secret to check with: the given one, or that of an endpoint that lives for this long."""
     if public_url is None:
+        if not secret:
+            raise click.UsageError("Give --secret (or HIPPOCAMP_WEBHOOK_SECRET), or --register an address")
         yield secret
         return
     with session.client() as client:
@@ -72,48 +125,20 @@ def _registered(session: Session, public_url: str | None, secret: str) -> Iterat
 
 
 @dataclass
-class _Inbox:
-    """Events taken so far; a repeated `webhook-id` is acknowledged and not printed again."""
+class _Printer:
+    """Prints each event once; a repeated `webhook-id` is acknowledged and not printed again."""
 
-    secret: str
-    taken: int = 0
+    count: int | None
+    full: threading.Event = field(default_factory=threading.Event)
     seen: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, body: bytes, headers: dict[str, str]) -> None:
-        """Print it once; BadSignature when it is not from the service."""
-        event = verify(body, headers, self.secret)
-        message_id = {k.lower(): v for k, v in headers.items()}["webhook-id"]
-        if message_id not in self.seen:
-            self.seen.add(message_id)
-            self.taken += 1
-            put_json(event)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 10
-
-    def do_POST(self) -> None:
-        """Check, print, answer."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _MOST_BODY:
-            self._answer(413, "no length, or too long")
-            return
-        try:
-            inbox: _Inbox = self.server.inbox  # type: ignore[attr-defined]
-            inbox.take(self.rfile.read(int(length)), dict(self.headers.items()))
-        except (BadSignature, ValueError) as error:
-            click.echo(f"refused: {error}", err=True)
-            self._answer(401, "the signature is not right")
-            return
-        self._answer(200, "taken")
-
-    def _answer(self, status: int, text: str) -> None:
-        body = json.dumps({"detail": text}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing; events are the output."""
+    def take(self, event: Event) -> None:
+        """Print it unless it was seen."""
+        with self.lock:
+            if event.message_id in self.seen or self.full.is_set():
+                return
+            self.seen.add(event.message_id)
+            put_json(event.body)
+            if len(self.seen) == self.count:
+                self.full.set()

@@ -67,6 +67,7 @@ def _slice(
     data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
     data.StudyInstanceUID, data.SeriesInstanceUID = uids
     data.Modality, data.PatientName, data.PatientID = "MR", "Canary^Patient", "CANARY-1"
+    data.SeriesDescription = "t1_mprage_sag"
     data.InstanceNumber = k + 1
     data.ImagePositionPatient = [float(x) for x in to_lps[:3, 3] + k * steps[:, 0]]
     data.ImageOrientationPatient = [float(x) for x in (*(steps[:, 1] / sizes[1]), *(steps[:, 2] / sizes[2]))]
