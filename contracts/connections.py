@@ -18,3 +18,8 @@ def connect(url: str, *, timeout_seconds: float = 5, retries: int = 3) -> redis.
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
     )
+
+
+def connect_cache(url: str) -> redis.Redis | None:
+    """A client that would rather miss than wait; None for "", which keeps the cache beside the line."""
+    return connect(url, timeout_seconds=0.5, retries=0) if url else None

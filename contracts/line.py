@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import redis
 
+from contracts.answer_cache import AnswerCache, CacheEntry
 from contracts.blobs import content_folders
 from contracts.errors import Backlog, BatchNotFound, HippocampError, JobNotFound, QuotaExceeded
 from contracts.job import Claim, Job, Submission
@@ -32,15 +33,6 @@ class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contra
 
 
 @dataclass(frozen=True)
-class CacheEntry:
-    """A finished result to keep under `key` for `ttl_seconds`, written together with the commit."""
-
-    key: str
-    value: str
-    ttl_seconds: int
-
-
-@dataclass(frozen=True)
 class Reaped:
     """What one sweep mended."""
 
@@ -52,11 +44,15 @@ class Reaped:
 class Line:
     """All moves a record can make. Every method is one atomic round trip of a client that decodes responses.
 
+    `cache`: the server of finished results, the line's own when there is no other.
     `now_ms` pins the clock for tests; otherwise Redis's own clock counts, so workers need not agree on time.
     """
 
-    def __init__(self, client: redis.Redis, *, now_ms: int | None = None) -> None:
+    def __init__(
+        self, client: redis.Redis, *, cache: redis.Redis | None = None, now_ms: int | None = None
+    ) -> None:
         self.redis = client
+        self.answers = AnswerCache(client, cache or client)
         self.now_ms = now_ms
         prelude = (_LUA / "prelude.lua").read_text()
         self._scripts = {
@@ -97,8 +93,14 @@ class Line:
     def succeed(
         self, claim: Claim, fields: Mapping[str, str | float], *, cache: CacheEntry | None = None
     ) -> None:
-        """Commit the last stage's fields; deliveries to the site's endpoints are queued in the same call."""
-        self._commit(claim, JobState.SUCCEEDED, fields, cache=cache)
+        """Commit the last stage's fields; deliveries to the site's endpoints are queued in the same call.
+
+        The result is cached after it, if the cache's server is there.
+        """
+        until = self.answers.limit() if cache else None
+        name = self._commit(claim, JobState.SUCCEEDED, fields, cache=cache if until else None)
+        if cache and until:
+            self.answers.keep(name, cache, until=until)
 
     def fail(self, claim: Claim, error: HippocampError) -> None:
         """End the record with the error's code and detail."""
@@ -113,12 +115,14 @@ class Line:
         *,
         error: HippocampError | None = None,
         cache: CacheEntry | None = None,
-    ) -> None:
+    ) -> str:
         code, detail = (error.code, error.detail) if error else ("", "")
-        kept = (cache.key, cache.value, cache.ttl_seconds) if cache else ("", "", 0)
+        kept = (cache.key, cache.ttl_seconds) if cache else ("", 0)
         body = json.dumps(dict(fields))
-        if not self._run("commit", claim.stage, claim.id, claim.fence, target, body, code, detail, *kept):
+        name = self._run("commit", claim.stage, claim.id, claim.fence, target, body, code, detail, *kept)
+        if name is None:
             raise LeaseLost(f"{claim.id} at {claim.stage}, fence {claim.fence}")
+        return str(name)
 
     def release(self, claim: Claim, note: str, *, delay_seconds: float = 0, counts: bool = True) -> None:
         """Hand the claim back for another try after a delay; `counts=False` gives the attempt back."""
@@ -140,8 +144,11 @@ class Line:
         """
         folders = json.dumps(content_folders(job.site, job.text("content_digest")))
         mark = "1" if tombstone else ""
-        if not self._run("erase", job.id, job.site, mark, _SWEEP_SECONDS * 1000, folders):
+        stale = self._run("erase", job.id, job.site, mark, _SWEEP_SECONDS * 1000, folders)
+        if stale is None:
             raise JobNotFound(f"No job {job.id}")
+        if stale:
+            self.answers.clear()
 
     def replay(self, delivery_id: str) -> bool:
         """Queue a finished delivery once more with all its attempts; False when it is not finished."""

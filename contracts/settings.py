@@ -55,9 +55,13 @@ def _blobs_default() -> str:
 
 @dataclass(frozen=True)
 class Shared:
-    """What every service needs to meet the others."""
+    """What every service needs to meet the others.
+
+    cache_redis_url: a server that may forget, for finished results; "" keeps them beside the line.
+    """
 
     redis_url: str = field(default_factory=lambda: env_text("REDIS_URL", "redis://127.0.0.1:6390/0"))
+    cache_redis_url: str = field(default_factory=lambda: env_text("CACHE_REDIS_URL", ""))
     blobs: str = field(default_factory=_blobs_default)
     lease_seconds: float = field(default_factory=lambda: env_number("LEASE_SECONDS", 20, least=1, most=3600))
     cache_seconds: int = field(default_factory=lambda: env_count("CACHE_SECONDS", 30 * 86400, least=1))

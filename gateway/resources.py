@@ -12,7 +12,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from contracts.blobs import BlobStore
-from contracts.connections import connect
+from contracts.connections import connect, connect_cache
 from contracts.line import Line
 from contracts.wakeups import celery_app
 from gateway.settings import Settings
@@ -42,7 +42,7 @@ def open_resources(app: Flask, settings: Settings) -> None:
     app.extensions[_KEY] = Resources(
         settings=settings,
         client=client,
-        line=Line(client),
+        line=Line(client, cache=connect_cache(settings.cache_redis_url)),
         blobs=BlobStore(settings.blobs),
         wakeups=celery_app("gateway", settings.redis_url),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import Protocol
 
 import redis
 from kombu.exceptions import KombuError
@@ -106,7 +106,7 @@ def _look_up(fresh: Submission, to: Resources) -> Submission:
     if not (pipeline and model):
         return fresh
     key = cache_key(fresh.site, fresh.content_digest, pipeline=pipeline, model=model)
-    known = cast("str | None", to.client.get(key))
+    known = to.line.answers.find(fresh.site, fresh.content_digest, key)
     if not known:
         return fresh
     return replace(fresh, result=known, cache="hit", pipeline_digest=pipeline, model_digest=model)

@@ -8,11 +8,12 @@ import time
 import redis
 
 from contracts import deployed
+from contracts.answer_cache import CacheEntry
 from contracts.blobs import explanation_path
 from contracts.errors import ModelServerUnavailable
 from contracts.job import Claim
 from contracts.leases import held
-from contracts.line import CacheEntry, LeaseLost
+from contracts.line import LeaseLost
 from contracts.outcomes import code_of, settle
 from contracts.result import cache_key
 from contracts.stack import Stack

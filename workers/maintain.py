@@ -33,6 +33,7 @@ def tick(place: Workplace) -> None:
     retire(place)
     strays.collect(place)
     take_out_garbage(place)
+    place.line.answers.clear()
     ask_for_proof(place)
 
 

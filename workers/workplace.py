@@ -10,7 +10,7 @@ from celery import Celery
 
 from contracts import deployed
 from contracts.blobs import BlobStore
-from contracts.connections import connect
+from contracts.connections import connect, connect_cache
 from contracts.errors import ModelServerUnavailable
 from contracts.line import Line
 from contracts.orphans import worker_name
@@ -36,7 +36,7 @@ class Workplace:
 
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
-        self.line = Line(self.redis)
+        self.line = Line(self.redis, cache=connect_cache(self.settings.cache_redis_url))
         self.blobs = BlobStore(self.settings.blobs)
 
     @cached_property

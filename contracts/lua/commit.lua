@@ -1,10 +1,11 @@
--- Publish a stage's outcome and take the next step; 0 when the claim is no longer held.
+-- Publish a stage's outcome and take the next step; nil when the claim is no longer held, else the name under
+-- which the result may be cached, '' when it is not to be.
 -- ARGV: now | stage | id | fence | next stage or terminal state | fields as JSON | error code | detail
---       | cache key | cache value | cache ttl s
+--       | cache key ('' = none) | cache ttl s
 local now, stage, id, target = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[5]
 if not holds(id, stage, ARGV[4]) then
   total('fence_rejected:' .. stage)
-  return 0
+  return nil
 end
 for field, value in pairs(cjson.decode(ARGV[6])) do redis.call('HSET', rec(id), field, value) end
 redis.call('HSET', rec(id), 'finished_' .. stage .. '_ms', now)
@@ -14,13 +15,14 @@ local spent = now - tonumber(redis.call('HGET', rec(id), 'claimed_ms'))
 local pace = tonumber(redis.call('HGET', 'hc:pace', stage) or spent)
 redis.call('HSET', 'hc:pace', stage, pace + 0.1 * (spent - pace))
 
+local name = ''
 if TERMINAL[target] then
   if ARGV[9] ~= '' then
     local site, content = unpack(get(id, 'site', 'content_digest'))
-    local cached = 'hc:cached:' .. site .. ':' .. content
-    redis.call('SET', ARGV[9], ARGV[10], 'EX', ARGV[11])
-    redis.call('SADD', cached, ARGV[9])
-    redis.call('EXPIRE', cached, ARGV[11])
+    local answers = 'hc:answers:' .. site .. ':' .. content
+    redis.call('HSETNX', answers, ARGV[9], ARGV[9] .. ':' .. id .. ':' .. ARGV[4])
+    redis.call('EXPIRE', answers, ARGV[10])
+    name = redis.call('HGET', answers, ARGV[9])
   end
   finish(id, target, now, ARGV[7], ARGV[8])
 else
@@ -28,4 +30,4 @@ else
   redis.call('HSET', rec(id), 'attempt', 0)
   enqueue(target, id, now, 0)
 end
-return 1
+return name

@@ -16,7 +16,8 @@
 --   count_of:<batch>    hash    state -> jobs of this batch in it
 --   jobs_of:<batch>     zset    job ids of this batch by creation (ms)
 --   content:<site>:<digest>  set  jobs that hold these bytes; their blobs and cached results are shared
---   cached:<site>:<digest>   set  keys of cached results for these bytes
+--   answers:<site>:<digest>  hash cache key -> name of the cached result for these bytes (answer_cache.py)
+--   stale               list    names of cached results that are to be deleted from the cache's server
 --   deliveries_of:<id>  set     deliveries a job owes or owed
 --   sweep               zset    folders of erased content to be deleted once more (ms)
 --   site:<site>         hash    what sites.py configures: weight, most_waiting, most_bytes, ...
@@ -24,7 +25,7 @@
 --   garbage             list    blobs nobody needs any more
 --   inputs              set     uploads that jobs which have not ended still need
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
---   cache:<...>         string  a finished result, with a TTL
+-- On the cache's server, which may be this one: cache:<...>  string  a finished result, with a TTL
 -- A transition is `enter`; nothing else writes `state`.
 
 local STAGES = {

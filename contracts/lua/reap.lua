@@ -28,6 +28,7 @@ end
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'hc:sweep', '-inf', now, 'LIMIT', 0, 200)) do
   redis.call('ZREM', 'hc:sweep', entry)
   local erased = cjson.decode(entry)
+  for _, name in ipairs(erased.names or {}) do redis.call('RPUSH', 'hc:stale', name) end
   if redis.call('EXISTS', erased.content) == 0 then redis.call('RPUSH', 'hc:garbage', unpack(erased.folders)) end
 end
 return {requeued, poisoned, expired}

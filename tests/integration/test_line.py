@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import redis
 
+from contracts.answer_cache import CacheEntry
 from contracts.errors import Backlog, JobNotFound, NotAHead
 from contracts.job import Submission
-from contracts.line import CacheEntry, LeaseLost, Line
+from contracts.line import LeaseLost, Line
 from contracts.states import JobState, Priority, Stage
 
 pytestmark = pytest.mark.integration
@@ -38,7 +39,7 @@ def test_a_job_goes_through_every_stage(line: Line, redis_client: redis.Redis) -
     job = line.get("job_1")
     assert job.state is JobState.SUCCEEDED
     assert job.text("stack_blob") == "s"
-    assert redis_client.get("hc:cache:x") == "{}"
+    assert line.answers.find("a", "c0ffee", "hc:cache:x") == "{}"
     assert redis_client.lrange("hc:garbage", 0, -1) == ["inputs/a/1"]
     assert redis_client.hgetall("hc:count:a") == {
         "queued": "0", "preprocessing": "0", "queued_infer": "0", "inferring": "0", "succeeded": "1",

@@ -19,11 +19,12 @@ from werkzeug.serving import make_server
 
 from client import Client, Patience
 from contracts import deployed
+from contracts.answer_cache import CacheEntry
 from contracts.blobs import BlobStore, explanation_path, stack_path
 from contracts.connections import connect
 from contracts.errors import NotT1w
 from contracts.job import Claim
-from contracts.line import CacheEntry, Line
+from contracts.line import Line
 from contracts.result import cache_key
 from contracts.states import Stage
 from gateway.app import create_app

@@ -15,9 +15,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from contracts import deployed
+from contracts.answer_cache import CacheEntry
 from contracts.blobs import BlobStore, explanation_path, stack_path
 from contracts.explanation import Explanation
-from contracts.line import CacheEntry, Line
+from contracts.line import Line
 from contracts.result import Intervals, Probabilities, Result, cache_key
 from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
 from contracts.states import Stage

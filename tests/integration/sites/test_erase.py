@@ -9,9 +9,10 @@ import redis
 from flask.testing import FlaskClient
 
 from contracts import deployed
+from contracts.answer_cache import CacheEntry
 from contracts.blobs import BlobStore, explanation_path, stack_path
 from contracts.job import Claim
-from contracts.line import CacheEntry, LeaseLost, Line
+from contracts.line import LeaseLost, Line
 from contracts.result import cache_key
 from contracts.states import Stage
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result

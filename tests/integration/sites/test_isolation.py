@@ -68,7 +68,9 @@ def test_a_cached_result_of_one_site_is_no_hit_for_another(
     digest = send(http, north).json["content_digest"]
     for what in ("pipeline", "model"):
         deployed.publish(redis_client, what, what)
-    redis_client.set(cache_key("north", digest, pipeline="pipeline", model="model"), "{}")
+    key = cache_key("north", digest, pipeline="pipeline", model="model")
+    redis_client.hset(f"hc:answers:north:{digest}", key, f"{key}:made")
+    redis_client.set(f"{key}:made", "{}")
     assert send(http, north).status_code == 200
     theirs = send(http, south)
     assert (theirs.status_code, theirs.json["cache"]) == (202, "miss")

@@ -87,6 +87,8 @@ def test_a_cached_answer_needs_no_place_in_the_line(
     for what in ("pipeline", "model"):
         deployed.publish(redis_client, what, what)
     digest = first.json["content_digest"]
-    redis_client.set(cache_key("small", digest, pipeline="pipeline", model="model"), "{}")
+    key_ = cache_key("small", digest, pipeline="pipeline", model="model")
+    redis_client.hset(f"hc:answers:small:{digest}", key_, f"{key_}:made")
+    redis_client.set(f"{key_}:made", "{}")
     assert post(http, small, 0).status_code == 200
     assert post(http, small, 1).status_code == 429

