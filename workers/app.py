@@ -17,6 +17,7 @@ from workers.workplace import Workplace
 
 def build(settings: Settings) -> Celery:
     """All tasks on one application; which of them a worker runs is decided by its queues."""
+    settings.model_servers  # noqa: B018  nonsense must not start
     app = celery_app("workers", settings.redis_url)
     equip("workers", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.INFER, Stage.DELIVER])

@@ -10,7 +10,6 @@ import redis
 from contracts import deployed
 from contracts.answer_cache import CacheEntry
 from contracts.blobs import explanation_path
-from contracts.errors import ModelServerUnavailable
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost
@@ -33,7 +32,7 @@ MOST_SENT_BACK = 2
 
 def work_once(place: Workplace) -> list[Claim]:
     """Take up to one batch as far as its commits; the claims, [] when none waited or the breaker is open."""
-    limit = place.breaker.allowance(place.settings.infer_batch)
+    limit = place.model.allowance(place.settings.infer_batch)
     lease = place.settings.lease_seconds
     claims = place.line.claim(Stage.INFER, place.name, limit=limit, lease_seconds=lease) if limit else []
     if not claims:
@@ -86,14 +85,12 @@ def _send_back(place: Workplace, claim: Claim, error: Exception) -> None:
 
 
 def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:
-    """Feed breaker and gateway from what real work showed; a lost Redis is met again at the commits."""
+    """Tell the gateway what real work showed; a lost Redis is met again at the commits."""
     good = [a for a in answers if isinstance(a, Answer)]
     try:
         if good:
             place.prove_model(good[0].digest)
             deployed.prove(place.redis, "infer")
-        elif any(isinstance(a, ModelServerUnavailable) for a in answers):
-            place.breaker.failed()
     except redis.RedisError:
         _log.warning("health.not_noted")
 

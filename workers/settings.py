@@ -22,6 +22,7 @@ def _networks() -> tuple[Network, ...]:
 class Settings(Shared):
     """Shared settings plus the model server's and the webhooks'.
 
+    model_server: address of TorchServe, or several with commas between them.
     infer_batch: most volumes of one request to the model server.
     model_seconds: longest wait for its answer.
     golden_seconds: age of the last proof after which the model server gets a test request.
@@ -43,6 +44,15 @@ class Settings(Shared):
     webhook_allow: tuple[Network, ...] = field(default_factory=_networks)
     retention_seconds: int = field(default_factory=lambda: env_count("RETENTION_SECONDS", 30 * 86400))
     stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
+
+    @property
+    def model_servers(self) -> list[str]:
+        """Every address of `model_server`; SettingError when there is none or one makes no sense."""
+        urls = [part.strip().rstrip("/") for part in self.model_server.split(",") if part.strip()]
+        wrong = [url for url in urls if not url.startswith(("http://", "https://"))]
+        if wrong or not urls or len(set(urls)) < len(urls):
+            raise SettingError(f"HIPPOCAMP_MODEL_SERVER={self.model_server!r}: http:// addresses, each once")
+        return urls
 
     @property
     def infer_limit_seconds(self) -> float:

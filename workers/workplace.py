@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,12 +10,10 @@ from celery import Celery
 from contracts import deployed
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
-from contracts.errors import ModelServerUnavailable
 from contracts.line import Line
 from contracts.orphans import worker_name
-from workers.breaker import Breaker
 from workers.golden import golden_slices
-from workers.model_server import BatchRefused, ModelServer
+from workers.replicas import Replicas
 from workers.settings import Settings
 
 
@@ -31,41 +28,29 @@ class Workplace:
     settings: Settings
     app: Celery
     name: str = field(default_factory=worker_name)
-    breaker: Breaker = field(default_factory=Breaker)
     patience_seconds: float = 20.0
 
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
-        self.line = Line(self.redis, cache=connect_cache(self.settings.cache_redis_url))
+        self.cache = connect_cache(self.settings.cache_redis_url) or self.redis
+        self.line = Line(self.redis, cache=self.cache)
         self.blobs = BlobStore(self.settings.blobs)
 
     @cached_property
-    def model(self) -> ModelServer:
-        """The client of the model server."""
-        return ModelServer(self.settings.model_server, timeout_seconds=self.settings.model_seconds)
+    def model(self) -> Replicas:
+        """The client of the model servers."""
+        settings = self.settings
+        return Replicas(settings.model_servers, timeout_seconds=settings.model_seconds, shared=self.cache)
 
     def golden(self) -> None:
-        """Send the golden request and note the proof; raises as `ModelServer.predict` does."""
-        answer = self.model.predict(golden_slices())[0]
-        self.prove_model(answer.digest)
+        """Send the golden request and note the proof; raises as `Replicas.prove` does."""
+        self.prove_model(self.model.prove(golden_slices()).digest)
 
     def healthy(self) -> bool:
-        """Whether the model server does real work, given a little time to come back."""
-        ends = time.monotonic() + self.patience_seconds
-        while True:
-            try:
-                self.golden()
-            except ModelServerUnavailable:
-                if time.monotonic() >= ends:
-                    return False
-                time.sleep(0.5)
-            except BatchRefused:
-                return False
-            else:
-                return True
+        """Whether the model server that was asked last does real work, given a little time to come back."""
+        return self.model.control(golden_slices(), patience_seconds=self.patience_seconds)
 
     def prove_model(self, digest: str) -> None:
-        """The model server answered: close the breaker, tell the gateway."""
-        self.breaker.succeeded()
+        """A model server answered: tell the gateway."""
         deployed.publish(self.redis, "model", digest)
         deployed.prove(self.redis, "model_server")

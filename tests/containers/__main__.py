@@ -102,7 +102,7 @@ def start(engine: Engine) -> str:
     engine.compose("up", "-d")
     say(f"up: {', '.join(engine.run('ps', '--format', '{{.Names}}').split())}")
     settings = ("-e", "HIPPOCAMP_REDIS_URL=redis://redis:6379/0")
-    network = f"{engine.project}_default"
+    network = f"{engine.project}_inside"
     command = ("run", "--rm", "--network", network, *settings, "hippocamp-gateway", "python", "-c", ISSUE)
     eventually("Redis answers", lambda: not engine.fails(*command[:-1], "import redis"), within=30)
     key = engine.run(*command).splitlines()[-1]

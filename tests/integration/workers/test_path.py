@@ -92,7 +92,7 @@ def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
     for _ in range(5):
         infer.work_once(place)
         clocked.now_ms += 6000
-    assert place.breaker.failures == 3
+    assert place.model.all[0].breaker.failures == 3
     assert clocked.get(job_id).state is JobState.QUEUED_INFER
     torchserve.mode = "ok"
     assert maintain.prove(place)

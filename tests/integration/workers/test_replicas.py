@@ -1,0 +1,132 @@
+"""Several model servers: the one with least waiting works, a dead one is left alone, a sick one found out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+
+import numpy as np
+import pytest
+import redis
+
+from contracts.errors import ModelServerUnavailable
+from tests.conftest import free_port
+from tests.fakes.torchserve import FakeTorchServe
+from tests.integration.workers.scene import eventually
+from workers.golden import golden_slices
+from workers.model_server import BatchRefused
+from workers.replicas import Replicas
+
+pytestmark = pytest.mark.integration
+Make = Callable[..., Replicas]
+
+
+@pytest.fixture
+def two() -> Iterator[tuple[FakeTorchServe, FakeTorchServe]]:
+    with FakeTorchServe() as one, FakeTorchServe() as other:
+        yield one, other
+
+
+@pytest.fixture
+def client(redis_client: redis.Redis) -> Iterator[Make]:
+    with ExitStack() as stack:
+
+        def make(*urls: str, seconds: float = 5) -> Replicas:
+            client = Replicas(urls, timeout_seconds=seconds, shared=redis_client)
+            return stack.enter_context(closing(client))
+
+        yield make
+
+
+def volumes(count: int) -> np.ndarray:
+    return np.full((count, 32, 208, 176), 9, np.uint8)
+
+
+def test_idle_replicas_take_turns(two: tuple[FakeTorchServe, ...], client: Make) -> None:
+    replicas = client(*(server.url for server in two))
+    for _ in range(6):
+        replicas.predict(volumes(1))
+    assert [len(server.sizes) for server in two] == [3, 3]
+
+
+def test_every_process_sees_what_the_others_wait_for(
+    two: tuple[FakeTorchServe, ...], client: Make, redis_client: redis.Redis
+) -> None:
+    ours, theirs = (client(*(server.url for server in two)) for _ in range(2))
+    taken = theirs._least_waiting(theirs.all, "somebody:4")
+    waiting = next(server for server in two if server.url == taken.url)
+    idle = next(server for server in two if server.url != taken.url)
+    for _ in range(4):
+        ours.predict(volumes(1))
+    assert (len(waiting.sizes), len(idle.sizes)) == (0, 4)
+    theirs._leave(taken, "somebody:4")
+    ours.predict(volumes(1))
+    ours.predict(volumes(1))
+    assert len(waiting.sizes) == 1
+
+
+def test_a_request_counts_by_its_volumes_while_it_runs(
+    two: tuple[FakeTorchServe, ...], client: Make, redis_client: redis.Redis
+) -> None:
+    for server in two:
+        server.mode = "hang"
+    replicas = client(*(server.url for server in two))
+    thread = threading.Thread(target=replicas.predict, args=(volumes(3),))
+    thread.start()
+    eventually(lambda: redis_client.keys("hc:asked:*"))
+    (key,) = redis_client.keys("hc:asked:*")
+    assert redis_client.zrange(key, 0, -1)[0].endswith(":3")
+    thread.join(20)
+    assert redis_client.keys("hc:asked:*") == []
+
+
+def test_a_dead_replica_costs_no_answer_and_is_left_alone(
+    two: tuple[FakeTorchServe, ...], client: Make
+) -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    replicas = client(dead, two[0].url)
+    for _ in range(8):
+        assert len(replicas.predict(volumes(2))) == 2
+    assert replicas.all[0].breaker.failures == 3, "asked three times, then not again"
+    assert replicas.allowance(4) == 4
+    replicas.all[0].breaker.pause_seconds = 0.0
+    replicas.predict(volumes(1))
+    replicas.predict(volumes(1))
+    assert replicas.all[0].breaker.failures == 4, "one trial after the pause"
+
+
+def test_all_dead_is_said_and_stops_the_claims(client: Make) -> None:
+    replicas = client(*(f"http://127.0.0.1:{free_port()}" for _ in range(2)))
+    for _ in range(4):
+        with pytest.raises(ModelServerUnavailable):
+            replicas.predict(volumes(1))
+    assert replicas.allowance(4) == 0
+    with pytest.raises(ModelServerUnavailable):
+        replicas.prove(golden_slices())
+
+
+def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe, ...], client: Make) -> None:
+    sick, well = two
+    sick.mode = "500"
+    replicas = client(sick.url, well.url)
+    refused = 0
+    for _ in range(4):
+        try:
+            replicas.predict(volumes(1))
+        except BatchRefused:
+            refused += 1
+            assert not replicas.control(golden_slices(), patience_seconds=0)
+    assert refused == 2
+    sick.mode = "ok"
+    assert replicas.prove(golden_slices()).engine == "fake"
+    assert [replica.breaker.failures for replica in replicas.all] == [0, 0]
+
+
+def test_without_the_shared_counts_they_take_turns(two: tuple[FakeTorchServe, ...]) -> None:
+    away = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
+    with closing(Replicas([s.url for s in two], timeout_seconds=5, shared=away)) as replicas:
+        for _ in range(4):
+            replicas.predict(volumes(1))
+    assert [len(server.sizes) for server in two] == [2, 2]
+    away.close()
