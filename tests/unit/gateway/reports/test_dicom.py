@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -17,9 +15,8 @@ import pytest
 
 from gateway.reports import bundle, capture, structured
 from gateway.reports.report import Report
+from tests.debian import unpacked
 from tests.unit.gateway.reports.conftest import SOURCE
-
-TOOLS = Path(__file__).parents[4] / ".run" / "tools"
 
 
 def read(data: bytes) -> pydicom.Dataset:
@@ -28,22 +25,7 @@ def read(data: bytes) -> pydicom.Dataset:
 
 @pytest.fixture(scope="session")
 def dciodvfy() -> str:
-    """Debian's dicom3tools: installed, or unpacked without root into .run/tools; else skipped."""
-    unpacked = TOOLS / "dicom3tools" / "usr" / "bin" / "dciodvfy"
-    if found := shutil.which("dciodvfy"):
-        return found
-    if not unpacked.exists() and shutil.which("apt-get") and shutil.which("dpkg"):
-        TOOLS.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["apt-get", "download", "dicom3tools"], cwd=TOOLS, check=False, capture_output=True, timeout=60
-        )
-        for package in TOOLS.glob("dicom3tools*.deb"):
-            subprocess.run(["dpkg", "-x", package, TOOLS / "dicom3tools"], check=True)
-    if not unpacked.exists():
-        if os.environ.get("CI"):
-            pytest.fail("dciodvfy (Debian dicom3tools) is needed in CI")
-        pytest.skip("dciodvfy (Debian dicom3tools) cannot be had: DICOM instances were NOT validated")
-    return str(unpacked)
+    return unpacked("dciodvfy", package="dicom3tools")
 
 
 @pytest.mark.parametrize("which", ["plain", "dicom", "unsure"])
