@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from bench.heads import Variant, load_head, orders, variants
 from contracts.errors import QualityRefused
+from contracts.grid import GRID_TO_MNI
 from preprocessing_service import pipeline
 from preprocessing_service.coarse import coarsen
-from preprocessing_service.grid import GRID_TO_MNI
 from preprocessing_service.network import coarse_network
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform

@@ -48,6 +48,10 @@ class Result(_Frozen):
     model_digest: str = Field(description="SHA-256 of the model archive's contents")
     pipeline_digest: str = Field(description="SHA-256 of the preprocessing code and weights")
     model_engine: str = Field(default="", description="Arithmetic the model ran in")
+    regions: dict[str, float] = Field(
+        default={},
+        description="The decided stage's map by region, over its mean in the brain; 1 is average",
+    )
     quality: dict[str, float] = Field(description="Measures of the quality gate")
     seconds: dict[str, float] = Field(description="Seconds of each step that made this result")
     notice: str = NOTICE

@@ -26,9 +26,9 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage, optimize
 
+from contracts.grid import GRID_TO_MNI
 from preprocessing_service import pipeline
 from preprocessing_service.assets import template_file
-from preprocessing_service.grid import GRID_TO_MNI
 from preprocessing_service.steps import resample
 
 Array = npt.NDArray[Any]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contracts.grid import GRID_TO_MNI
 from preprocessing_service import pipeline
 from preprocessing_service.derive_grid import HEADS, data_folder, read_stack
-from preprocessing_service.grid import GRID_TO_MNI
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps import resample
 from preprocessing_service.steps.bias import FLOOR, mixture

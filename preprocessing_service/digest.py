@@ -6,10 +6,11 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from contracts.grid import GRID_TO_MNI
 from preprocessing_service.assets import assets_digest
 
 DECIDING = (
-    "formats/*.py", "steps/*.py", "assets.py", "coarse.py", "compiled.py", "grid.py", "limits.py",
+    "formats/*.py", "steps/*.py", "assets.py", "coarse.py", "compiled.py", "limits.py",
     "network.py", "pieces.py", "pipeline.py", "polynomial.py", "sampling.py", "template.py", "volume.py",
 )  # fmt: skip
 """The sources that decide what the stack holds."""
@@ -28,7 +29,7 @@ def pipeline_digest() -> str:
     Parameters are constants in the sources, so the sources stand for them. Line ends are unified.
     """
     folder = Path(__file__).parent
-    whole = hashlib.sha256(assets_digest().encode())
+    whole = hashlib.sha256(assets_digest().encode() + GRID_TO_MNI.tobytes())
     for source in sorted(file for pattern in DECIDING for file in folder.glob(pattern)):
         text = source.read_bytes().replace(b"\r\n", b"\n")
         name = source.relative_to(folder).as_posix().encode()

@@ -6,6 +6,7 @@ import json
 
 from contracts.explanation import Explanation
 from contracts.job import Claim
+from contracts.regions import activation_by_region
 from contracts.result import CDR, LABELS, Cdr, Intervals, Probabilities, Result
 from workers.model_server import Answer
 
@@ -28,6 +29,7 @@ def result_of(claim: Claim, answer: Answer) -> Result:
         model_digest=answer.digest,
         pipeline_digest=claim.record.get("pipeline_digest", ""),
         model_engine=answer.engine,
+        regions={k: round(v, 3) for k, v in activation_by_region(answer.maps[:, CDR.index(cdr)]).items()},
         quality=json.loads(claim.record.get("quality") or "{}"),
         seconds={**seconds, "inference": round(answer.seconds, 4)},
     )

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 def render(report: Report) -> bytes:
     """The bundle as JSON, UTF-8; every resource is referred to by a urn:uuid of its own."""
     observations = [_stage_observation(report), *(_probability(report, stage) for stage in report.stages)]
-    observations += [_distance(report), *_quality(report)]
+    observations += [_distance(report), *_regions(report), *_quality(report)]
     resources = [_diagnostic_report(report, observations), *observations, _device(report)]
     bundle = {
         "resourceType": "Bundle",
@@ -97,6 +97,16 @@ def _distance(report: Report) -> Json:
     text = "Distance from the training data; above 1 is unusual"
     value = {"valueQuantity": _number(report.result.out_of_distribution)}
     return _observation(report, "out-of-distribution", text) | value
+
+
+def _regions(report: Report) -> list[Json]:
+    """One observation whose components are the regions."""
+    parts = [
+        {"code": _code(f"region-{name.replace(' ', '-')}", name), "valueQuantity": _number(value)}
+        for name, value in report.result.regions.items()
+    ]
+    text = f"Activation for CDR {report.result.cdr} by region, over its mean in the brain"
+    return [_observation(report, "activation-by-region", text) | {"component": parts}] if parts else []
 
 
 def _quality(report: Report) -> list[Json]:

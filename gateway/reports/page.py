@@ -39,11 +39,11 @@ class Page:
 
     def heading(self, text: str) -> None:
         """A section's name over a thin rule."""
-        self.y += 3.2
+        self.y += 2.4
         self.text(text, size=10.5, style="B", colour=BLUE)
         self.pdf.set_draw_color(*RULE)
         self.pdf.line(MARGIN, self.y + 0.6, MARGIN + WIDTH, self.y + 0.6)
-        self.y += 2.2
+        self.y += 1.8
 
     def banner(self, text: str) -> None:
         """White on red, over the whole width."""

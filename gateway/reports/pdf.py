@@ -31,6 +31,7 @@ def render(report: Report) -> bytes:
     page.banner(NOTICE)
     _answer(page, report)
     _pictures(page, report)
+    _regions(page, report)
     _figures(page, report)
     page.heading("Limits")
     page.text(_LIMITS, size=8.5)
@@ -78,20 +79,31 @@ def _pictures(page: Page, report: Report) -> None:
     )
 
 
+def _regions(page: Page, report: Report) -> None:
+    found = sorted(report.result.regions.items(), key=lambda item: -item[1])
+    if not found:
+        return
+    page.heading("Activation by region")
+    page.table([(name, f"{value:.2f}") for name, value in found], columns=3)
+    words = (
+        "Mean of the map in the region over its mean in the brain: 1 is average. A map cell is 30 mm wide."
+    )
+    page.text(words, size=8, colour=GREY)
+
+
 def _figures(page: Page, report: Report) -> None:
     result = report.result
     page.heading("Quality of the image")
     quality = [(name.replace("_", " "), f"{value:.4g}") for name, value in sorted(result.quality.items())]
-    distance = ("distance (over 1: unusual)", f"{result.out_of_distribution:.2f}")
-    page.table([*quality, distance][:24], columns=3)
+    distance = ("distance (>1: odd)", f"{result.out_of_distribution:.2f}")
+    page.table([*quality, distance][:24], columns=4)
     page.heading("Provenance")
     source = report.stack.source
     rows = [
         ("Input, SHA-256", report.content_digest),
         ("Model, SHA-256", result.model_digest),
         ("Preprocessing, SHA-256", result.pipeline_digest),
-        ("Arithmetic", result.model_engine or "unknown"),
-        ("Software", f"{SOFTWARE} {software_version()}"),
+        ("Software, arithmetic", f"{SOFTWARE} {software_version()}, {result.model_engine or 'unknown'}"),
         ("Submitted", f"{report.created:%Y-%m-%d %H:%M:%S} UTC"),
     ]
     if source:

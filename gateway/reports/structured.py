@@ -62,7 +62,7 @@ def _content(report: Report, picture: highdicom.sc.SCImage) -> sr.MeasurementRep
     return sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=_MR_BRAIN,
-        imaging_measurements=[_answer(report, picture), _quality(report)],
+        imaging_measurements=[_answer(report, picture), *_regions(report), _quality(report)],
     )
 
 
@@ -105,6 +105,20 @@ def _probability(stage: Stage) -> sr.Measurement:
         properties=sr.MeasurementProperties(
             upper_measurement_uncertainty=round(above, 6), lower_measurement_uncertainty=round(below, 6)
         ),
+    )
+
+
+def _regions(report: Report) -> list[sr.MeasurementsAndQualitativeEvaluations]:
+    found = report.result.regions
+    measurements = [
+        sr.Measurement(_code(f"region-{n}", f"Activation: {name}"), value, _RATIO)
+        for n, (name, value) in enumerate(found.items(), start=1)
+    ]
+    name = sr.TrackingIdentifier(uid(report, "regions"), "Activation by region")
+    return (
+        [sr.MeasurementsAndQualitativeEvaluations(tracking_identifier=name, measurements=measurements)]
+        if found
+        else []
     )
 
 

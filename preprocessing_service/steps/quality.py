@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from contracts.errors import Coverage, Noise, NotAHead, NotT1w, QualityRefused, RegistrationFailed
+from contracts.grid import GRID_TO_MNI
 from preprocessing_service.coarse import CoarseHead, halved
-from preprocessing_service.grid import GRID_TO_MNI
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import Tissues
 from preprocessing_service.steps.normalise import TRAINING_LEVELS

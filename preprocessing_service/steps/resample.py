@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from contracts.grid import GRID_TO_MNI
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from preprocessing_service.compiled import compiled
-from preprocessing_service.grid import GRID_TO_MNI
 from preprocessing_service.polynomial import basis
 from preprocessing_service.sampling import (
     Lattice,

@@ -99,6 +99,7 @@ def result() -> Result:
         model_digest=MODEL,
         pipeline_digest=PIPELINE,
         model_engine="int8 x86",
+        regions={"medial temporal lobe": 1.4, "frontal cortex": 0.6},
         quality={"brain_ml": 1430.5},
         seconds={"preprocess": 0.4, "infer": 0.2},
     )

@@ -44,10 +44,14 @@ def test_the_validator_finds_no_error(
 def test_the_report_reads_back(dicom: Report) -> None:
     document = highdicom.sr.srread(io.BytesIO(structured.render(dicom)))
     report = document.content
-    answer, quality = report.get_image_measurement_groups()
+    answer, regions, quality = report.get_image_measurement_groups()
     numbers = {m.name.meaning: m.value for m in answer.get_measurements()}
     assert numbers["Probability of CDR >=1"] == 0.6
     assert numbers["Distance from the training data"] == 0.7
+    assert {m.name.meaning: m.value for m in regions.get_measurements()} == {
+        "Activation: medial temporal lobe": 1.4,
+        "Activation: frontal cortex": 0.6,
+    }
     verdicts = {e.name.meaning: e.value.meaning for e in answer.get_qualitative_evaluations()}
     assert verdicts["CDR group estimated from MRI"] == "CDR >=1: mild or worse"
     assert verdicts["No stage can be ruled out"] == "No"

@@ -59,3 +59,11 @@ def test_it_names_no_person_and_is_the_same_again(dicom: Report) -> None:
     first = fhir.render(dicom)
     assert fhir.render(dicom) == first
     assert b"Patient" not in first.replace(b"patient's", b"")
+
+
+def test_the_regions_are_components_of_one_observation(plain: Report) -> None:
+    (found,) = [one for one in resources(plain, "Observation") if one["id"] == "activation-by-region"]
+    assert {part["code"]["text"]: part["valueQuantity"]["value"] for part in found["component"]} == {
+        "medial temporal lobe": 1.4,
+        "frontal cortex": 0.6,
+    }

@@ -8,6 +8,7 @@ import numpy as np
 import pypdfium2
 import pytest
 
+from contracts.regions import REGIONS
 from gateway.reports import pdf
 from gateway.reports.report import Report
 
@@ -27,7 +28,14 @@ def words(data: bytes) -> str:
 def test_what_it_says(which: str, request: pytest.FixtureRequest) -> None:
     report: Report = request.getfixturevalue(which)
     text = words(pdf.render(report))
-    for wanted in ("CDR >=1: mild or worse", "60.0%", "40.0% to 80.0%", "Not for diagnosis", report.job_id):
+    for wanted in (
+        "CDR >=1: mild or worse",
+        "60.0%",
+        "40.0% to 80.0%",
+        "Not for diagnosis",
+        "medial temporal lobe",
+        report.job_id,
+    ):
         assert wanted in text
     for wanted in (report.content_digest, report.result.model_digest, "confound", "brain ml"):
         assert wanted in text
@@ -37,7 +45,12 @@ def test_what_it_says(which: str, request: pytest.FixtureRequest) -> None:
 
 def test_nothing_leaves_the_page_or_overlaps_its_end(dicom: Report) -> None:
     many = {f"measure_number_{n}": 1000.123456 * n for n in range(24)}
-    doubt = {"quality": many, "uncertain": True, "out_of_distribution": 9.0}
+    doubt = {
+        "quality": many,
+        "uncertain": True,
+        "out_of_distribution": 9.0,
+        "regions": dict.fromkeys(REGIONS, 1.25),
+    }
     report = replace(dicom, result=dicom.result.model_copy(update=doubt))
     document = pypdfium2.PdfDocument(pdf.render(report))
     picture = np.asarray(document[0].render(scale=1).to_pil().convert("L"))
