@@ -22,7 +22,7 @@ class Submission:
     """What the gateway knows when it asks the line to take a job.
 
     content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
-    deadline_ms, not_before_ms: Unix time in milliseconds.
+    deadline_ms, not_before_ms: Unix time in milliseconds. traceparent: of its trace, "" when none is kept.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Submission:
     not_before_ms: int | None = None
     batch: str = ""
     trace_id: str = ""
+    traceparent: str = ""
     pipeline_digest: str = ""
     model_digest: str = ""
     result: str = ""
@@ -83,6 +84,13 @@ class Job:
         text = self.fields.get("result", "")
         return json.loads(text) if text else None
 
+    @property
+    def context(self) -> dict[str, str | int]:
+        """What every log line about the job says."""
+        names = ("site", "stage", "trace_id")
+        found: dict[str, str | int] = {name: self.text(name) for name in names}
+        return {"job": self.id, **found, "attempt": self.attempt, "fence": int(self.fields.get("fence", 0))}
+
     def text(self, field: str) -> str:
         """A field as stored, "" when absent."""
         return self.fields.get(field, "")
@@ -120,11 +128,14 @@ class Claim:
 
     @property
     def context(self) -> dict[str, str | int]:
-        """What every log line about this claim says."""
+        """What every log line about this claim says; a delivery is told with the job it is about."""
+        job = self.record.get("job_id")
         return {
-            "job": self.id,
+            "job": job or self.id,
+            **({"delivery": self.id} if job else {}),
             "site": self.record["site"],
             "stage": str(self.stage),
             "attempt": self.attempt,
             "fence": self.fence,
+            "trace_id": self.record.get("trace_id", ""),
         }

@@ -24,6 +24,8 @@ class JsonLines(logging.Formatter):
             "service": self.service,
             "event": record.getMessage(),
         }
+        if not record.name.startswith("hippocamp"):
+            line["logger"] = record.name
         line |= {k: v for k, v in vars(record).items() if k not in _PLAIN}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from billiard import active_children
 from celery import signals
 
+from contracts import tracing
 from contracts.exposition import serve_from_workers
 from contracts.leases import hand_back
 from contracts.telemetry import configure_logging
@@ -29,6 +30,7 @@ def equip(service: str, *, stop_seconds: float) -> None:
     """
 
     def set_up_logging(**_: Any) -> None:
+        logging.captureWarnings(capture=True)
         configure_logging(service)
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -38,9 +40,12 @@ def equip(service: str, *, stop_seconds: float) -> None:
         timer.daemon = True
         timer.start()
 
+    tracing.check()
     serve_from_workers()
+    signals.celeryd_init.connect(set_up_logging, weak=False)  # before Celery warns of anything
     signals.setup_logging.connect(set_up_logging, weak=False)
     signals.worker_process_init.connect(_remember_child, weak=False)
+    signals.worker_process_shutdown.connect(_send_spans, weak=False)
     signals.task_prerun.connect(_leave_on_sigterm, weak=False)
     signals.worker_shutting_down.connect(stop_in_time, weak=False)
 
@@ -50,6 +55,10 @@ _child_pid: list[int] = []
 
 def _remember_child(**_: Any) -> None:
     _child_pid[:] = [os.getpid()]
+
+
+def _send_spans(**_: Any) -> None:
+    tracing.flush()
 
 
 def _leave_on_sigterm(**_: Any) -> None:

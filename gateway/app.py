@@ -24,7 +24,7 @@ from gateway.routes import (
     webhooks,
 )
 from gateway.settings import Settings
-from gateway.trace import trace_id
+from gateway.trace import trace_id, trace_requests
 
 _CONTROL_BYTES = 1 << 16
 """Largest body of a call that is no upload; uploads raise it for their own request."""
@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     open_resources(app, settings or Settings())
     handle_errors(app)
     observe_requests(app)
+    trace_requests(app)
     protect(app)
     for module in (
         jobs,

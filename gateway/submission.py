@@ -22,6 +22,7 @@ from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
 from gateway.sniff import Sniffed
+from gateway.trace import Trace
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -49,7 +50,7 @@ class Accepted:
     replayed: bool = False
 
 
-def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: str) -> Accepted:
+def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
     1. Ask the line whether it is there, before a gigabyte is taken for nothing.
@@ -60,14 +61,16 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: st
     6. Send a wake-up; losing it is harmless.
     """
     to.client.ping()
-    received = to.blobs.receive(input_path(site, new_job_id()), upload.chunks())
+    with trace.span.child("store upload"):
+        received = to.blobs.receive(input_path(site, new_job_id()), upload.chunks())
     try:
         bare = _bare(received, upload, job_id=job_id, site=site, trace=trace)
         submission = _look_up(_with_options(bare, upload.options, to), to)
     except BaseException:
         _discard(to, received.path)
         raise
-    _record(submission, to)
+    with trace.span.child("record"):
+        _record(submission, to)
     job = Job(to.line.record(job_id))
     if job.text("input_blob") != received.path:
         _discard(to, received.path)
@@ -75,12 +78,13 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: st
             raise Gone(f"Job {job_id} was erased")
         check_same(job, submission)
         return Accepted(job, replayed=True)
+    _log.info("job.accepted", extra={**job.context, "cache": submission.cache})
     if not job.state.is_terminal:
         wake_quietly(to, Stage.PREPROCESS)
     return Accepted(job)
 
 
-def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace: str) -> Submission:
+def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace: Trace) -> Submission:
     return Submission(
         id=job_id,
         site=site,
@@ -88,7 +92,8 @@ def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace
         input_blob=received.path,
         size_bytes=received.size_bytes,
         media=upload.sniffed.media if upload.sniffed else "",
-        trace_id=trace,
+        trace_id=trace.id,
+        traceparent=trace.span.traceparent,
     )
 
 

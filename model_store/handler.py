@@ -192,7 +192,7 @@ def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[bytes]:
     if requests is None:
         _load(context)
         return []
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     answers: list[bytes] = [b""] * len(requests)
     stacks: dict[int, npt.NDArray[np.uint8]] = {}
     for index, request in enumerate(requests):
@@ -202,11 +202,12 @@ def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[bytes]:
             answers[index] = _refuse(context, index, str(error))
     if stacks:
         results = _loaded[0].answer(np.concatenate(list(stacks.values())))
-        about = _about(_loaded[0], time.perf_counter() - started)
+        about = _about(_loaded[0], time.perf_counter() - started) | {"started": round(began, 6)}
         first = 0
         for index, stack in stacks.items():
             last = first + len(stack)
-            answers[index] = write_result({name: part[first:last] for name, part in results.items()}, about)
+            own = about | {"traceparent": context.get_request_header(index, "traceparent") or ""}
+            answers[index] = write_result({name: part[first:last] for name, part in results.items()}, own)
             context.set_response_content_type(index, "application/x-npz")
             first = last
     return answers

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from celery import Celery, signals
 
-from contracts import deployed
+from contracts import deployed, tracing
 from contracts.blobs import BlobStore, stack_path
 from contracts.connections import connect
 from contracts.job import Claim
@@ -24,11 +24,13 @@ from contracts.orphans import watch, worker_name
 from contracts.outcomes import code_of, settle
 from contracts.stack import Stack
 from contracts.states import Stage
+from contracts.tracing import Span
 from contracts.wakeups import TASK, celery_app, wake
 from contracts.worker_process import equip
 from preprocessing_service.cpu_limit import within_cpu
 from preprocessing_service.metrics import record_failure, record_prepared, record_wait
 from preprocessing_service.settings import Settings
+from preprocessing_service.spans import Steps
 
 _log = logging.getLogger("hippocamp.preprocess")
 
@@ -67,22 +69,27 @@ def work_once(place: Workplace) -> Claim | None:
     if not found:
         return None
     claim, started = found[0], time.monotonic()
+    _log.info("job.claimed", extra={**claim.context, "worker": place.name})
     record_wait(claim)
+    span = tracing.work(claim)
     most = settings.job_seconds - GRACE_SECONDS
     with held(place.line, [claim], lease_seconds=settings.lease_seconds, most_seconds=most):
         try:
-            stack, reused = _stack_of(place, claim)
+            stack, reused = _stack_of(place, claim, span)
             _commit(place, claim, stack)
         except Exception as error:  # noqa: BLE001  whatever a volume provokes must be settled
+            span.fail(code_of(error))
             record_failure(code_of(error), settle(place.line, claim, error))
             return claim
+        finally:
+            span.end()
     seconds = time.monotonic() - started
     record_prepared(seconds, stack.seconds, reused=reused)
     _log.info("job.prepared", extra={**claim.context, "seconds": round(seconds, 3), "reused": reused})
     return claim
 
 
-def _stack_of(place: Workplace, claim: Claim) -> tuple[Stack, bool]:
+def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
     """The stored stack of the same bytes and pipeline, or a new one; and whether it was stored."""
     path = _stack_blob(place, claim)
     if place.blobs.exists(path):
@@ -91,14 +98,17 @@ def _stack_of(place: Workplace, claim: Claim) -> tuple[Stack, bool]:
         except (ValueError, FileNotFoundError):
             _log.warning("stack.unreadable", extra=claim.context)
 
+    steps = Steps(span)
+
     def on_step(step: str) -> None:
+        steps.enter(step)
         if not place.line.renew(claim, lease_seconds=place.settings.lease_seconds, step=step):
             raise LeaseLost(claim.id)
 
     with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
         scratch = Path(folder)
         volume = place.blobs.local_copy(claim.record["input_blob"], scratch)
-        with within_cpu(place.settings.cpu_seconds):
+        with within_cpu(place.settings.cpu_seconds), steps:
             stack = place.prepare(volume, scratch=scratch, on_step=on_step)
     place.blobs.put(path, stack.to_bytes())
     return stack, False

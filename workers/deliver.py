@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 import httpcore
 import redis
 
-from contracts import sites
+from contracts import sites, tracing
 from contracts.endpoints import Endpoint, find, save
 from contracts.errors import DeliveryFailed
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost
 from contracts.states import MOST_ATTEMPTS, Stage
+from contracts.tracing import Span
 from workers.metrics import record_delivery
 from workers.outgoing import post
 from workers.settings import Network
@@ -54,19 +55,26 @@ def work_once(place: Workplace) -> Claim | None:
         return None
     claim, started, outcome = found[0], time.monotonic(), "lost"
     most = place.settings.webhook_seconds + 30
+    span = tracing.work(claim)
+    _log.info("delivery.claimed", extra={**claim.context, "worker": place.name})
     try:
         with held(place.line, [claim], lease_seconds=lease, most_seconds=most):
-            outcome = _attempt(place, claim)
+            outcome = _attempt(place, claim, span)
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
     except redis.RedisError:
         _log.warning("claim.left", extra=claim.context)
+    finally:
+        span.note(outcome=outcome)
+        if outcome != "delivered":
+            span.fail(outcome)
+        span.end()
     record_delivery(time.monotonic() - started, outcome)
     _log.info("delivery.attempted", extra={**claim.context, "outcome": outcome})
     return claim
 
 
-def _attempt(place: Workplace, claim: Claim) -> str:
+def _attempt(place: Workplace, claim: Claim, span: Span) -> str:
     endpoint = find(place.redis, claim.record["site"], claim.record["endpoint_id"])
     if endpoint is None or endpoint.disabled:
         place.line.fail(claim, DeliveryFailed("The endpoint was removed or disabled"))
@@ -76,7 +84,7 @@ def _attempt(place: Workplace, claim: Claim) -> str:
         place.line.release(claim, "endpoint rests", delay_seconds=rest / 1000, counts=False)
         return "deferred"
     try:
-        status = _send(place, claim, endpoint)
+        status = _send(place, claim, endpoint, span)
     except (_Refused, TargetRefused, OSError, ValueError, *_NO_ANSWER) as error:
         return _after_failure(place, claim, endpoint, error)
     place.redis.delete(_rest_key(endpoint), _failures_key(endpoint))
@@ -92,17 +100,22 @@ _NO_ANSWER = (
 )
 
 
-def _send(place: Workplace, claim: Claim, endpoint: Endpoint) -> int:
+def _send(place: Workplace, claim: Claim, endpoint: Endpoint, span: Span) -> int:
     """Post it; the status, or an exception for everything but 2xx."""
     body, now = body_of(claim.record), time.time()
-    headers = sign(body, message_id=claim.id, timestamp=int(now), keys=endpoint.keys(int(now * 1000)))
-    status = post(
-        endpoint.url,
-        body,
-        headers={"content-type": "application/json", **headers},
-        allow=(*place.settings.webhook_allow, *_of_site(place, endpoint.site)),
-        seconds=place.settings.webhook_seconds,
-    )
+    signed = sign(body, message_id=claim.id, timestamp=int(now), keys=endpoint.keys(int(now * 1000)))
+    headers = {"content-type": "application/json", **signed}
+    with span.child("POST webhook", kind="client") as sending:
+        if sending.is_kept:
+            headers["traceparent"] = sending.traceparent
+        status = post(
+            endpoint.url,
+            body,
+            headers=headers,
+            allow=(*place.settings.webhook_allow, *_of_site(place, endpoint.site)),
+            seconds=place.settings.webhook_seconds,
+        )
+        sending.note(**{"http.response.status_code": status})
     if not 200 <= status < 300:
         raise _Refused(status)
     return status

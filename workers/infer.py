@@ -22,6 +22,7 @@ from workers.answers import explanation_of, result_of
 from workers.metrics import record_answer, record_batch, record_failure, record_wait
 from workers.model_server import Answer
 from workers.scoring import Slices, score
+from workers.spans import BatchSpans
 from workers.workplace import Workplace
 
 _log = logging.getLogger("hippocamp.infer")
@@ -40,25 +41,31 @@ def work_once(place: Workplace) -> list[Claim]:
     started = time.monotonic()
     for claim in claims:
         record_wait(claim)
+        _log.info("job.claimed", extra={**claim.context, "worker": place.name, "batch": len(claims)})
+    spans = BatchSpans(claims)
     with held(place.line, claims, lease_seconds=lease, most_seconds=place.settings.infer_limit_seconds):
-        _work(place, claims)
+        try:
+            _work(place, claims, spans)
+        finally:
+            spans.end()
     record_batch(time.monotonic() - started, len(claims))
     return claims
 
 
-def _work(place: Workplace, claims: list[Claim]) -> None:
+def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
     stacks: dict[str, Slices] = {}
     for claim in claims:
         try:
             stacks[claim.id] = Stack.from_bytes(place.blobs.get(claim.record["stack_blob"])).slices
         except (FileNotFoundError, ValueError) as error:
-            _send_back(place, claim, error)
+            _send_back(place, claim, error, spans)
         except Exception as error:  # noqa: BLE001  one unreadable stack must not stop the others
-            _settle(place, claim, error)
+            _settle(place, claim, error, spans)
     ready = [claim for claim in claims if claim.id in stacks]
     if not ready:
         return
-    answers = score(place.model.predict, list(stacks.values()), healthy=place.healthy)
+    ask = spans.around(place.model.predict)
+    answers = score(ask, list(stacks.values()), healthy=place.healthy)
     _note_health(place, answers)
     for claim, answer in zip(ready, answers, strict=True):
         try:
@@ -66,19 +73,19 @@ def _work(place: Workplace, claims: list[Claim]) -> None:
                 raise answer
             _commit(place, claim, answer)
         except Exception as error:  # noqa: BLE001  every job of the batch is settled by itself
-            _settle(place, claim, error)
+            _settle(place, claim, error, spans)
 
 
-def _send_back(place: Workplace, claim: Claim, error: Exception) -> None:
+def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:
     """A stack that is gone or damaged is made again from the upload, which is kept until the job ends."""
     times = int(claim.record.get("sent_back", "0"))
     if times >= MOST_SENT_BACK:
-        _settle(place, claim, error)
+        _settle(place, claim, error, spans)
         return
     try:
         place.line.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
     except (LeaseLost, redis.RedisError) as refused:
-        _settle(place, claim, refused)
+        _settle(place, claim, refused, spans)
         return
     _log.warning("stack.gone", extra=claim.context)
     wake(place.app, Stage.PREPROCESS)
@@ -110,5 +117,6 @@ def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     wake(place.app, Stage.DELIVER, place.redis.hlen(f"hc:endpoints:{site}"))
 
 
-def _settle(place: Workplace, claim: Claim, error: Exception) -> None:
+def _settle(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:
+    spans.failed(claim, code_of(error))
     record_failure(code_of(error), settle(place.line, claim, error))

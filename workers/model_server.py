@@ -34,6 +34,7 @@ class Answer:
     probabilities: (3,) float32. interval: (3, 2) float32. slice_logits: (slices, 3) float32.
     maps: (slices, 3, h, w) float16. ood: distance from the training data. prediction_set: (3,) uint8.
     digest, engine: of the archive that answered. seconds: it spent on the whole request.
+    started: when it began, Unix seconds by its own clock, 0 when it did not say. traceparent: as it got it.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -45,6 +46,8 @@ class Answer:
     digest: str
     engine: str
     seconds: float
+    started: float = 0.0
+    traceparent: str = ""
 
 
 class ModelServer:
@@ -55,11 +58,11 @@ class ModelServer:
         timeout = httpx.Timeout(timeout_seconds, connect=min(3.0, timeout_seconds))
         self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
 
-    def predict(self, slices: npt.NDArray[np.uint8]) -> list[Answer]:
+    def predict(self, slices: npt.NDArray[np.uint8], traceparent: str = "") -> list[Answer]:
         """Score (volumes, 32, 208, 176) uint8; BatchRefused or ModelServerUnavailable otherwise."""
         started, outcome = time.monotonic(), "away"
         try:
-            response = self._post(_body(slices))
+            response = self._post(_body(slices), traceparent)
             if response.status_code in _REFUSED:
                 outcome = "refused"
                 raise BatchRefused(f"HTTP {response.status_code}: {response.text[:200]}")
@@ -75,8 +78,10 @@ class ModelServer:
         """End the connection."""
         self._http.close()
 
-    def _post(self, body: bytes) -> httpx.Response:
+    def _post(self, body: bytes, traceparent: str) -> httpx.Response:
         headers = {"content-type": "application/octet-stream"}
+        if traceparent:
+            headers["traceparent"] = traceparent
         try:
             return self._http.post(self._url, content=body, headers=headers)
         except httpx.ReadTimeout as error:
@@ -116,4 +121,6 @@ def _one(arrays: dict[str, npt.NDArray[Any]], n: int, about: dict[str, Any]) -> 
         digest=about["model_digest"],
         engine=about["engine"],
         seconds=float(about["seconds"]),
+        started=float(about.get("started", 0)),
+        traceparent=str(about.get("traceparent", "")),
     )

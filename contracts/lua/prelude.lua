@@ -83,7 +83,7 @@ local function push(stage, id)
 end
 
 local function enqueue(stage, id, now, not_before)
-  redis.call('HSET', rec(id), 'stage', stage)
+  redis.call('HSET', rec(id), 'stage', stage, 'queued_ms', now)
   redis.call('HINCRBY', 'hc:depth', stage, 1)
   enter(id, STAGES[stage].waiting, now)
   if not_before > now then
@@ -113,13 +113,13 @@ end
 
 -- The outbox: every terminal job owes each of its site's webhook endpoints one delivery.
 local function announce(id, state, now)
-  local site = redis.call('HGET', rec(id), 'site')
+  local site, trace, parent = unpack(get(id, 'site', 'trace_id', 'traceparent'))
   for _, endpoint in ipairs(redis.call('HKEYS', 'hc:endpoints:' .. site)) do
     local delivery = 'whd_' .. string.sub(id, 5) .. '_' .. string.sub(endpoint, 5)
     if redis.call('EXISTS', rec(delivery)) == 0 then
       redis.call('HSET', rec(delivery), 'id', delivery, 'kind', 'delivery', 'site', site, 'priority', 'routine',
         'created_ms', now, 'attempt', 0, 'fence', 0, 'job_id', id, 'event', 'job.' .. state,
-        'endpoint_id', endpoint)
+        'endpoint_id', endpoint, 'trace_id', trace or '', 'traceparent', parent or '')
       redis.call('ZADD', 'hc:deliveries:' .. site, now, delivery)
       redis.call('SADD', 'hc:deliveries_of:' .. id, delivery)
       enqueue('deliver', delivery, now, 0)

@@ -94,7 +94,7 @@ def gateway(settings: LocalSettings) -> Service:
 
 
 def _celery(app: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", app, *arguments]
+    return [sys.executable, "-m", "celery", "-q", "-A", app, *arguments]  # no banner among the JSON lines
 
 
 def _worker(app: str, name: str, *, queues: str, processes: int) -> list[str]:

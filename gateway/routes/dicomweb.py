@@ -18,7 +18,7 @@ from gateway.metrics import count_upload
 from gateway.operations import Operation, operation
 from gateway.resources import resources
 from gateway.submission import accept
-from gateway.trace import trace_id
+from gateway.trace import trace
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
@@ -81,7 +81,7 @@ def _body(sent: Request) -> Iterator[bytes]:
 
 
 def _submit(upload: SeriesUpload) -> Job:
-    return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace_id()).job
+    return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace()).job
 
 
 def _address(job: Job) -> str:

@@ -30,7 +30,7 @@ from gateway.operations import Answer, Header, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import BATCH_ID, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.submission import accept
-from gateway.trace import trace_id
+from gateway.trace import trace
 from gateway.uploads import FORM, FORM_OVERHEAD, RAW, Upload
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
@@ -75,7 +75,7 @@ def submit() -> Answer:
     upload = Upload(request, most)
     try:
         job_id = job_id_for(current_site(), request.headers.get(HEADER))
-        accepted = accept(upload, to, job_id=job_id, site=current_site(), trace=trace_id())
+        accepted = accept(upload, to, job_id=job_id, site=current_site(), trace=trace())
     finally:
         count_upload(upload.size_bytes)
     wait = patience.wished(request.headers.get("Prefer", ""))

@@ -21,6 +21,7 @@ from deploy.local.supervisor import Stack
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
+from tests.fakes.collector import Collector
 
 pytestmark = [pytest.mark.e2e, pytest.mark.privacy]
 
@@ -131,7 +132,9 @@ def wait_until_inputs_are_gone(stack: Stack) -> None:
         time.sleep(0.2)
 
 
-def test_no_planted_name_is_kept_or_sent(service: Service, stack: Stack, volume: Path) -> None:
+def test_no_planted_name_is_kept_or_sent(
+    service: Service, stack: Stack, volume: Path, collector: Collector
+) -> None:
     wait_until_inputs_are_gone(stack)
     files = {
         "nifti": (named_nifti(volume), "succeeded"),
@@ -155,6 +158,8 @@ def test_no_planted_name_is_kept_or_sent(service: Service, stack: Stack, volume:
             service.http.delete(f"/v1/webhook-endpoints/{hook['id']}")
     wait_until_inputs_are_gone(stack)
     assert found(kept(stack)) == []
+    assert collector.spans
+    assert found(("trace", body) for body in collector.bodies) == []
 
 
 def test_the_search_would_find_a_name(stack: Stack) -> None:

@@ -24,7 +24,7 @@ def answer(slices: np.ndarray) -> bytes:
     level = slices.reshape(v, -1).mean(axis=1) / 255
     p = np.stack([0.5 + level / 2, (1 - level) / 4, (1 - level) / 4], axis=1)
     p = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
-    about = {"model_digest": DIGEST, "engine": "fake", "int8": True, "seconds": 0.01}
+    about = {"model_digest": DIGEST, "engine": "fake", "int8": True, "seconds": 0.01, "started": time.time()}
     out = io.BytesIO()
     np.savez(
         out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,11 @@ class Context:
     system_properties: dict[str, str] = field(default_factory=lambda: {"model_dir": str(RELEASE)})
     status: dict[int, int] = field(default_factory=dict)
     content_type: dict[int, str] = field(default_factory=dict)
+
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def get_request_header(self, _idx: int, key: str) -> str | None:
+        return self.headers.get(key)
 
     def set_response_status(self, code: int, idx: int) -> None:
         self.status[idx] = code
@@ -109,6 +115,16 @@ def test_an_answer_keeps_its_promises(context: Context, template_slices: npt.NDA
     assert about["model_digest"] == model_digest()
     assert about["int8"] is True
     assert about["seconds"] > 0
+    assert abs(about["started"] - time.time()) < 60
+    assert about["traceparent"] == ""
+
+
+def test_an_answer_names_the_trace_it_was_asked_in(
+    context: Context, template_slices: npt.NDArray[np.uint8]
+) -> None:
+    asked = Context(headers={"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
+    answer = read(handler.handle([{"body": body(slices=template_slices[None])}], asked)[0])
+    assert json.loads(answer["about"].tobytes())["traceparent"] == asked.headers["traceparent"]
 
 
 def test_noise_is_further_from_the_training_data_than_a_brain(
