@@ -85,7 +85,7 @@ def test_a_receiver_that_is_away_delays_no_job(
     for number in range(4):
         submit(line, blobs, f"level {number}", traceparent=PARENT)
     with running(environment, tmp_path) as workers:
-        worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1", "--max-tasks-per-child=2")
+        worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
         wake(app, Stage.PREPROCESS, 4)
         eventually(lambda: line.depth(Stage.INFER) == 4)
         worker.terminate()
