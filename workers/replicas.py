@@ -70,7 +70,7 @@ class Replicas:
         """How many jobs may be claimed now: as many as the breaker of the best replica allows."""
         return max(replica.breaker.allowance(batch) for replica in self.all)
 
-    def predict(self, slices: Slices) -> list[Answer]:
+    def predict(self, slices: Slices, traceparent: str = "") -> list[Answer]:
         """Score (volumes, 32, 208, 176) uint8; a replica that is away is passed over for the next.
 
         BatchRefused by the one that was asked; ModelServerUnavailable when none is left to ask.
@@ -81,7 +81,7 @@ class Replicas:
             with self._chosen(left, len(slices)) as replica:
                 left.remove(replica)
                 try:
-                    answers = replica.server.predict(slices)
+                    answers = replica.server.predict(slices, traceparent)
                 except ModelServerUnavailable as error:
                     away = error
                     replica.breaker.failed()
