@@ -12,12 +12,33 @@ import redis
 
 from contracts.answer_cache import AnswerCache, CacheEntry
 from contracts.blobs import content_folders
-from contracts.errors import Backlog, BatchNotFound, HippocampError, JobNotFound, QuotaExceeded
+from contracts.errors import (
+    Backlog,
+    BatchNotFound,
+    Gone,
+    HippocampError,
+    JobNotFound,
+    QuotaExceeded,
+    WrongState,
+)
 from contracts.job import Claim, Job, Submission
 from contracts.states import MOST_ATTEMPTS, JobState, Stage
+from contracts.told import tell
 
 _LUA = Path(__file__).parent / "lua"
-_NAMES = ("submit", "claim", "renew", "commit", "release", "cancel", "reap", "position", "replay", "erase")
+_NAMES = (
+    "submit",
+    "claim",
+    "renew",
+    "commit",
+    "release",
+    "cancel",
+    "reap",
+    "position",
+    "replay",
+    "reopen",
+    "erase",
+)
 
 
 _QUOTAS = {
@@ -80,7 +101,9 @@ class Line:
     def claim(self, stage: Stage, worker: str, *, limit: int = 1, lease_seconds: float = 30) -> list[Claim]:
         """Take up to `limit` records, fair over sites, then by priority, then by age."""
         found = self._run("claim", stage, limit, int(lease_seconds * 1000), MOST_ATTEMPTS[stage], worker)
-        return [Claim(id_, stage, int(fence), _pairs(flat)) for id_, fence, flat in found]
+        claimed, ended = found
+        tell(ended)
+        return [Claim(id_, stage, int(fence), _pairs(flat)) for id_, fence, flat in claimed]
 
     def renew(self, claim: Claim, *, lease_seconds: float = 30, step: str = "") -> bool:
         """Hold the claim for longer and note the step it is at; False when it is lost."""
@@ -157,7 +180,20 @@ class Line:
     def reap(self) -> Reaped:
         """Return expired leases to the line and end jobs past their deadline."""
         most = [MOST_ATTEMPTS[stage] for stage in (Stage.PREPROCESS, Stage.INFER, Stage.DELIVER)]
-        return Reaped(*(int(n) for n in self._run("reap", *most)))
+        *counts, events = self._run("reap", *most)
+        tell(events)
+        return Reaped(*(int(n) for n in counts))
+
+    def reopen(self, job_id: str) -> Stage:
+        """Queue a failed or expired job anew, from what is left of it; JobNotFound, Gone, WrongState."""
+        found = self._run("reopen", job_id)
+        if found == "none":
+            raise JobNotFound(f"No job {job_id}")
+        if found == "gone":
+            raise Gone(f"Nothing is left of {job_id} to work on: have its volume sent again")
+        if found not in set(Stage):
+            raise WrongState(f"The job is {found}; only one that failed or expired can be opened again")
+        return Stage(found)
 
     def get(self, job_id: str) -> Job:
         """The job as recorded; JobNotFound otherwise."""

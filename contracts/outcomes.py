@@ -68,6 +68,7 @@ def _settle(line: Line, claim: Claim, error: Exception) -> Outcome:
         error = Poison(f"The last of {claim.attempt} attempts at {claim.stage} ended in {note}")
     if may_pass and claim.attempt < MOST_ATTEMPTS[claim.stage]:
         line.release(claim, note, delay_seconds=2.0 ** (claim.attempt - 1))
+        _log.warning("job.retried", extra=about)
         return Outcome.RETRIED
     line.fail(claim, error)
     _log.info("job.failed", extra=about)

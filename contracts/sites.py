@@ -24,6 +24,7 @@ class Site:
     weight: share of the turns among sites that wait; claim.lua reads it at every turn.
     most_waiting, most_bytes: jobs that may wait, and bytes of uploads not yet worked off (submit.lua).
     requests_per_second: sustained rate; twice as many may come at once.
+    quarantine_seconds: how long the upload of a job that we failed is kept for a second look; 0: not at all.
     webhook_allow: networks its webhooks may reach although they are not public, as CIDR.
     """
 
@@ -34,6 +35,7 @@ class Site:
     most_bytes: int = 100 << 30
     requests_per_second: float = 50.0
     retention_seconds: int = 30 * 86400
+    quarantine_seconds: int = 3 * 86400
     webhook_allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -43,8 +45,9 @@ class Site:
             )
         if not (math.isfinite(self.weight) and 0.01 <= self.weight <= 100):
             raise ValueError(f"weight {self.weight:g} must lie between 0.01 and 100")
-        if min(self.most_waiting, self.most_bytes, self.requests_per_second, self.retention_seconds) < 0:
-            raise ValueError("quotas and retention cannot be negative; 0 sets no limit")
+        limits = (self.most_waiting, self.most_bytes, self.requests_per_second, self.retention_seconds)
+        if min(*limits, self.quarantine_seconds) < 0:
+            raise ValueError("quotas and times cannot be negative")
         for text in self.webhook_allow:
             ipaddress.ip_network(text)
 
@@ -64,6 +67,7 @@ class Site:
             most_bytes=int(fields["most_bytes"]),
             requests_per_second=float(fields["requests_per_second"]),
             retention_seconds=int(fields["retention_seconds"]),
+            quarantine_seconds=int(fields.get("quarantine_seconds", cls.quarantine_seconds)),
             webhook_allow=tuple(json.loads(fields["webhook_allow"])),
         )
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from celery import Celery, signals
 
-from contracts import deployed, tracing
+from contracts import deployed, presence, tracing
 from contracts.blobs import BlobStore, stack_path
 from contracts.connections import connect
 from contracts.job import Claim
@@ -143,6 +143,7 @@ def build(
     app = celery_app("preprocessing", settings.redis_url)
     equip("preprocess", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.PREPROCESS])
+    presence.announce(settings.redis_url)
     places: list[Workplace] = []
 
     def open_workplace(**_: object) -> Workplace:

@@ -6,6 +6,7 @@ import os
 
 from celery import Celery
 
+from contracts import presence
 from contracts.orphans import watch
 from contracts.states import Stage
 from contracts.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
@@ -21,6 +22,7 @@ def build(settings: Settings) -> Celery:
     app = celery_app("workers", settings.redis_url)
     equip("workers", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.INFER, Stage.DELIVER])
+    presence.announce(settings.redis_url)
     app.conf.beat_schedule = {
         "maintain": {
             "task": MAINTAIN_TASK,

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any, cast
 
-from contracts import deployed
+from contracts import deployed, draining
 from contracts.errors import ModelServerUnavailable, StoreUnavailable
 from contracts.orphans import release_orphans
 from contracts.states import Stage
@@ -50,7 +50,9 @@ def reap(place: Workplace) -> None:
 
 
 def top_up(place: Workplace, stage: Stage) -> int:
-    """Send the wake-ups that waiting records lack; how many."""
+    """Send the wake-ups that waiting records lack; how many. None to a stage that is drained."""
+    if f"stage:{stage}" in draining.drained(place.redis):
+        return 0
     missing = place.line.ready(stage) - place.redis.llen(str(stage))
     count = max(0, min(missing, MOST_WAKEUPS))
     if count:

@@ -25,6 +25,11 @@ def _quotas(command: _Function) -> _Function:
     for name, kind, about in (
         ("--webhook-allow", str, "Networks its webhooks may reach although not public, as CIDR,CIDR."),
         (
+            "--quarantine-days",
+            click.FloatRange(min=0),
+            "Days that the upload of a poisoned job is kept; 0: not at all.",
+        ),
+        (
             "--retention-days",
             click.FloatRange(min=0),
             "Days that a job is kept; 0: always.",
@@ -150,8 +155,9 @@ def enable(client: redis.Redis, name: str) -> None:
 
 def _with(site: Site, quotas: dict[str, Any]) -> Site:
     given = {name: value for name, value in quotas.items() if value is not None}
-    if "retention_days" in given:
-        given["retention_seconds"] = int(given.pop("retention_days") * 86400)
+    for what in ("retention", "quarantine"):
+        if f"{what}_days" in given:
+            given[f"{what}_seconds"] = int(given.pop(f"{what}_days") * 86400)
     if "webhook_allow" in given:
         given["webhook_allow"] = tuple(text for text in given["webhook_allow"].split(",") if text)
     return replace(site, **given)

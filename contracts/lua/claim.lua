@@ -1,8 +1,13 @@
--- Give out up to `limit` waiting ids, fair over sites, then by priority, then by age.
+-- Give out up to `limit` waiting ids, fair over sites, then by priority, then by age; nothing to the drained.
+-- Returns the claims, and what became of records that had no attempt left.
 -- ARGV: now | stage | limit | lease ms | most attempts | worker
 local now, stage, limit = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local lease, most, worker = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local turn, claimed = 'hc:turn:' .. stage, {}
+local turn, claimed, ended = 'hc:turn:' .. stage, {}, {}
+
+local host = string.match(worker, '^[^/]*')
+local off = redis.call('HMGET', 'hc:drained', 'stage:' .. stage, 'host:' .. host)
+if off[1] or off[2] then return {claimed, ended} end
 
 local function promote()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:later:' .. stage, '-inf', now, 'LIMIT', 0, 100)) do
@@ -37,15 +42,18 @@ while #claimed < limit do
   if tonumber(redis.call('HGET', rec(id), 'attempt')) >= most then
     total('poison:' .. stage)
     finish(id, 'failed', now, 'poison', 'The job did not survive ' .. most .. ' attempts at ' .. stage)
+    ended[#ended + 1] = told('job.poisoned', id)
   else
     redis.call('HINCRBY', rec(id), 'attempt', 1)
     local fence = redis.call('HINCRBY', rec(id), 'fence', 1)
     redis.call('HSET', rec(id), 'worker', worker, 'claimed_ms', now)
-    redis.call('HSETNX', rec(id), 'started_' .. stage .. '_ms', now)
+    local first = redis.call('HSETNX', rec(id), 'started_' .. stage .. '_ms', now)
+    if first == 0 then total('redelivered:' .. stage) end
     redis.call('ZADD', 'hc:lease:' .. stage, now + lease, id)
     enter(id, STAGES[stage].running, now)
     total('claimed:' .. stage)
     claimed[#claimed + 1] = {id, fence, redis.call('HGETALL', rec(id))}
   end
 end
-return claimed
+if #claimed > 0 then total('batches:' .. stage) end
+return {claimed, ended}

@@ -15,6 +15,8 @@ local spent = now - tonumber(redis.call('HGET', rec(id), 'claimed_ms'))
 local pace = tonumber(redis.call('HGET', 'hc:pace', stage) or spent)
 redis.call('HSET', 'hc:pace', stage, pace + 0.1 * (spent - pace))
 
+redis.call('HINCRBY', 'hc:done:' .. redis.call('HGET', rec(id), 'site'), stage, 1)
+
 local name = ''
 if TERMINAL[target] then
   if ARGV[9] ~= '' then

@@ -10,6 +10,7 @@ if not TERMINAL[state] then
   finish(id, 'canceled', now, '', '')
   state = 'canceled'
 end
+if redis.call('ZREM', 'hc:quarantine', id) == 1 then discard(redis.call('HGET', rec(id), 'input_blob')) end
 for _, delivery in ipairs(redis.call('SMEMBERS', 'hc:deliveries_of:' .. id)) do
   if redis.call('EXISTS', rec(delivery)) == 1 then detach(delivery) end
   redis.call('DEL', rec(delivery))

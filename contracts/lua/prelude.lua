@@ -23,6 +23,10 @@
 --   site:<site>         hash    what sites.py configures: weight, most_waiting, most_bytes, ...
 --   totals              hash    event -> how often it happened, for the exporter
 --   garbage             list    blobs nobody needs any more
+--   quarantine          zset    poisoned jobs whose upload is kept for a second look, score = until when (ms)
+--   drained             hash    "stage:<stage>" or "host:<host>" -> since when (ms) its workers take nothing
+--   done:<site>         hash    stage -> records of this site that came through it
+--   workers             hash    pool -> what presence.py writes: where it runs, its stages and slots
 --   inputs              set     uploads that jobs which have not ended still need
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
 -- On the cache's server, which may be this one: cache:<...>  string  a finished result, with a TTL
@@ -62,8 +66,9 @@ local function enter(id, state, now)
     if batch then count('hc:count_of:' .. batch, was, state) end
     if was then total('entered:' .. state) end
     local size = redis.call('HGET', rec(id), 'size_bytes') or 0
-    if not was and not TERMINAL[state] then redis.call('INCRBY', 'hc:bytes:' .. site, size) end
-    if was and TERMINAL[state] then redis.call('DECRBY', 'hc:bytes:' .. site, size) end
+    local live, lived = not TERMINAL[state], was and not TERMINAL[was]
+    if live and not lived then redis.call('INCRBY', 'hc:bytes:' .. site, size) end
+    if lived and not live then redis.call('DECRBY', 'hc:bytes:' .. site, size) end
   end
   redis.call('HSET', rec(id), 'state', state, 'updated_ms', now)
   redis.call('HINCRBY', rec(id), 'version', 1)
@@ -113,9 +118,10 @@ end
 
 -- The outbox: every terminal job owes each of its site's webhook endpoints one delivery.
 local function announce(id, state, now)
-  local site, trace, parent = unpack(get(id, 'site', 'trace_id', 'traceparent'))
+  local site, trace, parent, round = unpack(get(id, 'site', 'trace_id', 'traceparent', 'round'))
   for _, endpoint in ipairs(redis.call('HKEYS', 'hc:endpoints:' .. site)) do
     local delivery = 'whd_' .. string.sub(id, 5) .. '_' .. string.sub(endpoint, 5)
+    if round then delivery = delivery .. '_r' .. round end -- ended before, and was opened again
     if redis.call('EXISTS', rec(delivery)) == 0 then
       redis.call('HSET', rec(delivery), 'id', delivery, 'kind', 'delivery', 'site', site, 'priority', 'routine',
         'created_ms', now, 'attempt', 0, 'fence', 0, 'job_id', id, 'event', 'job.' .. state,
@@ -143,6 +149,30 @@ local function tally(id, state, now, code)
   if code ~= '' then total('failed:' .. code) end
 end
 
+local function discard(input)
+  redis.call('SREM', 'hc:inputs', input)
+  redis.call('RPUSH', 'hc:garbage', input)
+end
+
+-- Whether the upload of a job that we failed stays for a while, so that the job can be opened again.
+local KEPT_SECONDS = 3 * 86400 -- contracts/sites.py says the same
+
+local function quarantine(id, code, now)
+  if code ~= 'poison' then return false end
+  local site = redis.call('HGET', rec(id), 'site')
+  local kept = tonumber(redis.call('HGET', 'hc:site:' .. site, 'quarantine_seconds') or KEPT_SECONDS)
+  if kept > 0 then redis.call('ZADD', 'hc:quarantine', now + kept * 1000, id) end
+  return kept > 0
+end
+
+-- What the log says of a record that a script ended or moved without its worker.
+local function told(event, id)
+  local names = {'site', 'stage', 'attempt', 'fence', 'trace_id', 'job_id'}
+  local found = {event, id}
+  for n, value in ipairs(get(id, unpack(names))) do found[n + 2] = value or '' end
+  return found
+end
+
 local function finish(id, state, now, code, detail)
   detach(id)
   if code ~= '' then redis.call('HSET', rec(id), 'error_code', code, 'error_detail', detail) end
@@ -150,10 +180,7 @@ local function finish(id, state, now, code, detail)
   enter(id, state, now)
   local kind, input = unpack(get(id, 'kind', 'input_blob'))
   if kind == 'job' then
-    if input and input ~= '' then
-      redis.call('SREM', 'hc:inputs', input)
-      redis.call('RPUSH', 'hc:garbage', input)
-    end
+    if input and input ~= '' and not quarantine(id, code, now) then discard(input) end
     tally(id, state, now, code)
     announce(id, state, now)
   end

@@ -1,17 +1,20 @@
--- Mend what dead workers and late jobs left: expired leases go back in line, jobs past their deadline end.
+-- Mend what dead workers and late jobs left: expired leases go back in line, jobs past their deadline end, and
+-- uploads leave quarantine. Returns counts, and what became of each record.
 -- ARGV: now | most attempts at preprocess | at infer | at deliver
 local now = clock(ARGV[1])
 local most = {preprocess = tonumber(ARGV[2]), infer = tonumber(ARGV[3]), deliver = tonumber(ARGV[4])}
-local requeued, poisoned, expired = 0, 0, 0
+local requeued, poisoned, expired, events = 0, 0, 0, {}
 
 for stage, _ in pairs(STAGES) do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:lease:' .. stage, '-inf', now, 'LIMIT', 0, 200)) do
     redis.call('ZREM', 'hc:lease:' .. stage, id)
     total('lease_expired:' .. stage)
+    events[#events + 1] = told('lease.expired', id)
     if tonumber(redis.call('HGET', rec(id), 'attempt')) >= most[stage] then
       poisoned = poisoned + 1
       total('poison:' .. stage)
       finish(id, 'failed', now, 'poison', 'The job did not survive ' .. most[stage] .. ' attempts at ' .. stage)
+      events[#events + 1] = told('job.poisoned', id)
     else
       requeued = requeued + 1
       redis.call('HINCRBY', rec(id), 'fence', 1)
@@ -23,6 +26,13 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:deadlines', '-inf', now, 'LIMIT', 0, 200)) do
   expired = expired + 1
   finish(id, 'expired', now, 'deadline.expired', 'The job was not finished before its deadline')
+  events[#events + 1] = told('job.expired', id)
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'hc:quarantine', '-inf', now, 'LIMIT', 0, 200)) do
+  redis.call('ZREM', 'hc:quarantine', id)
+  local input = redis.call('HGET', rec(id), 'input_blob')
+  if input then discard(input) end
+  events[#events + 1] = told('quarantine.ended', id)
 end
 -- A worker that ran while its job was erased may have stored something just afterwards.
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'hc:sweep', '-inf', now, 'LIMIT', 0, 200)) do
@@ -31,4 +41,4 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'hc:sweep', '-inf', now, 'LIM
   for _, name in ipairs(erased.names or {}) do redis.call('RPUSH', 'hc:stale', name) end
   if redis.call('EXISTS', erased.content) == 0 then redis.call('RPUSH', 'hc:garbage', unpack(erased.folders)) end
 end
-return {requeued, poisoned, expired}
+return {requeued, poisoned, expired, events}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Blueprint
 
 from contracts.blobs import content_folders
@@ -11,6 +13,8 @@ from gateway.auth import own_job
 from gateway.errors import NO_JOB
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
+
+_log = logging.getLogger("hippocamp.gateway")
 
 blueprint = Blueprint("erase", __name__, url_prefix="/v1/jobs")
 
@@ -25,6 +29,7 @@ def erase(job_id: str) -> Answer:
     """
     to, job = resources(), own_job(job_id)
     to.line.erase(job)
+    _log.info("job.erased", extra=job.context)
     artefacts.forget()
     if not to.client.exists(f"hc:content:{job.site}:{job.text('content_digest')}"):
         for folder in content_folders(job.site, job.text("content_digest")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Blueprint, request
 
 from contracts.errors import (
@@ -32,6 +34,8 @@ from gateway.schemas import BATCH_ID, MOST_DEADLINE, Job, JobPage, JobQuery, Vol
 from gateway.submission import accept
 from gateway.trace import trace
 from gateway.uploads import FORM, FORM_OVERHEAD, RAW, Upload
+
+_log = logging.getLogger("hippocamp.gateway")
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
@@ -108,10 +112,11 @@ def read(job_id: str) -> Answer:
 @operation(Operation("Cancel a job that has not ended", "jobs", {200: Job}, errors=(*NO_JOB, WrongState)))
 def cancel(job_id: str) -> Job:
     """End the job in whatever stage it is; cancelling a canceled job changes nothing."""
-    line = resources().line
-    state = line.cancel(own_job(job_id).id)
+    line, job = resources().line, own_job(job_id)
+    state = line.cancel(job.id)
     if state is not JobState.CANCELED:
         raise WrongState(f"The job has {state} already", state=state)
+    _log.info("job.canceled", extra=job.context)
     return job_view.view(line.get(job_id), line)
 
 
