@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,18 +63,33 @@ class BlobStore:
     def receive(self, path: str, chunks: Iterable[bytes]) -> Received:
         """Stream chunks to `path` while hashing them; whatever `chunks` raises leaves nothing behind."""
         digest, size = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        self._write(path, counted(), durable=True)
+        return Received(path, size, digest.hexdigest())
+
+    def put(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Write bytes held in memory; what can be made again need not survive a power cut."""
+        self._write(path, [data], durable=durable)
+
+    def _write(self, path: str, chunks: Iterable[bytes], *, durable: bool) -> None:
         full = self._full(path)
         part = f"{full}.{uuid.uuid4().hex}.part"
         try:
             self._fs.makedirs(os.path.dirname(full), exist_ok=True)  # noqa: PTH120  may be a bucket
             with self._fs.open(part, "wb") as out:
                 for chunk in chunks:
-                    digest.update(chunk)
-                    size += len(chunk)
                     out.write(chunk)
-                self._settle(out)
-            self._fs.mv(part, full)
-            if self._local:
+                if durable:
+                    self._settle(out)
+            self._move(part, full)
+            if self._local and durable:
                 _sync_folder(Path(full).parent)
         except OSError as error:
             self._discard(part)
@@ -82,20 +97,21 @@ class BlobStore:
         except BaseException:
             self._discard(part)
             raise
-        return Received(path, size, digest.hexdigest())
 
     def _settle(self, out: Any) -> None:
         if self._local:
             out.flush()
             os.fsync(out.fileno())
 
+    def _move(self, part: str, full: str) -> None:
+        if self._local:
+            Path(part).replace(full)
+        else:
+            self._fs.mv(part, full)
+
     def _discard(self, full: str) -> None:
         if self._fs.exists(full):
             self._fs.rm(full)
-
-    def put(self, path: str, data: bytes) -> None:
-        """Write bytes held in memory."""
-        self.receive(path, [data])
 
     def get(self, path: str) -> bytes:
         """The whole blob; FileNotFoundError when there is none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis
@@ -30,3 +32,22 @@ def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
     seconds, micros = client.time()
     client.set(f"hc:health:{what}", f"{seconds}.{micros:06d}", ex=ttl_seconds)
+
+
+@dataclass
+class Proofs:
+    """Tells what this process does and that it works, but the same thing at most once in `every_seconds`."""
+
+    client: redis.Redis
+    every_seconds: float = 1.0
+    _told: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def tell(self, what: str, *, of: str = "", digest: str = "") -> None:
+        """Prove `what`; when `digest` is given, publish it as that of `of` ("pipeline" or "model")."""
+        now = time.monotonic()
+        if now - self._told.get((what, digest), -self.every_seconds) < self.every_seconds:
+            return
+        if digest:
+            publish(self.client, of, digest)
+        prove(self.client, what)
+        self._told = {key: at for key, at in self._told.items() if key[0] != what} | {(what, digest): now}

@@ -54,6 +54,34 @@ class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contra
 
 
 @dataclass(frozen=True)
+class Submitted:
+    """The record as it stands, perhaps of an earlier submission; lacking: it has no wake-up on its way."""
+
+    record: dict[str, str]
+    lacking: bool
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a commit set off: whether its next stage lacks a wake-up, and deliveries it put in line.
+
+    name: under which the result may be cached, "" when it is not to be.
+    """
+
+    lacking: bool
+    deliveries: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Records that start before this one, None when it does not wait; seconds until it is done, if known."""
+
+    position: int | None
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Reaped:
     """What one sweep mended."""
 
@@ -84,19 +112,20 @@ class Line:
         now = "" if self.now_ms is None else self.now_ms
         return self._scripts[script](args=[now, *args])
 
-    def submit(self, submission: Submission, *, most_waiting: int = 1_000_000) -> None:
-        """Write the record durably and queue it, or finish it when `result` is set.
+    def submit(self, submission: Submission, *, most_waiting: int = 1_000_000) -> Submitted:
+        """Write the record durably and queue it, or finish it when `result` is set; one that is there stays.
 
         Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch.
         """
         state = JobState.SUCCEEDED if submission.result else ""
-        answer = self._run("submit", submission.to_record(), most_waiting, state)
+        answer, lacking, record = self._run("submit", submission.to_record(), most_waiting, state)
         if answer == "backlog":
             raise Backlog(f"{most_waiting} jobs are waiting already; send it again later")
         if answer == "no_batch":
             raise BatchNotFound(f"No batch {submission.batch}")
         if answer in _QUOTAS:
             raise QuotaExceeded(_QUOTAS[answer], retry_after_seconds=30)
+        return Submitted(_pairs(record), bool(lacking))
 
     def claim(self, stage: Stage, worker: str, *, limit: int = 1, lease_seconds: float = 30) -> list[Claim]:
         """Take up to `limit` records, fair over sites, then by priority, then by age."""
@@ -109,21 +138,22 @@ class Line:
         """Hold the claim for longer and note the step it is at; False when it is lost."""
         return bool(self._run("renew", claim.stage, claim.id, claim.fence, int(lease_seconds * 1000), step))
 
-    def advance(self, claim: Claim, to: Stage, fields: Mapping[str, str | float] | None = None) -> None:
+    def advance(self, claim: Claim, to: Stage, fields: Mapping[str, str | float] | None = None) -> Published:
         """Commit this stage's fields and queue the record for the next stage."""
-        self._commit(claim, to, fields or {})
+        return self._commit(claim, to, fields or {})
 
     def succeed(
         self, claim: Claim, fields: Mapping[str, str | float], *, cache: CacheEntry | None = None
-    ) -> None:
+    ) -> Published:
         """Commit the last stage's fields; deliveries to the site's endpoints are queued in the same call.
 
         The result is cached after it, if the cache's server is there.
         """
         until = self.answers.limit() if cache else None
-        name = self._commit(claim, JobState.SUCCEEDED, fields, cache=cache if until else None)
+        done = self._commit(claim, JobState.SUCCEEDED, fields, cache=cache if until else None)
         if cache and until:
-            self.answers.keep(name, cache, until=until)
+            self.answers.keep(done.name, cache, until=until)
+        return done
 
     def fail(self, claim: Claim, error: HippocampError) -> None:
         """End the record with the error's code and detail."""
@@ -138,14 +168,15 @@ class Line:
         *,
         error: HippocampError | None = None,
         cache: CacheEntry | None = None,
-    ) -> str:
+    ) -> Published:
         code, detail = (error.code, error.detail) if error else ("", "")
         kept = (cache.key, cache.ttl_seconds) if cache else ("", 0)
         body = json.dumps(dict(fields))
-        name = self._run("commit", claim.stage, claim.id, claim.fence, target, body, code, detail, *kept)
-        if name is None:
+        done = self._run("commit", claim.stage, claim.id, claim.fence, target, body, code, detail, *kept)
+        if done is None:
             raise LeaseLost(f"{claim.id} at {claim.stage}, fence {claim.fence}")
-        return str(name)
+        lacking, deliveries, name = done
+        return Published(bool(lacking), int(deliveries), str(name))
 
     def release(self, claim: Claim, note: str, *, delay_seconds: float = 0, counts: bool = True) -> None:
         """Hand the claim back for another try after a delay; `counts=False` gives the attempt back."""
@@ -209,14 +240,11 @@ class Line:
 
     def record(self, record_id: str) -> dict[str, str]:
         """All fields of a record, {} when there is none."""
-        return self._hash(f"hc:rec:{record_id}")
-
-    def _hash(self, key: str) -> dict[str, str]:
-        return cast("dict[str, str]", self.redis.hgetall(key))
+        return cast("dict[str, str]", self.redis.hgetall(f"hc:rec:{record_id}"))
 
     def position(self, job_id: str) -> int | None:
         """How many records start before this one; None when it does not wait."""
-        ahead = int(self._scripts["position"](args=[job_id]))
+        ahead = int(self._scripts["position"](args=[job_id])[0])
         return None if ahead < 0 else ahead
 
     def depth(self, stage: Stage) -> int:
@@ -234,17 +262,17 @@ class Line:
         """Claimed records of a stage."""
         return int(cast("Any", self.redis.zcard(f"hc:lease:{stage}")))
 
-    def eta_seconds(self, job: Job) -> float | None:
-        """When a job should be done if the pace stays; None when terminal or nothing was measured yet."""
+    def outlook(self, job: Job) -> Outlook:
+        """Where a job stands, and when it should be done if the pace stays; without a pace no ETA."""
         if job.state.is_terminal:
-            return None
-        pace = {stage: float(ms) / 1000 for stage, ms in self._hash("hc:pace").items()}
-        own = pace.get(job.stage)
+            return Outlook(None, None)
+        ahead, running, *pace = self._scripts["position"](args=[job.id])
+        position = None if int(ahead) < 0 else int(ahead)
+        own, score = (float(ms) / 1000 if ms else None for ms in pace)
         if own is None:
-            return None
-        ahead = self.position(job.id) or 0
-        later = pace.get(Stage.INFER, 0.0) if job.stage is Stage.PREPROCESS else 0.0
-        return ahead * own / max(1, self.running(job.stage)) + own + later
+            return Outlook(position, None)
+        later = score or 0.0 if job.stage is Stage.PREPROCESS else 0.0
+        return Outlook(position, (position or 0) * own / max(1, int(running)) + own + later)
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

@@ -23,9 +23,10 @@ def summary(record: Record) -> JobSummary:
 
 def view(record: Record, line: Line, *, link: Callable[..., str] = url_for) -> Job:
     """The job with its place in the line; `link` stands in for `url_for` where no request is served."""
-    eta = line.eta_seconds(record)
+    outlook = line.outlook(record)
+    eta = outlook.eta_seconds
     place = {
-        "queue_position": None if record.state.is_terminal else line.position(record.id),
+        "queue_position": outlook.position,
         "eta_seconds": None if eta is None else round(eta, 1),
     }
     return Job.model_validate(_fields(record, link) | place)

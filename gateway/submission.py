@@ -14,6 +14,7 @@ from contracts import deployed
 from contracts.blobs import Received, input_path
 from contracts.errors import Gone, LineUnavailable, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
+from contracts.line import Submitted
 from contracts.result import cache_key
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -58,7 +59,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     3. Look for the result of the same bytes, pipeline, model and site.
     4. Write the record. Whatever fails up to here discards the upload, unless the record may exist.
     5. If the record names another upload, this is a repeated request: discard, answer with the first job.
-    6. Send a wake-up; losing it is harmless.
+    6. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
     """
     to.client.ping()
     with trace.span.child("store upload"):
@@ -70,8 +71,8 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
         _discard(to, received.path)
         raise
     with trace.span.child("record"):
-        _record(submission, to)
-    job = Job(to.line.record(job_id))
+        recorded = _record(submission, to)
+    job = Job(recorded.record)
     if job.text("input_blob") != received.path:
         _discard(to, received.path)
         if job.text("kind") != "job":
@@ -79,7 +80,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
         check_same(job, submission)
         return Accepted(job, replayed=True)
     _log.info("job.accepted", extra={**job.context, "cache": submission.cache})
-    if not job.state.is_terminal:
+    if recorded.lacking:
         wake_quietly(to, Stage.PREPROCESS)
     return Accepted(job)
 
@@ -117,26 +118,27 @@ def _look_up(fresh: Submission, to: Resources) -> Submission:
     return replace(fresh, result=known, cache="hit", pipeline_digest=pipeline, model_digest=model)
 
 
-def _record(submission: Submission, to: Resources) -> None:
+def _record(submission: Submission, to: Resources) -> Submitted:
     try:
-        to.line.submit(submission, most_waiting=to.settings.most_waiting)
+        return to.line.submit(submission, most_waiting=to.settings.most_waiting)
     except redis.RedisError as error:
-        _settle(submission, to, error)
+        return Submitted(_settle(submission, to, error), lacking=True)
     except BaseException:
         _discard(to, submission.input_blob)
         raise
 
 
-def _settle(submission: Submission, to: Resources, error: redis.RedisError) -> None:
+def _settle(submission: Submission, to: Resources, error: redis.RedisError) -> dict[str, str]:
     """The call may have reached Redis before it broke: only a record that is not there frees the upload."""
     try:
-        exists = bool(to.line.record(submission.id))
+        record = to.line.record(submission.id)
     except redis.RedisError:
         _log.warning("upload.orphaned", extra={"job": submission.id})
         raise LineUnavailable("The job store went away while the job was recorded; send it again") from error
-    if not exists:
+    if not record:
         _discard(to, submission.input_blob)
         raise LineUnavailable("The job store refused the record; send it again later") from error
+    return record
 
 
 def _discard(to: Resources, path: str) -> None:

@@ -18,6 +18,7 @@ from model_store.handler import NETWORK
 
 NAME = "hippocamp"
 BUILD = Path(__file__).with_name("build")
+SERVING = Path(__file__).with_name("serving.yaml")
 
 
 def build_archive(out: Path = BUILD, release: Path = RELEASE) -> Path:
@@ -36,6 +37,7 @@ def build_archive(out: Path = BUILD, release: Path = RELEASE) -> Path:
             version=digest[:12],
             serialized_file=str(release / NETWORK),
             handler=str(Path(__file__).with_name("handler.py")),
+            config_file=str(SERVING),
             extra_files=",".join(str(release / name) for name in extra),
             export_path=str(out),
             force=True,

@@ -5,12 +5,14 @@ It runs inside TorchServe, next to the files of the archive only, and therefore 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import json
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,16 +106,16 @@ class Pooling:
 
 
 def read_body(body: bytes | bytearray) -> npt.NDArray[np.uint8]:
-    """The request's `slices`, (volumes, 32, 208, 176) uint8; BadBodyError on anything else."""
+    """(volumes, 32, 208, 176) uint8, sent bare or as `slices` of an .npz; BadBodyError on anything else."""
+    if body and len(body) % (SLICES * HEIGHT * WIDTH) == 0:
+        return np.frombuffer(body, np.uint8).reshape(-1, SLICES, HEIGHT, WIDTH)
     if bytes(body[:2]) != b"PK":
-        raise BadBodyError("the body must be an .npz with `slices`: it is no zip")
+        raise BadBodyError("the body must be whole volumes of uint8, or an .npz with `slices`")
     try:
         with np.load(io.BytesIO(bytes(body)), allow_pickle=False) as parts:
             slices = parts["slices"]
     except Exception as error:  # a hostile zip can raise anything, all the sender's fault
-        raise BadBodyError(
-            f"the body must be an .npz with `slices`: {type(error).__name__}: {error}"
-        ) from error
+        raise BadBodyError(f"no .npz with `slices`: {type(error).__name__}: {error}") from error
     if slices.ndim != 4 or slices.shape[1:] != (SLICES, HEIGHT, WIDTH) or not len(slices):
         raise BadBodyError(f"`slices` must be (volumes, {SLICES}, {HEIGHT}, {WIDTH}), got {slices.shape}")
     if slices.dtype != np.uint8:
@@ -130,9 +132,12 @@ def write_result(parts: dict[str, npt.NDArray[Any]], about: dict[str, Any]) -> b
 
 
 class Model:
-    """The unpacked archive: the frozen network, its pooling, and its digest."""
+    """The unpacked archive: network, pooling, digest. `threads` chunks are computed at once, one a core."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        torch.set_num_threads(1)
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, "chunk", initializer=torch.set_num_threads, initargs=(1,))
         self.engine = choose_engine()
         torch.backends.quantized.engine = self.engine
         manifest = json.loads((folder / "manifest.json").read_text())
@@ -143,11 +148,15 @@ class Model:
     def forward(self, stacks: npt.NDArray[np.uint8]) -> Forward:
         """(v, 32, 208, 176) uint8 -> per-slice outputs."""
         slices = torch.from_numpy(np.ascontiguousarray(stacks).reshape(-1, HEIGHT, WIDTH))
-        with torch.inference_mode():
-            chunks = [self.network(chunk) for chunk in slices.split(CHUNK)]
+        pieces = slices.split(min(CHUNK, -(-len(slices) // self.threads)))
+        chunks = list(self._pool.map(self._look, pieces) if self.threads > 1 else map(self._look, pieces))
         outputs = [torch.cat(part).numpy() for part in zip(*chunks, strict=True)]
         logits, maps, features = (part.reshape(-1, SLICES, *part.shape[1:]) for part in outputs)
         return Forward(logits=logits, maps=maps, features=features)
+
+    def _look(self, slices: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with torch.inference_mode():
+            return tuple(self.network(slices))
 
     def answer(self, stacks: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
         """All arrays of the response for (v, 32, 208, 176) uint8."""
@@ -179,6 +188,14 @@ def choose_engine() -> str:
         return "x86"
     log.warning("no VNNI on this CPU: int8 runs on the onednn engine, without its speed")
     return "onednn"
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed blocks for the next request; else the kernel clears all their pages anew."""
+    if hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+        libc.mallopt(-8, 1)  # M_ARENA_MAX: further arenas are too small to keep such blocks
 
 
 _loaded: list[Model] = []
@@ -214,12 +231,11 @@ def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[bytes]:
 
 
 def _load(context: Any) -> None:
-    workers = max(1, int(os.environ.get("HIPPOCAMP_MODEL_WORKERS", "1")))
-    threads = int(os.environ.get("HIPPOCAMP_MODEL_THREADS", "0")) or (os.cpu_count() or 1) // workers
-    torch.set_num_threads(max(1, threads))
-    model = Model(Path(context.system_properties["model_dir"]))
+    threads = int(os.environ.get("HIPPOCAMP_MODEL_THREADS", "0")) or len(os.sched_getaffinity(0))
+    keep_memory()
+    model = Model(Path(context.system_properties["model_dir"]), threads=threads)
     _loaded[:] = [model]
-    log.info("model %s, engine %s, threads %d", model.digest, model.engine, torch.get_num_threads())
+    log.info("model %s, engine %s, threads %d", model.digest, model.engine, model.threads)
 
 
 def _refuse(context: Any, index: int, message: str) -> bytes:

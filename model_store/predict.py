@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def main() -> None:
     parser.add_argument("--release", type=Path, default=RELEASE)
     chosen = parser.parse_args()
     model_digest(chosen.release)  # refuse a release that is not what its manifest says
-    rows = predict(read_cohort(data_folder(chosen.slices)), Model(chosen.release))
+    model = Model(chosen.release, threads=os.cpu_count() or 1)
+    rows = predict(read_cohort(data_folder(chosen.slices)), model)
     with chosen.output.open("w", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(("subject", "p_cdr0", "p_cdr05", "p_cdr1"))

@@ -27,6 +27,7 @@ from contracts.states import Stage
 from contracts.tracing import Span
 from contracts.wakeups import TASK, celery_app, wake
 from contracts.worker_process import equip
+from preprocessing_service.allocation import keep_memory
 from preprocessing_service.cpu_limit import within_cpu
 from preprocessing_service.metrics import record_failure, record_prepared, record_wait
 from preprocessing_service.settings import Settings
@@ -36,6 +37,13 @@ _log = logging.getLogger("hippocamp.preprocess")
 
 GRACE_SECONDS = 2.0
 """Renewal of the lease stops this long before the time limit kills the process."""
+
+
+TURN_SECONDS = 1.0
+"""How long a worker goes on taking jobs after one wake-up: small jobs need no message each."""
+
+STEP_SECONDS = 0.25
+"""Steps that follow each other faster are not told: each telling is a durable write."""
 
 
 class Prepare(Protocol):
@@ -60,6 +68,16 @@ class Workplace:
         self.redis = connect(self.settings.redis_url)
         self.line = Line(self.redis)
         self.blobs = BlobStore(self.settings.blobs)
+        self.proofs = deployed.Proofs(self.redis)
+
+
+def work(place: Workplace) -> None:
+    """Take jobs for about TURN_SECONDS; tell that the stage wakes up when none waited."""
+    ends, claim = time.monotonic() + TURN_SECONDS, work_once(place)
+    if claim is None:
+        announce(place)
+    while claim and time.monotonic() < ends:
+        claim = work_once(place)
 
 
 def work_once(place: Workplace) -> Claim | None:
@@ -98,10 +116,14 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
         except (ValueError, FileNotFoundError):
             _log.warning("stack.unreadable", extra=claim.context)
 
-    steps = Steps(span)
+    steps, told = Steps(span), 0.0
 
     def on_step(step: str) -> None:
+        nonlocal told
         steps.enter(step)
+        if time.monotonic() - told < STEP_SECONDS:
+            return
+        told = time.monotonic()
         if not place.line.renew(claim, lease_seconds=place.settings.lease_seconds, step=step):
             raise LeaseLost(claim.id)
 
@@ -110,7 +132,7 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
         volume = place.blobs.local_copy(claim.record["input_blob"], scratch)
         with within_cpu(place.settings.cpu_seconds), steps:
             stack = place.prepare(volume, scratch=scratch, on_step=on_step)
-    place.blobs.put(path, stack.to_bytes())
+    place.blobs.put(path, stack.to_bytes(), durable=False)  # inference sends a lost one back
     return stack, False
 
 
@@ -121,15 +143,14 @@ def _commit(place: Workplace, claim: Claim, stack: Stack) -> None:
         "seconds_preprocess": json.dumps(stack.seconds),
         "quality": json.dumps(stack.quality),
     }
-    place.line.advance(claim, Stage.INFER, fields)
-    wake(place.app, Stage.INFER)
+    if place.line.advance(claim, Stage.INFER, fields).lacking:
+        wake(place.app, Stage.INFER)
     announce(place)
 
 
 def announce(place: Workplace) -> None:
     """Tell the gateway which pipeline is in service and that it works."""
-    deployed.publish(place.redis, "pipeline", place.digest)
-    deployed.prove(place.redis, "preprocess")
+    place.proofs.tell("preprocess", of="pipeline", digest=place.digest)
 
 
 def _stack_blob(place: Workplace, claim: Claim) -> str:
@@ -154,14 +175,14 @@ def build(
     def start(**_: object) -> None:
         if settings.memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
+        keep_memory()
         warm_up()
         announce(open_workplace())
 
     signals.worker_process_init.connect(start, weak=False)
 
-    @app.task(name=TASK[Stage.PREPROCESS], time_limit=int(settings.job_seconds))
+    @app.task(name=TASK[Stage.PREPROCESS], time_limit=int(settings.job_seconds + TURN_SECONDS))
     def _wake() -> None:
-        if work_once(open_workplace()) is None:
-            announce(open_workplace())  # an idle stage is asked by /readyz whether it still wakes up
+        work(open_workplace())
 
     return app

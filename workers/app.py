@@ -39,11 +39,11 @@ def build(settings: Settings) -> Celery:
             own = places[os.getpid()] = Workplace(settings, app)
         return own
 
-    limit = int(settings.infer_limit_seconds) + 2
+    limit = int(settings.infer_limit_seconds + infer.TURN_SECONDS) + 2
 
     @app.task(name=TASK[Stage.INFER], time_limit=limit)
     def _infer() -> None:
-        infer.work_once(place())
+        infer.work(place())
 
     @app.task(name=maintain.GOLDEN_TASK, time_limit=limit)
     def _golden() -> None:

@@ -7,7 +7,6 @@ import time
 
 import redis
 
-from contracts import deployed
 from contracts.answer_cache import CacheEntry
 from contracts.blobs import explanation_path
 from contracts.job import Claim
@@ -29,6 +28,17 @@ _log = logging.getLogger("hippocamp.infer")
 
 MOST_SENT_BACK = 2
 """Times that a job may be prepared anew because its stack was not there."""
+
+
+TURN_SECONDS = 1.0
+"""How long a worker goes on taking batches after one wake-up."""
+
+
+def work(place: Workplace) -> None:
+    """Take batches for about TURN_SECONDS, or until none waits."""
+    ends = time.monotonic() + TURN_SECONDS
+    while work_once(place) and time.monotonic() < ends:
+        pass
 
 
 def work_once(place: Workplace) -> list[Claim]:
@@ -97,7 +107,7 @@ def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:
     try:
         if good:
             place.prove_model(good[0].digest)
-            deployed.prove(place.redis, "infer")
+            place.proofs.tell("infer")
     except redis.RedisError:
         _log.warning("health.not_noted")
 
@@ -111,10 +121,10 @@ def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     place.blobs.put(blob, explanation_of(answer).to_bytes())
     key = cache_key(site, content, pipeline=pipeline, model=answer.digest)
     fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}
-    place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
+    done = place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
     record_answer(found.cdr, found.out_of_distribution)
     _log.info("job.succeeded", extra=claim.context)
-    wake(place.app, Stage.DELIVER, place.redis.hlen(f"hc:endpoints:{site}"))
+    wake(place.app, Stage.DELIVER, done.deliveries)
 
 
 def _settle(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:

@@ -21,7 +21,7 @@ _log = logging.getLogger("hippocamp.maintain")
 TICK_SECONDS = 2.0
 GOLDEN_TASK = "infer.golden"
 MOST_WAKEUPS = 200
-"""Wake-ups sent to a stage per tick: enough to start 100 jobs a second, too few to flood the broker."""
+"""Wake-ups on their way to a stage that a tick sees to: 100 a second, each good for a turn of jobs."""
 _GARBAGE = "hc:garbage"
 
 
@@ -53,8 +53,7 @@ def top_up(place: Workplace, stage: Stage) -> int:
     """Send the wake-ups that waiting records lack; how many. None to a stage that is drained."""
     if f"stage:{stage}" in draining.drained(place.redis):
         return 0
-    missing = place.line.ready(stage) - place.redis.llen(str(stage))
-    count = max(0, min(missing, MOST_WAKEUPS))
+    count = max(0, min(place.line.ready(stage), MOST_WAKEUPS) - place.redis.llen(str(stage)))
     if count:
         _log.info("wakeups.topped_up", extra={"stage": stage, "count": count})
         wake(place.app, stage, count)

@@ -62,7 +62,7 @@ class ModelServer:
         """Score (volumes, 32, 208, 176) uint8; BatchRefused or ModelServerUnavailable otherwise."""
         started, outcome = time.monotonic(), "away"
         try:
-            response = self._post(_body(slices), traceparent)
+            response = self._post(slices.tobytes(), traceparent)
             if response.status_code in _REFUSED:
                 outcome = "refused"
                 raise BatchRefused(f"HTTP {response.status_code}: {response.text[:200]}")
@@ -88,12 +88,6 @@ class ModelServer:
             raise BatchRefused("no answer in time") from error
         except httpx.TransportError as error:
             raise ModelServerUnavailable(f"{type(error).__name__}: {error}") from error
-
-
-def _body(slices: npt.NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    np.savez(out, slices=slices)
-    return out.getvalue()
 
 
 def _parse(body: bytes, volumes: int) -> list[Answer]:

@@ -35,6 +35,7 @@ class Workplace:
         self.cache = connect_cache(self.settings.cache_redis_url) or self.redis
         self.line = Line(self.redis, cache=self.cache)
         self.blobs = BlobStore(self.settings.blobs)
+        self.proofs = deployed.Proofs(self.redis)
 
     @cached_property
     def model(self) -> Replicas:
@@ -52,5 +53,4 @@ class Workplace:
 
     def prove_model(self, digest: str) -> None:
         """A model server answered: tell the gateway."""
-        deployed.publish(self.redis, "model", digest)
-        deployed.prove(self.redis, "model_server")
+        self.proofs.tell("model_server", of="model", digest=digest)

@@ -1,5 +1,5 @@
--- Publish a stage's outcome and take the next step; nil when the claim is no longer held, else the name under
--- which the result may be cached, '' when it is not to be.
+-- Publish a stage's outcome and take the next step; nil when the claim is no longer held, else {1 when the next
+-- stage lacks a wake-up, deliveries put in line, the name under which the result may be cached or ''}.
 -- ARGV: now | stage | id | fence | next stage or terminal state | fields as JSON | error code | detail
 --       | cache key ('' = none) | cache ttl s
 local now, stage, id, target = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[5]
@@ -7,8 +7,9 @@ if not holds(id, stage, ARGV[4]) then
   total('fence_rejected:' .. stage)
   return nil
 end
-for field, value in pairs(cjson.decode(ARGV[6])) do redis.call('HSET', rec(id), field, value) end
-redis.call('HSET', rec(id), 'finished_' .. stage .. '_ms', now)
+local fields = cjson.decode(ARGV[6])
+fields['finished_' .. stage .. '_ms'] = now
+write(rec(id), fields)
 
 -- Seconds one job holds a slot of this stage, smoothed: what the ETA is made of.
 local spent = now - tonumber(redis.call('HGET', rec(id), 'claimed_ms'))
@@ -32,4 +33,4 @@ else
   redis.call('HSET', rec(id), 'attempt', 0)
   enqueue(target, id, now, 0)
 end
-return name
+return {STAGES[target] and lacking(target) or 0, announced, name}

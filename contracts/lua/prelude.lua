@@ -50,6 +50,16 @@ local function clock(given)
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- HSET of all fields at once.
+local function write(key, fields)
+  local flat = {}
+  for field, value in pairs(fields) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  if #flat > 0 then redis.call('HSET', key, unpack(flat)) end
+end
+
 local function get(id, ...) return redis.call('HMGET', rec(id), ...) end
 
 local function total(event) redis.call('HINCRBY', 'hc:totals', event, 1) end
@@ -60,15 +70,14 @@ local function count(key, was, state)
 end
 
 local function enter(id, state, now)
-  local was, site, kind, batch = unpack(get(id, 'state', 'site', 'kind', 'batch'))
+  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'size_bytes'))
   if kind == 'job' then
     count('hc:count:' .. site, was, state)
     if batch then count('hc:count_of:' .. batch, was, state) end
     if was then total('entered:' .. state) end
-    local size = redis.call('HGET', rec(id), 'size_bytes') or 0
     local live, lived = not TERMINAL[state], was and not TERMINAL[was]
-    if live and not lived then redis.call('INCRBY', 'hc:bytes:' .. site, size) end
-    if lived and not live then redis.call('DECRBY', 'hc:bytes:' .. site, size) end
+    if live and not lived then redis.call('INCRBY', 'hc:bytes:' .. site, size or 0) end
+    if lived and not live then redis.call('DECRBY', 'hc:bytes:' .. site, size or 0) end
   end
   redis.call('HSET', rec(id), 'state', state, 'updated_ms', now)
   redis.call('HINCRBY', rec(id), 'version', 1)
@@ -116,6 +125,14 @@ local function detach(id)
   redis.call('HINCRBY', rec(id), 'fence', 1)
 end
 
+-- 1 when fewer wake-ups are on their way than records wait; the Celery queue is named like the stage.
+local function lacking(stage)
+  local waiting = tonumber(redis.call('HGET', 'hc:depth', stage) or '0')
+  return redis.call('LLEN', stage) < waiting and 1 or 0
+end
+
+local announced = 0 -- by this script
+
 -- The outbox: every terminal job owes each of its site's webhook endpoints one delivery.
 local function announce(id, state, now)
   local site, trace, parent, round = unpack(get(id, 'site', 'trace_id', 'traceparent', 'round'))
@@ -129,6 +146,7 @@ local function announce(id, state, now)
       redis.call('ZADD', 'hc:deliveries:' .. site, now, delivery)
       redis.call('SADD', 'hc:deliveries_of:' .. id, delivery)
       enqueue('deliver', delivery, now, 0)
+      announced = announced + 1
     end
   end
 end

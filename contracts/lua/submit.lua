@@ -2,19 +2,19 @@
 -- ARGV: now | record as JSON | limit of waiting jobs | state ('' = queue it)
 local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local record = cjson.decode(ARGV[2])
-if redis.call('EXISTS', rec(record.id)) == 1 then return 'exists' end
-if record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site then return 'no_batch' end
+if redis.call('EXISTS', rec(record.id)) == 1 then return {'exists', 0, redis.call('HGETALL', rec(record.id))} end
+if record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site then return {'no_batch', 0, {}} end
 local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
-if state == '' and depth >= limit then return 'backlog' end
+if state == '' and depth >= limit then return {'backlog', 0, {}} end
 if state == '' then
   local jobs, bytes = unpack(redis.call('HMGET', 'hc:site:' .. record.site, 'most_waiting', 'most_bytes'))
   local queued, scored = unpack(redis.call('HMGET', 'hc:count:' .. record.site, 'queued', 'queued_infer'))
   local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
   jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
-  if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
-  if bytes > 0 and held + record.size_bytes > bytes then return 'quota:bytes' end
+  if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return {'quota:jobs', 0, {}} end
+  if bytes > 0 and held + record.size_bytes > bytes then return {'quota:bytes', 0, {}} end
 end
-for field, value in pairs(record) do redis.call('HSET', rec(record.id), field, value) end
+write(rec(record.id), record)
 redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
 redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)
 if record.batch then
@@ -32,4 +32,4 @@ else
   if record.deadline_ms then redis.call('ZADD', 'hc:deadlines', record.deadline_ms, record.id) end
   enqueue('preprocess', record.id, now, tonumber(record.not_before_ms or '0'))
 end
-return 'ok'
+return {'ok', state == '' and lacking('preprocess') or 0, redis.call('HGETALL', rec(record.id))}

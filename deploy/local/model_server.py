@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -77,17 +76,8 @@ def build_archive(store: Path) -> None:
 
 
 def configuration(settings: LocalSettings, store: Path) -> str:
-    """TorchServe's properties: loopback only, no model management, no token files, no added delay."""
+    """TorchServe's properties: loopback only, no model management, no token files."""
     ports = settings.ports
-    served = {
-        "minWorkers": 1,
-        "maxWorkers": 1,
-        "batchSize": 4,
-        "maxBatchDelay": 1,  # ms; TorchServe reads 0 as its default, 100 ms of waiting a request
-        "responseTimeout": 120,
-        "marName": "hippocamp.mar",
-        "defaultVersion": True,
-    }
     lines = {
         "inference_address": f"http://127.0.0.1:{ports.model_server}",
         "management_address": f"http://127.0.0.1:{ports.model_management}",
@@ -98,7 +88,6 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "model_store": store,
         "allowed_urls": "file://.*",
         "load_models": "hippocamp.mar",
-        "models": json.dumps({"hippocamp": {"1.0": served}}),
         "max_request_size": 100 * MEGABYTE,
         "max_response_size": 100 * MEGABYTE,
         "job_queue_size": 100,

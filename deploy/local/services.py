@@ -68,12 +68,7 @@ def model_server(settings: LocalSettings) -> Service:
             ports.model_grpc,
             ports.model_grpc_management,
         ],
-        # Passive: threads of the pool that wait would otherwise spin on cores that preprocessing needs.
-        environment={
-            "LOG_LOCATION": str(folder / "logs"),
-            "METRICS_LOCATION": str(folder / "logs"),
-            "OMP_WAIT_POLICY": "PASSIVE",
-        },
+        environment={"LOG_LOCATION": str(folder / "logs"), "METRICS_LOCATION": str(folder / "logs")},
         ready_port=ports.model_server,
         folder=folder,
     )

@@ -131,7 +131,7 @@ def test_a_store_that_is_away_fails_nobody(
 ) -> None:
     job_id = submit(clocked, place.blobs, "level 5")
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StoreUnavailable("No space left on device")
 
     with monkeypatch.context() as patch:

@@ -1,0 +1,79 @@
+"""The local system with empty stages: every process is real, only pixels are not looked at."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import redis
+from model_archiver.model_archiver_config import ModelArchiverConfig
+from model_archiver.model_packaging import generate_model_archive
+
+from contracts.connections import connect
+from deploy.local import services
+from deploy.local.services import Service
+from deploy.local.settings import ROOT, LocalSettings
+from deploy.local.supervisor import Stack
+from model_store.archive import NAME, SERVING
+
+HANDLER = Path(__file__).with_name("nothing_handler.py")
+
+
+def preprocess(settings: LocalSettings) -> Service:
+    """The consumer whose steps do nothing."""
+    real = services.preprocess(settings)
+    command = [
+        part.replace("preprocessing_service.consumer", f"{__package__}.consumer") for part in real.command
+    ]
+    return replace(real, command=command)
+
+
+def model_server(settings: LocalSettings) -> Service:
+    """TorchServe with the handler that computes nothing."""
+    real = services.model_server(settings)
+    store = settings.folder / "model_server" / "store"
+    generate_model_archive(
+        ModelArchiverConfig(
+            model_name=NAME, version="0", handler=str(HANDLER), config_file=str(SERVING),
+            export_path=str(store), force=True,
+        )
+    )  # fmt: skip
+    return replace(real, environment={**real.environment, "PYTHONPATH": str(ROOT)})
+
+
+SERVICES = [
+    services.redis, model_server, services.gateway, preprocess, services.infer, services.deliver,
+    services.maintain, services.beat, services.exporter,
+]  # fmt: skip
+
+
+class System:
+    """A running system: its processes, its Redis, its address."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.url = stack.settings.gateway_url
+        self.folder = stack.settings.folder
+        self.redis: redis.Redis = connect(
+            stack.settings.environment()["HIPPOCAMP_REDIS_URL"], timeout_seconds=60
+        )
+
+    def ended(self) -> int:
+        """Jobs that have succeeded since the start."""
+        totals = self.redis.hgetall("hc:totals")
+        return sum(int(n) for event, n in totals.items() if event.startswith("ended:succeeded:"))
+
+
+@contextmanager
+def system(settings: LocalSettings | None = None, **extra: str) -> Iterator[System]:
+    """A fresh system in a temporary folder, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hippocamp-bench-") as folder:
+        stack = Stack((settings or LocalSettings()).beside(Path(folder), **extra), SERVICES)
+        stack.up()
+        try:
+            yield System(stack)
+        finally:
+            stack.down()
