@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 RUN    := $(VENV)/bin/python
-RUNTIME := gateway,preprocessing,workers,serving,local,client,dicom,tracing
+RUNTIME := gateway,preprocessing,workers,serving,bucket,local,client,dicom,tracing
 PIP    := $(RUN) -m pip --disable-pip-version-check --quiet
 SOURCES := contracts gateway preprocessing_service workers model_store client deploy bench tests
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,17 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from contracts.errors import StoreUnavailable
+from contracts.errors import CorruptFile, StoreUnavailable
+from contracts.whole_file import WholeFile
+
+_S3 = "s3://"
+_S3_OPTIONS = {
+    "use_listings_cache": False,  # other processes write
+    "default_block_size": 8 << 20,
+    "default_cache_type": "none",
+    "config_kwargs": {"signature_version": "s3v4", "connect_timeout": 3, "read_timeout": 30},
+}
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,14 @@ class Received:
     path: str
     size_bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class SignedPut:
+    """Leave to write one blob without passing through us: PUT to `url` with exactly these headers."""
+
+    url: str
+    headers: dict[str, str]
 
 
 def input_path(site: str, job_id: str) -> str:
@@ -51,9 +70,11 @@ class BlobStore:
     """A folder or bucket. Every write appears whole or not at all; every failure is StoreUnavailable."""
 
     def __init__(self, url: str) -> None:
-        self._fs, root = fsspec.core.url_to_fs(url)
+        self._bucket = url.startswith(_S3)
+        self._fs, root = fsspec.core.url_to_fs(url, **(_S3_OPTIONS if self._bucket else {}))
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
+        self._failures = _failures(self._bucket)
 
     def _full(self, path: str) -> str:
         if ".." in path.split("/"):
@@ -80,97 +101,150 @@ class BlobStore:
 
     def _write(self, path: str, chunks: Iterable[bytes], *, durable: bool) -> None:
         full = self._full(path)
-        part = f"{full}.{uuid.uuid4().hex}.part"
-        try:
-            self._fs.makedirs(os.path.dirname(full), exist_ok=True)  # noqa: PTH120  may be a bucket
-            with self._fs.open(part, "wb") as out:
+        with self._trying("Writing", path):
+            out: Any = (
+                WholeFile(Path(full), durable=durable)
+                if self._local
+                else self._fs.open(full, "wb", autocommit=False)
+            )
+            try:
                 for chunk in chunks:
                     out.write(chunk)
-                if durable:
-                    self._settle(out)
-            self._move(part, full)
-            if self._local and durable:
-                _sync_folder(Path(full).parent)
-        except OSError as error:
-            self._discard(part)
-            raise StoreUnavailable(f"Writing {path} failed: {error.strerror or error}") from error
-        except BaseException:
-            self._discard(part)
+                out.close()
+                out.commit()
+            except BaseException:
+                out.discard()
+                if self._bucket:
+                    out.closed = True  # or it would begin an upload when it is collected
+                raise
+
+    @contextmanager
+    def _trying(self, doing: str, path: str) -> Iterator[None]:
+        """StoreUnavailable for whatever the store fails with, except FileNotFoundError.
+
+        CorruptFile when what came is not what the store has a checksum of.
+        """
+        try:
+            yield
+        except FileNotFoundError:
             raise
-
-    def _settle(self, out: Any) -> None:
-        if self._local:
-            out.flush()
-            os.fsync(out.fileno())
-
-    def _move(self, part: str, full: str) -> None:
-        if self._local:
-            Path(part).replace(full)
-        else:
-            self._fs.mv(part, full)
-
-    def _discard(self, full: str) -> None:
-        if self._fs.exists(full):
-            self._fs.rm(full)
+        except self._failures as error:
+            if type(error).__name__ == "FlexibleChecksumError":
+                raise CorruptFile(f"{path} does not match its own checksum; send the file again") from error
+            told = getattr(error, "strerror", None) or error
+            raise StoreUnavailable(f"{doing} {path} failed: {told}") from error
 
     def get(self, path: str) -> bytes:
         """The whole blob; FileNotFoundError when there is none."""
-        try:
+        with self._trying("Reading", path):
             return bytes(self._fs.cat_file(self._full(path)))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StoreUnavailable(f"Reading {path} failed: {error.strerror or error}") from error
+
+    def head(self, path: str, most: int) -> bytes:
+        """The first bytes, `most` or fewer; FileNotFoundError when there is no such blob."""
+        with self._trying("Reading", path):
+            return bytes(self._fs.cat_file(self._full(path), start=0, end=most))
+
+    def size(self, path: str) -> int:
+        """In bytes; FileNotFoundError when there is no such blob."""
+        with self._trying("Asking for", path):
+            return int(self._fs.info(self._full(path))["size"])
+
+    def sha256(self, path: str) -> str:
+        """In hex: as the store verified it at the upload, or by reading all of it."""
+        with self._trying("Asking for", path):
+            if verified := self._verified(path):
+                return verified
+            digest = hashlib.sha256()
+            with self._fs.open(self._full(path), "rb") as blob:
+                while piece := blob.read(_PIECE):
+                    digest.update(piece)
+            return digest.hexdigest()
+
+    def _verified(self, path: str) -> str:
+        if not self._bucket:
+            return ""
+        bucket, key, _ = self._fs.split_path(self._full(path))
+        about = self._fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        return base64.b64decode(about.get("ChecksumSHA256", "")).hex()
 
     def exists(self, path: str) -> bool:
         """Whether the blob is there."""
-        return bool(self._fs.exists(self._full(path)))
+        with self._trying("Asking for", path):
+            return bool(self._fs.exists(self._full(path)))
 
     def delete(self, path: str) -> None:
         """Remove the blob, or with a trailing slash the folder; deleting what is not there is no error."""
-        try:
-            self._fs.rm(self._full(path).rstrip("/"), recursive=path.endswith("/"))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StoreUnavailable(f"Deleting {path} failed: {error.strerror or error}") from error
+        full = self._full(path).rstrip("/")
+        with suppress(FileNotFoundError), self._trying("Deleting", path):
+            if path.endswith("/"):
+                self._fs.rm(full, recursive=True)
+            else:
+                self._fs.rm_file(full)
 
-    def local_copy(self, path: str, scratch: Path) -> Path:
-        """A file of this machine that holds the blob: the blob itself when the store is a local folder."""
+    def local_copy(self, path: str, scratch: Path, *, sha256: str = "") -> Path:
+        """A file of this machine that holds the blob: the blob itself when the store is a local folder.
+
+        CorruptFile when a copy had to be made and has another SHA-256 than it should have.
+        """
         full = self._full(path)
         if self._local:
             if not Path(full).exists():
                 raise FileNotFoundError(path)
             return Path(full)
         target = scratch / uuid.uuid4().hex
-        try:
+        with self._trying("Fetching", path):
             self._fs.get_file(full, str(target))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StoreUnavailable(f"Fetching {path} failed: {error.strerror or error}") from error
+        with target.open("rb") as copy:
+            if sha256 and hashlib.file_digest(copy, "sha256").hexdigest() != sha256:
+                raise CorruptFile("The stored bytes are not those that were announced; send the file again")
         return target
 
     def older_than(self, folder: str, seconds: float) -> list[str]:
         """Blobs under `folder` last written at least `seconds` ago, uploads that broke off included."""
         limit = time.time() - seconds
-        found = self._fs.find(self._full(folder), detail=True)
+        with self._trying("Listing", folder):
+            found = self._fs.find(self._full(folder), detail=True)
         return [
             str(name).removeprefix(f"{self._root}/")
             for name, about in found.items()
             if _written(about) <= limit
         ]
 
+    def signed_put(
+        self, path: str, *, size_bytes: int, sha256: str, seconds: int, endpoint: str = ""
+    ) -> SignedPut | None:
+        """Leave to write this blob for some seconds, with these bytes only; None when the store is no bucket.
+
+        endpoint: the store's address as the uploader sees it, when that is not ours.
+        """
+        if not self._bucket:
+            return None
+        headers = {
+            "Content-Length": str(size_bytes),
+            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+            "x-amz-sdk-checksum-algorithm": "SHA256",
+        }
+        store = self._fs
+        if endpoint:
+            store = fsspec.filesystem("s3", client_kwargs={"endpoint_url": endpoint}, **_S3_OPTIONS)
+        with self._trying("Signing", path):
+            url = store.url(
+                self._full(path), expires=seconds, client_method="put_object", ContentLength=size_bytes,
+                ChecksumAlgorithm="SHA256", ChecksumSHA256=headers["x-amz-checksum-sha256"],
+            )  # fmt: skip
+        return SignedPut(str(url), headers)
+
+
+def _failures(bucket: bool) -> tuple[type[Exception], ...]:
+    """What a store raises when it fails: files only OSError, S3 its library's own errors too."""
+    if not bucket:
+        return (OSError,)
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return (OSError, BotoCoreError, ClientError)
+
 
 def _written(about: dict[str, Any]) -> float:
     """Unix time of the last write by what the file system tells; never, when it does not."""
     stamp = next((about[key] for key in ("mtime", "LastModified", "created") if key in about), float("inf"))
     return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,7 +12,7 @@ HippocampError
 │   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         └── QuotaExceeded
 ├── ModelRefused  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job or a delivery ends
 └── Unavailable                a dependency is away (503, retryable)
-    ├── StoreUnavailable  ├── LineUnavailable  ├── Backlog  └── ModelServerUnavailable
+    ├── StoreUnavailable  ├── LineUnavailable  ├── NotReplicated  ├── Backlog  └── ModelServerUnavailable
 """
 
 from __future__ import annotations
@@ -236,6 +236,13 @@ class LineUnavailable(Unavailable):
 
     code = "unavailable.line"
     title = "The job store is away"
+
+
+class NotReplicated(LineUnavailable):
+    """The write is on the master's disk, but a fail-over right now could lose it."""
+
+    code = "unavailable.replicas"
+    title = "The job store has too few replicas"
 
 
 class StoreUnavailable(Unavailable):

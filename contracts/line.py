@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import redis
@@ -22,24 +20,10 @@ from contracts.errors import (
     WrongState,
 )
 from contracts.job import Claim, Job, Submission
+from contracts.moves import Outlook, Published, Reaped, Submitted
+from contracts.scripts import Scripts
 from contracts.states import MOST_ATTEMPTS, JobState, Stage
 from contracts.told import tell
-
-_LUA = Path(__file__).parent / "lua"
-_NAMES = (
-    "submit",
-    "claim",
-    "renew",
-    "commit",
-    "release",
-    "cancel",
-    "reap",
-    "position",
-    "replay",
-    "reopen",
-    "erase",
-)
-
 
 _QUOTAS = {
     "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
@@ -53,72 +37,45 @@ class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contra
     """The claim is no longer held; whatever its worker made must be thrown away."""
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """The record as it stands, perhaps of an earlier submission; lacking: it has no wake-up on its way."""
-
-    record: dict[str, str]
-    lacking: bool
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a commit set off: whether its next stage lacks a wake-up, and deliveries it put in line.
-
-    name: under which the result may be cached, "" when it is not to be.
-    """
-
-    lacking: bool
-    deliveries: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """Records that start before this one, None when it does not wait; seconds until it is done, if known."""
-
-    position: int | None
-    eta_seconds: float | None
-
-
-@dataclass(frozen=True)
-class Reaped:
-    """What one sweep mended."""
-
-    requeued: int
-    poisoned: int
-    expired: int
-
-
 class Line:
     """All moves a record can make. Every method is one atomic round trip of a client that decodes responses.
 
     `cache`: the server of finished results, the line's own when there is no other.
+    `replicas`: how many must hold what `submit` and `erase` wrote before these return.
     `now_ms` pins the clock for tests; otherwise Redis's own clock counts, so workers need not agree on time.
     """
 
     def __init__(
-        self, client: redis.Redis, *, cache: redis.Redis | None = None, now_ms: int | None = None
+        self,
+        client: redis.Redis,
+        *,
+        cache: redis.Redis | None = None,
+        replicas: int = 0,
+        now_ms: int | None = None,
     ) -> None:
         self.redis = client
+        self.replicas = replicas
         self.answers = AnswerCache(client, cache or client)
         self.now_ms = now_ms
-        prelude = (_LUA / "prelude.lua").read_text()
-        self._scripts = {
-            name: client.register_script(prelude + (_LUA / f"{name}.lua").read_text()) for name in _NAMES
-        }
+        self._scripts = Scripts(client)
 
     def _run(self, script: str, *args: str | float) -> Any:
-        now = "" if self.now_ms is None else self.now_ms
-        return self._scripts[script](args=[now, *args])
+        return self._scripts.run(script, [self._now, *args])
+
+    def _run_replicated(self, script: str, *args: str | float) -> Any:
+        return self._scripts.run_replicated(script, [self._now, *args], replicas=self.replicas)
+
+    @property
+    def _now(self) -> str | int:
+        return "" if self.now_ms is None else self.now_ms
 
     def submit(self, submission: Submission, *, most_waiting: int = 1_000_000) -> Submitted:
         """Write the record durably and queue it, or finish it when `result` is set; one that is there stays.
 
-        Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch.
+        Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated.
         """
         state = JobState.SUCCEEDED if submission.result else ""
-        answer, lacking, record = self._run("submit", submission.to_record(), most_waiting, state)
+        answer, lacking, record = self._run_replicated("submit", submission.to_record(), most_waiting, state)
         if answer == "backlog":
             raise Backlog(f"{most_waiting} jobs are waiting already; send it again later")
         if answer == "no_batch":
@@ -198,7 +155,7 @@ class Line:
         """
         folders = json.dumps(content_folders(job.site, job.text("content_digest")))
         mark = "1" if tombstone else ""
-        stale = self._run("erase", job.id, job.site, mark, _SWEEP_SECONDS * 1000, folders)
+        stale = self._run_replicated("erase", job.id, job.site, mark, _SWEEP_SECONDS * 1000, folders)
         if stale is None:
             raise JobNotFound(f"No job {job.id}")
         if stale:
@@ -244,7 +201,7 @@ class Line:
 
     def position(self, job_id: str) -> int | None:
         """How many records start before this one; None when it does not wait."""
-        ahead = int(self._scripts["position"](args=[job_id])[0])
+        ahead = int(self._scripts.run("position", [job_id])[0])
         return None if ahead < 0 else ahead
 
     def depth(self, stage: Stage) -> int:
@@ -266,7 +223,7 @@ class Line:
         """Where a job stands, and when it should be done if the pace stays; without a pace no ETA."""
         if job.state.is_terminal:
             return Outlook(None, None)
-        ahead, running, *pace = self._scripts["position"](args=[job.id])
+        ahead, running, *pace = self._scripts.run("position", [job.id])
         position = None if int(ahead) < 0 else int(ahead)
         own, score = (float(ms) / 1000 if ms else None for ms in pace)
         if own is None:

@@ -57,10 +57,12 @@ def _blobs_default() -> str:
 class Shared:
     """What every service needs to meet the others.
 
+    redis_replicas: how many replicas must hold a submission or an erasure before it is acknowledged.
     cache_redis_url: a server that may forget, for finished results; "" keeps them beside the line.
     """
 
     redis_url: str = field(default_factory=lambda: env_text("REDIS_URL", "redis://127.0.0.1:6390/0"))
+    redis_replicas: int = field(default_factory=lambda: env_count("REDIS_REPLICAS", 0, most=5))
     cache_redis_url: str = field(default_factory=lambda: env_text("CACHE_REDIS_URL", ""))
     blobs: str = field(default_factory=_blobs_default)
     lease_seconds: float = field(default_factory=lambda: env_number("LEASE_SECONDS", 20, least=1, most=3600))

@@ -9,6 +9,7 @@ from celery import Celery
 from celery.app.amqp import AMQP
 from kombu.exceptions import OperationalError
 
+from contracts.connections import broker
 from contracts.states import Stage
 
 TASK = {stage: f"{stage}.wake" for stage in Stage}
@@ -30,7 +31,8 @@ class Unacknowledged(AMQP):
 
 def celery_app(name: str, redis_url: str, **settings: Any) -> Celery:
     """A Celery application without result backend, set so that a wake-up may be lost or doubled freely."""
-    app = Celery(name, broker=redis_url, amqp=Unacknowledged, set_as_current=False)
+    address, found_by = broker(redis_url)
+    app = Celery(name, broker=address, amqp=Unacknowledged, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
@@ -50,6 +52,7 @@ def celery_app(name: str, redis_url: str, **settings: Any) -> Celery:
             "socket_connect_timeout": 5,
             "max_retries": 1,  # a sender gives up soon; consumers have their own endless retry
             "interval_start": 0,
+            **found_by,
         },
         worker_hijack_root_logger=False,
         timezone="UTC",

@@ -21,6 +21,7 @@ from gateway.routes import (
     pages,
     pictures,
     results,
+    uploads,
     webhooks,
 )
 from gateway.settings import Settings
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     protect(app)
     for module in (
         jobs,
+        uploads,
         batches,
         dicomweb,
         results,

@@ -3,7 +3,8 @@
 RequestError
 ├── NoSuchPage           404   ├── MethodNotAllowed     405   ├── UnsupportedMediaType 415
 ├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
-├── DeliveryNotFound     404   ├── NotAcceptable        406
+├── DeliveryNotFound     404   ├── NotAcceptable        406   ├── UploadNotFound       404
+├── NoDirectUploads      409   ├── UploadMissing        409   ├── UploadUsed           409
 └── KeyReused            422   (and Unavailable: StreamsBusy 503)
 """
 
@@ -85,6 +86,38 @@ class KeyReused(RequestError):
     code = "request.key_reused"
     title = "The idempotency key belongs to another request"
     status = 422
+
+
+class NoDirectUploads(RequestError):
+    """The volumes of this installation lie in no bucket that callers could write to."""
+
+    code = "upload.not_offered"
+    title = "Direct uploads are not offered here"
+    status = 409
+
+
+class UploadNotFound(RequestError):
+    """The site has no open upload with this id, or its half hour is over."""
+
+    code = "upload.not_found"
+    title = "No such upload"
+    status = 404
+
+
+class UploadMissing(RequestError):
+    """The upload was opened, but its volume has not arrived."""
+
+    code = "upload.missing"
+    title = "The volume has not arrived"
+    status = 409
+
+
+class UploadUsed(RequestError):
+    """The upload is another job's already."""
+
+    code = "upload.used"
+    title = "The upload was submitted before"
+    status = 409
 
 
 class StreamsBusy(Unavailable):

@@ -42,7 +42,7 @@ def open_resources(app: Flask, settings: Settings) -> None:
     app.extensions[_KEY] = Resources(
         settings=settings,
         client=client,
-        line=Line(client, cache=connect_cache(settings.cache_redis_url)),
+        line=Line(client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas),
         blobs=BlobStore(settings.blobs),
         wakeups=celery_app("gateway", settings.redis_url),
     )

@@ -41,6 +41,7 @@ SCOPES: Mapping[str, Scope] = {
     "pictures.slices": Scope.READ,
     "results.read": Scope.READ,
     "erase.erase": Scope.ADMIN,
+    "uploads.create": Scope.SUBMIT,
     "webhooks.add": Scope.ADMIN,
     "webhooks.deliveries": Scope.ADMIN,
     "webhooks.index": Scope.ADMIN,

@@ -18,6 +18,7 @@ class Settings(Shared):
     bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
         machine is served, and only while no site is configured.
     audit: the audit log; beside the folder of the blobs unless it is named.
+    public_blobs: address of the bucket's server as uploaders see it, for direct uploads; "" when it is ours.
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
 
@@ -27,6 +28,7 @@ class Settings(Shared):
     max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))
     most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))
     line_seconds: float = field(default_factory=lambda: env_number("LINE_SECONDS", 0.8, least=0.05, most=30))
+    public_blobs: str = field(default_factory=lambda: env_text("PUBLIC_BLOBS_ENDPOINT", ""))
     health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,9 +12,9 @@ from kombu.exceptions import KombuError
 
 from contracts import deployed
 from contracts.blobs import Received, input_path
-from contracts.errors import Gone, LineUnavailable, StoreUnavailable
+from contracts.errors import Gone, LineUnavailable, NotReplicated, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
-from contracts.line import Submitted
+from contracts.moves import Submitted
 from contracts.result import cache_key
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -64,19 +64,26 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     to.client.ping()
     with trace.span.child("store upload"):
         received = to.blobs.receive(input_path(site, new_job_id()), upload.chunks())
+    bare = _bare(received, upload, job_id=job_id, site=site, trace=trace)
+    return admit(bare, upload.options, to, trace=trace, discard=lambda: _discard(to, received.path))
+
+
+def admit(
+    bare: Submission, given: Mapping[str, str], to: Resources, *, trace: Trace, discard: Callable[[], None]
+) -> Accepted:
+    """Steps 3 to 6, for bytes that lie in the store; `discard` is called when no record can name them."""
     try:
-        bare = _bare(received, upload, job_id=job_id, site=site, trace=trace)
-        submission = _look_up(_with_options(bare, upload.options, to), to)
+        submission = _look_up(_with_options(bare, given, to), to)
     except BaseException:
-        _discard(to, received.path)
+        discard()
         raise
     with trace.span.child("record"):
-        recorded = _record(submission, to)
+        recorded = _record(submission, to, discard)
     job = Job(recorded.record)
-    if job.text("input_blob") != received.path:
-        _discard(to, received.path)
+    if job.text("input_blob") != bare.input_blob:
+        _discard(to, bare.input_blob)
         if job.text("kind") != "job":
-            raise Gone(f"Job {job_id} was erased")
+            raise Gone(f"Job {bare.id} was erased")
         check_same(job, submission)
         return Accepted(job, replayed=True)
     _log.info("job.accepted", extra={**job.context, "cache": submission.cache})
@@ -118,17 +125,21 @@ def _look_up(fresh: Submission, to: Resources) -> Submission:
     return replace(fresh, result=known, cache="hit", pipeline_digest=pipeline, model_digest=model)
 
 
-def _record(submission: Submission, to: Resources) -> Submitted:
+def _record(submission: Submission, to: Resources, discard: Callable[[], None]) -> Submitted:
     try:
         return to.line.submit(submission, most_waiting=to.settings.most_waiting)
+    except NotReplicated:
+        raise  # the record is there, and its upload with it: the caller asks again under the same key
     except redis.RedisError as error:
-        return Submitted(_settle(submission, to, error), lacking=True)
+        return Submitted(_settle(submission, to, error, discard), lacking=True)
     except BaseException:
-        _discard(to, submission.input_blob)
+        discard()
         raise
 
 
-def _settle(submission: Submission, to: Resources, error: redis.RedisError) -> dict[str, str]:
+def _settle(
+    submission: Submission, to: Resources, error: redis.RedisError, discard: Callable[[], None]
+) -> dict[str, str]:
     """The call may have reached Redis before it broke: only a record that is not there frees the upload."""
     try:
         record = to.line.record(submission.id)
@@ -136,7 +147,7 @@ def _settle(submission: Submission, to: Resources, error: redis.RedisError) -> d
         _log.warning("upload.orphaned", extra={"job": submission.id})
         raise LineUnavailable("The job store went away while the job was recorded; send it again") from error
     if not record:
-        _discard(to, submission.input_blob)
+        discard()
         raise LineUnavailable("The job store refused the record; send it again later") from error
     return record
 

@@ -129,7 +129,8 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
 
     with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
         scratch = Path(folder)
-        volume = place.blobs.local_copy(claim.record["input_blob"], scratch)
+        record = claim.record
+        volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=record["content_digest"])
         with within_cpu(place.settings.cpu_seconds), steps:
             stack = place.prepare(volume, scratch=scratch, on_step=on_step)
     place.blobs.put(path, stack.to_bytes(), durable=False)  # inference sends a lost one back

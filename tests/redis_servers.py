@@ -20,10 +20,11 @@ FORGETFUL = ("--appendonly", "no", "--save", "", "--maxmemory-policy", "allkeys-
 
 @dataclass
 class Server:
-    """One server on 127.0.0.1; `folder` holds its data and its log."""
+    """One server on 127.0.0.1; `folder` holds its data and its log, `config` what no option can say."""
 
     folder: Path
     options: tuple[str, ...] = DURABLE
+    config: Path | None = None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +37,8 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([BINARY, *where, *self.options], stdout=log)
+            named = [self.config] if self.config else []
+            self.process = subprocess.Popen([BINARY, *named, *where, *self.options], stdout=log)
         ends = time.monotonic() + 10
         while not self.listens():
             assert time.monotonic() < ends, (self.folder / "log").read_text()

@@ -25,14 +25,17 @@ from contracts.errors import (
 from contracts.states import JobState, Priority
 from gateway import job_list, job_view, patience
 from gateway.auth import current_site, own_job
-from gateway.errors import NO_JOB, KeyReused, UnsupportedMediaType
+from gateway.direct_uploads import find_ticket
+from gateway.direct_uploads import submit as submit_arrived
+from gateway.errors import NO_JOB, KeyReused, UnsupportedMediaType, UploadMissing, UploadNotFound, UploadUsed
 from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.metrics import count_upload
-from gateway.operations import Answer, Header, Operation, operation
-from gateway.resources import resources
+from gateway.operations import JSON, Answer, Header, Operation, operation, validated
+from gateway.resources import Resources, resources
 from gateway.schemas import BATCH_ID, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
-from gateway.submission import accept
+from gateway.submission import Accepted, accept
 from gateway.trace import trace
+from gateway.upload_schemas import UploadedVolume
 from gateway.uploads import FORM, FORM_OVERHEAD, RAW, Upload
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -46,8 +49,9 @@ _SUBMIT = Operation(
     errors=(
         BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, TruncatedFile, CorruptFile,
         TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, Gone, Backlog, StoreUnavailable,
+        UploadNotFound, UploadMissing, UploadUsed,
     ),
-    uploads={FORM: VolumeForm, **dict.fromkeys(RAW)},
+    uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
     headers={
         HEADER: Header(
             "a request repeated with the same key is answered with the first job",
@@ -74,14 +78,8 @@ _SUBMIT = Operation(
 def submit() -> Answer:
     """Take a volume; 202 once its record is durable, 200 with the finished job when its result is known."""
     to = resources()
-    most = to.settings.max_upload_bytes
-    request.max_content_length = most + FORM_OVERHEAD
-    upload = Upload(request, most)
-    try:
-        job_id = job_id_for(current_site(), request.headers.get(HEADER))
-        accepted = accept(upload, to, job_id=job_id, site=current_site(), trace=trace())
-    finally:
-        count_upload(upload.size_bytes)
+    job_id = job_id_for(current_site(), request.headers.get(HEADER))
+    accepted = _by_reference(to, job_id) if request.mimetype == JSON else _by_body(to, job_id)
     wait = patience.wished(request.headers.get("Prefer", ""))
     job = job_view.view(patience.until_ended(to.line, accepted.job, wait), to.line)
     where = {"Location": job.links.self} | ({REPLAYED: "true"} if accepted.replayed else {})
@@ -90,6 +88,23 @@ def submit() -> Answer:
     if job.state.is_terminal:
         return Answer(job, 200, where)
     return Answer(job, 202, where | {"Retry-After": _patience(job)})
+
+
+def _by_body(to: Resources, job_id: str) -> Accepted:
+    most = to.settings.max_upload_bytes
+    request.max_content_length = most + FORM_OVERHEAD
+    upload = Upload(request, most)
+    try:
+        return accept(upload, to, job_id=job_id, site=current_site(), trace=trace())
+    finally:
+        count_upload(upload.size_bytes)
+
+
+def _by_reference(to: Resources, job_id: str) -> Accepted:
+    named = validated(UploadedVolume, request.get_json())
+    ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
+    given = named.model_dump(exclude={"upload"}, exclude_none=True)
+    return submit_arrived(to, ticket, given, job_id=job_id, trace=trace())
 
 
 @blueprint.get("")

@@ -28,7 +28,7 @@ def rendered(overlay: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-@pytest.mark.parametrize("overlay", ["keda", "gpu"])
+@pytest.mark.parametrize("overlay", ["keda", "gpu", "bucket"])
 def test_an_overlay_is_valid_as_a_whole(overlay: str) -> None:
     found = rendered(overlay)
     for document in found:
@@ -46,3 +46,20 @@ def test_the_gpu_overlay_asks_for_a_gpu() -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert container["image"] == "hippocamp-model-server:cuda"
     assert container["readinessProbe"]["exec"]["command"][:3] == ["python", "-m", "deploy.probe"]
+
+
+def test_with_a_bucket_nobody_mounts_the_shared_volume() -> None:
+    found = rendered("bucket")
+    mounts = [
+        mount["mountPath"]
+        for d in found
+        if d["kind"] == "Deployment"
+        for container in d["spec"]["template"]["spec"]["containers"]
+        for mount in container.get("volumeMounts", [])
+    ]
+    assert "/blobs" not in mounts
+    assert mounts.count("/audit") == 1
+    assert [d["metadata"]["name"] for d in found if d["kind"] == "PersistentVolumeClaim"] == ["audit"]
+    (settings,) = [d["data"] for d in found if d["kind"] == "ConfigMap"]
+    assert settings["HIPPOCAMP_BLOBS"].startswith("s3://")
+    assert settings["HIPPOCAMP_LEASE_SECONDS"] == "20", "merged with the base's"

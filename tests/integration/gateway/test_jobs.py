@@ -21,6 +21,7 @@ from contracts.errors import NotAHead
 from contracts.job import Submission
 from contracts.line import Line
 from contracts.states import Stage
+from contracts.whole_file import WholeFile
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import encoded, form, nifti
@@ -134,7 +135,8 @@ def test_bad_input_has_its_own_code_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("request_", "status", "code"),
     [
-        ({"data": b"{}", "content_type": "application/json"}, 415, "request.unsupported_media_type"),
+        ({"data": b"{}", "content_type": "text/plain"}, 415, "request.unsupported_media_type"),
+        ({"data": b"{}", "content_type": "application/json"}, 400, "request.bad_value"),
         ({"data": b"x", "content_type": "multipart/form-data"}, 400, "request.bad_value"),
         ({"data": b"x", "content_type": "multipart/form-data; boundary=b"}, 400, "request.bad_value"),
         ({"data": {"other": "1"}, "content_type": "multipart/form-data"}, 400, "request.bad_value"),
@@ -327,9 +329,9 @@ def test_an_error_nobody_foresaw_tells_no_secret(
 def test_a_full_disk_is_503_and_leaves_nothing(
     http: FlaskClient, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: BlobStore, out: object) -> None:
+    def full(_: WholeFile) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(BlobStore, "_settle", full)
+    monkeypatch.setattr(WholeFile, "close", full)
     problem(http.post("/v1/jobs", data=form(nifti())), 503, "unavailable.blobs")
     assert left_behind(blobs) == []

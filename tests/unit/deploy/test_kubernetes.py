@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
 FILES = [file for file in sorted(FOLDER.rglob("*.yaml")) if file.name != "kustomization.yaml"]
 KUBERNETES = "1.31"
-PATCHES = {"gpu/model-server.yaml"}
+PATCHES = {"gpu/model-server.yaml", "bucket/no-volume.yaml"}
 """Pieces of objects, complete only after kustomize."""
 
 
@@ -180,9 +180,13 @@ NEEDED = [
         (user, "redis", 6379)
         for user in ("gateway", "preprocessing", "infer", "deliver", "maintain", "beat", "exporter")
     ],
+    *[(user, "cache", 6379) for user in ("gateway", "infer", "maintain")],
     ("infer", "model-server", 8080),
 ]
 FORBIDDEN = [
+    ("preprocessing", "cache", 6379),
+    ("preprocessing", "model-server", 8080),
+    ("preprocessing", "gateway", 8080),
     ("gateway", "model-server", 8080),
     ("deliver", "model-server", 8080),
     ("model-server", "redis", 6379),

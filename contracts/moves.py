@@ -1,0 +1,42 @@
+"""What the moves of the line tell those who made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The record as it stands, perhaps of an earlier submission; lacking: it has no wake-up on its way."""
+
+    record: dict[str, str]
+    lacking: bool
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a commit set off: whether its next stage lacks a wake-up, and deliveries it put in line.
+
+    name: under which the result may be cached, "" when it is not to be.
+    """
+
+    lacking: bool
+    deliveries: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Records that start before this one, None when it does not wait; seconds until it is done, if known."""
+
+    position: int | None
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What one sweep mended."""
+
+    requeued: int
+    poisoned: int
+    expired: int

@@ -1,0 +1,191 @@
+"""A volume put straight into the bucket by its signed address, then submitted by name."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import httpx
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from contracts.blobs import BlobStore
+from contracts.line import Line
+from contracts.states import JobState, Stage
+from gateway import direct_uploads
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.integration.gateway.conftest import nifti
+from tests.integration.gateway.live import serving
+from tests.integration.s3_server import CREDENTIALS, s3_server
+
+pytestmark = pytest.mark.integration
+Put = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items() | {"AWS_ENDPOINT_URL_S3": url}.items():
+            patch.setenv(name, value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        yield "s3://hippocamp/uploads"
+
+
+@pytest.fixture
+def store(bucket: str) -> BlobStore:
+    return BlobStore(bucket)
+
+
+@pytest.fixture
+def http(settings: Settings, bucket: str, redis_client: redis.Redis) -> FlaskClient:
+    return create_app(replace(settings, blobs=bucket, audit=f"{settings.blobs}.audit")).test_client()
+
+
+@pytest.fixture
+def put(http: FlaskClient) -> Put:
+    """Opens an upload of these bytes and sends them, or `sent` in their place; its id."""
+
+    def run(body: bytes, *, sent: bytes | None = None) -> str:
+        ticket = opened(http, body)
+        answer = httpx.request(
+            ticket["method"], ticket["url"], content=body if sent is None else sent,
+            headers=ticket["headers"] | {"Content-Length": str(len(body if sent is None else sent))},
+        )  # fmt: skip
+        assert answer.status_code == 200
+        return str(ticket["id"])
+
+    return run
+
+
+def opened(http: FlaskClient, body: bytes) -> dict[str, Any]:
+    about = {"size_bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+    answer = http.post("/v1/uploads", json=about)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json or {})
+
+
+def code(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json["code"]
+
+
+def test_a_volume_past_the_gateway_becomes_the_same_job(
+    http: FlaskClient, put: Put, redis_client: redis.Redis, store: BlobStore
+) -> None:
+    body = nifti()
+    answer = http.post("/v1/jobs", json={"upload": put(body), "priority": "stat"})
+    assert answer.status_code == 202
+    job = answer.json
+    assert (job["media"], job["size_bytes"], job["priority"]) == ("nifti", len(body), "stat")
+    assert job["content_digest"] == hashlib.sha256(body).hexdigest()
+    (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
+    assert store.get(claim.record["input_blob"]) == body
+
+
+def test_an_upload_belongs_to_one_job_and_a_repeated_call_finds_it(http: FlaskClient, put: Put) -> None:
+    upload, key = put(nifti()), {"Idempotency-Key": "study-1"}
+    first = http.post("/v1/jobs", json={"upload": upload}, headers=key)
+    again = http.post("/v1/jobs", json={"upload": upload}, headers=key)
+    assert again.json["id"] == first.json["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert code(http.post("/v1/jobs", json={"upload": upload})) == (409, "upload.used")
+
+
+def test_a_call_that_was_refused_may_be_made_again(http: FlaskClient, put: Put, store: BlobStore) -> None:
+    upload = put(nifti())
+    nowhere = {"upload": upload, "batch": "bat_" + "0" * 32}
+    assert code(http.post("/v1/jobs", json=nowhere)) == (404, "batch.not_found")
+    assert http.post("/v1/jobs", json={"upload": upload}).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("announced", "sent", "expected"),
+    [
+        (nifti(), nifti()[:-1], "input.corrupt"),
+        (nifti(), nifti()[:-1] + b"\xff", "input.corrupt"),
+        (nifti()[:-9], nifti()[:-9], "input.truncated"),
+        (b"%PDF-1.7" + b"0" * 1000, None, "input.not_a_volume"),
+    ],
+    ids=["other size", "other bytes", "cut short", "no volume"],
+)
+def test_what_arrives_is_checked(
+    http: FlaskClient, put: Put, announced: bytes, sent: bytes | None, expected: str
+) -> None:
+    upload = put(announced, sent=sent)
+    answer = http.post("/v1/jobs", json={"upload": upload})
+    assert answer.json["code"] == expected
+    assert answer.status_code in {415, 422}
+
+
+def test_nothing_arrived_no_such_upload_and_too_large(
+    http: FlaskClient, settings: Settings, redis_client: redis.Redis
+) -> None:
+    ticket = opened(http, nifti())
+    assert code(http.post("/v1/jobs", json={"upload": ticket["id"]})) == (409, "upload.missing")
+    assert code(http.post("/v1/jobs", json={"upload": "upl_" + "0" * 32})) == (404, "upload.not_found")
+    redis_client.hset(f"hc:upload:{ticket['id']}", "site", "elsewhere")
+    assert code(http.post("/v1/jobs", json={"upload": ticket["id"]})) == (404, "upload.not_found")
+    about = {"size_bytes": settings.max_upload_bytes + 1, "sha256": "0" * 64}
+    assert code(http.post("/v1/uploads", json=about)) == (413, "input.too_large")
+    assert redis_client.ttl(f"hc:upload:{ticket['id']}") <= direct_uploads.TICKET_SECONDS
+
+
+def test_a_site_has_so_many_open_at_a_time(
+    http: FlaskClient, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_uploads, "MOST_OPEN", 1)
+    upload = put(nifti())
+    about = {"size_bytes": 1, "sha256": "0" * 64}
+    assert code(http.post("/v1/uploads", json=about)) == (429, "quota.exceeded")
+    assert http.post("/v1/jobs", json={"upload": upload}).status_code == 202
+    assert http.post("/v1/uploads", json=about).status_code == 201
+
+
+def test_a_folder_offers_none(settings: Settings, redis_client: redis.Redis) -> None:
+    http = create_app(settings).test_client()
+    about = {"size_bytes": 1, "sha256": "0" * 64}
+    assert code(http.post("/v1/uploads", json=about)) == (409, "upload.not_offered")
+
+
+def test_what_no_job_names_is_collected(
+    http: FlaskClient, put: Put, store: BlobStore, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workers import maintain, strays
+    from workers.settings import Settings as WorkerSettings
+    from workers.workplace import Workplace
+
+    unused, used = put(nifti()), put(nifti())
+    job = http.post("/v1/jobs", json={"upload": used}).json
+    url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
+    place = Workplace(WorkerSettings(redis_url=url, blobs="s3://hippocamp/uploads"), app=None)  # type: ignore[arg-type]
+    monkeypatch.setattr(strays, "OLD_SECONDS", -60)
+    assert strays.collect(place) >= 1
+    maintain.take_out_garbage(place)
+    assert not store.exists(f"inputs/here/{unused}")
+    assert store.exists(f"inputs/here/{used}")
+    assert Line(redis_client).get(job["id"]).state is JobState.QUEUED
+    place.redis.close()
+
+
+def test_the_example_of_the_guide_runs(
+    bucket: str, redis_url: str, redis_client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (example,) = [block for block in blocks if "/v1/uploads" in block]
+    (tmp_path / "head.nii.gz").write_bytes(gzip.compress(nifti()))
+    elsewhere = {"HIPPOCAMP_BLOBS": bucket, "HIPPOCAMP_AUDIT": str(tmp_path / "audit")}
+    with serving(redis_url, tmp_path, **elsewhere) as gateway:
+        command = [sys.executable, "-c", example.replace("http://127.0.0.1:8000", gateway.url)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == "queued"
