@@ -49,7 +49,7 @@ def is_mgh(head: bytes) -> bool:
 
 def check_nifti(head: bytes) -> int:
     """Bytes the file must have; NotThreeD, BadGeometry or BadVoxels when it cannot be one volume."""
-    dims, kind, offset = _nifti_fields(head)
+    dims, kind, offset = nifti_fields(head)
     if not 1 <= dims[0] <= 7:
         raise BadGeometry(f"The header names {dims[0]} dimensions; 1 to 7 exist", dimensions=dims[0])
     _check_axes(dims[1 : 1 + dims[0]])
@@ -62,7 +62,7 @@ def check_nifti(head: bytes) -> int:
     return int(offset) + voxels * _NIFTI_BYTES[kind]
 
 
-def _nifti_fields(head: bytes) -> tuple[tuple[int, ...], int, float]:
+def nifti_fields(head: bytes) -> tuple[tuple[int, ...], int, float]:
     """(dim, datatype, vox_offset) in the byte order in which sizeof_hdr makes sense."""
     size, layout = (540, _NIFTI2) if head[4:6] == b"n+" else (348, _NIFTI1)
     if len(head) < size:

@@ -20,23 +20,14 @@ MAX_TRAILING = 1 << 20
 MAX_HEADER = 1 << 20
 """Bytes of extensions between header and voxels."""
 
-MAX_ENTRIES = 4096
-"""Entries in a zip archive."""
+MAX_PIXELS = 8 << 20
+"""Pixels of one DICOM frame."""
 
-MAX_DIRECTORY = 4 << 20
-"""Bytes of a zip archive's directory: 1,000 for each entry there may be."""
+MAX_FRAMES = 2048
+"""Frames of one DICOM file: a volume, several times."""
 
-MAX_ENTRY = 1 << 30
-"""Bytes one zip entry may unpack to."""
-
-MAX_ARCHIVE = 3 << 29
-"""Bytes all zip entries together may unpack to."""
-
-MAX_DICOM_ENTRY = 8 << 20
-"""Bytes one DICOM slice may unpack to (1024 x 1024 float64)."""
-
-MAX_RATIO = 1100
-"""Unpacked to packed bytes of one zip entry: the most deflate can reach is 1032."""
+MAX_DICOM_ENTRY = 208 << 20
+"""Bytes one DICOM file may unpack to: a multi-frame volume of MAX_DECODED and its header."""
 
 MAX_DECODED = 200 << 20
 """Bytes of voxels kept in memory: with everything else, a job stays under 600 MB or little above."""

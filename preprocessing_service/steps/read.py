@@ -6,13 +6,15 @@ import io
 import zipfile
 from pathlib import Path
 
+from contracts.archive import Archive, suffix_of
+from contracts.dicom_file import looks_like_dicom
 from contracts.errors import BadSeries, NotAVolume
+from contracts.reading import reading
 from preprocessing_service.formats.analyze import looks_like_analyze, read_analyze
-from preprocessing_service.formats.archive import Archive, suffix_of
-from preprocessing_service.formats.dicom import looks_like_dicom, read_dicom
+from preprocessing_service.formats.dicom import read_dicom
 from preprocessing_service.formats.mgh import looks_like_mgh, read_mgh
 from preprocessing_service.formats.nifti import read_nifti, version_of
-from preprocessing_service.formats.streams import ZIP, first_bytes, open_stream, reading
+from preprocessing_service.formats.streams import ZIP, first_bytes, open_stream
 from preprocessing_service.volume import Volume
 
 PEEK = 352

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import (
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -115,6 +118,75 @@ def multiframe(data: Dataset, k: int) -> None:
     data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
     data.NumberOfFrames = 48
     data.PixelData = noise().tobytes()
+
+
+def functional_groups(data: Dataset, *, measures: bool = True) -> None:
+    """Where the 48 frames lie, as enhanced MR says it (PS3.3, C.7.6.16), the last one first."""
+    shared = Dataset()
+    if measures:
+        shared.PixelMeasuresSequence = [nested(PixelSpacing=[3, 3], SliceThickness=3)]
+    shared.PlaneOrientationSequence = [nested(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
+    data.SharedFunctionalGroupsSequence = [shared]
+    data.PerFrameFunctionalGroupsSequence = [
+        nested(PlanePositionSequence=[nested(ImagePositionPatient=[0, 0, 3 * k])])
+        for k in reversed(range(48))
+    ]
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(data, name)
+
+
+def nested(**elements: object) -> Dataset:
+    """An item of a sequence."""
+    item = Dataset()
+    for name, value in elements.items():
+        setattr(item, name, value)
+    return item
+
+
+def enhanced(data: Dataset, k: int) -> None:
+    """Enhanced MR as it should be."""
+    multiframe(data, k)
+    functional_groups(data)
+
+
+def enhanced_jpeg_ls(data: Dataset, k: int) -> None:
+    """The same, compressed frame by frame."""
+    enhanced(data, k)
+    data.compress(JPEGLSLossless)
+
+
+def enhanced_without_measures(data: Dataset, k: int) -> None:
+    """No frame knows how large its pixels are."""
+    multiframe(data, k)
+    functional_groups(data, measures=False)
+
+
+def enhanced_of_millions(data: Dataset, k: int) -> None:
+    """A header that promises two million frames."""
+    enhanced(data, k)
+    data.NumberOfFrames = 2_000_000
+
+
+def enhanced_one_short(data: Dataset, k: int) -> None:
+    """Pixels of 47 frames where 48 are promised."""
+    enhanced(data, k)
+    data.PixelData = noise()[:47].tobytes()
+
+
+def deflated_bomb(path: Path) -> None:
+    """A deflated instance (PS3.5, A.5) that unpacks to 4 GiB."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    start = io.BytesIO()
+    start.write(bytes(128) + b"DICM")
+    write_file_meta_info(start, meta, enforce_standard=False)
+    packer = zlib.compressobj(1, wbits=-15)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, archive.open("IM0", "w") as out:
+        out.write(start.getvalue())
+        out.write(packer.compress(b"\x09\0\x10\0UN\0\0\0\0\0\xf0"))  # one element of 4 GB
+        for _ in range(64):
+            out.write(packer.compress(bytes(1 << 26)))
+        out.write(packer.flush())
 
 
 def colour(data: Dataset, k: int) -> None:
@@ -228,7 +300,13 @@ CASES: list[Case] = [
     of("bits 1", "input.bad_voxels", put("BitsAllocated", 1)),
     of("one slice of another size", SERIES, put("Rows", 32, only=9)),
     of("CT", SERIES, tomogram),
-    of("multi-frame enhanced MR", SERIES, multiframe),
+    of("multi-frame without places", SERIES, multiframe, order=(0,)),
+    of("multi-frame enhanced MR", NOISE, enhanced, order=(0,)),
+    of("multi-frame JPEG-LS", NOISE, enhanced_jpeg_ls, order=(0,)),
+    of("multi-frame without measures", SERIES, enhanced_without_measures, order=(0,)),
+    of("multi-frame of 2,000,000", "input.too_large", enhanced_of_millions, order=(0,)),
+    of("multi-frame one short", SERIES, enhanced_one_short, order=(0,)),
+    case("DICOM deflated bomb 4 GiB", SERIES, deflated_bomb),
     of("colour", SERIES, colour),
     of("JPEG-LS mislabelled", SERIES, mislabelled(JPEGLSLossless)),
     of("JPEG 2000 mislabelled", SERIES, mislabelled(JPEG2000Lossless)),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from contracts import archive
 from contracts.errors import BadSeries, CorruptFile, InputError, TooLarge
-from preprocessing_service import limits
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
@@ -92,11 +92,11 @@ def test_compressed_transfer_syntax_is_named(tmp_path: Path) -> None:
 
 
 def test_archives_are_counted_and_sized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_ENTRIES", 10)
+    monkeypatch.setattr(archive, "MAX_ENTRIES", 10)
     with pytest.raises(TooLarge):
         read(zipped(tmp_path, dicom_slices(stack())))
     monkeypatch.undo()
-    monkeypatch.setattr(limits, "MAX_ARCHIVE", 1000)
+    monkeypatch.setattr(archive, "MAX_ARCHIVE", 1000)
     with pytest.raises(TooLarge):
         read(zipped(tmp_path, dicom_slices(stack())))
 

@@ -10,8 +10,22 @@ from typing import BinaryIO, cast
 from isal import isal_zlib
 
 from contracts.errors import CorruptFile, TooLarge, TruncatedFile
-from preprocessing_service import limits
-from preprocessing_service.formats.streams import reading
+from contracts.reading import reading
+
+MAX_ENTRIES = 4096
+"""Entries in a zip archive."""
+
+MAX_DIRECTORY = 4 << 20
+"""Bytes of a zip archive's directory: 1,000 for each entry there may be."""
+
+MAX_ENTRY = 1 << 30
+"""Bytes one zip entry may unpack to."""
+
+MAX_ARCHIVE = 3 << 29
+"""Bytes all zip entries together may unpack to."""
+
+MAX_RATIO = 1100
+"""Unpacked to packed bytes of one zip entry: the most deflate can reach is 1032."""
 
 LOCAL = struct.Struct("<4s5H3L2H")
 """A zip entry's local header: signature, five shorts, crc and sizes, lengths of name and extra field."""
@@ -61,10 +75,8 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         """The bytes, unless a directory is asked for that holds more entries than there may be."""
-        if size > limits.MAX_DIRECTORY:
-            raise TooLarge(
-                f"the zip archive's directory takes {size} bytes, more than {limits.MAX_DIRECTORY}"
-            )
+        if size > MAX_DIRECTORY:
+            raise TooLarge(f"the zip archive's directory takes {size} bytes, more than {MAX_DIRECTORY}")
         return self._read(size)
 
 
@@ -82,17 +94,17 @@ def _inflate(packed: bytes, entry: zipfile.ZipInfo) -> bytes:
 def _check(entries: list[zipfile.ZipInfo]) -> None:
     if not entries:
         raise CorruptFile("the zip archive holds no file")
-    if len(entries) > limits.MAX_ENTRIES:
-        raise TooLarge(f"the zip archive holds {len(entries)} files, more than {limits.MAX_ENTRIES}")
+    if len(entries) > MAX_ENTRIES:
+        raise TooLarge(f"the zip archive holds {len(entries)} files, more than {MAX_ENTRIES}")
     total = sum(entry.file_size for entry in entries)
-    if total > limits.MAX_ARCHIVE or max(entry.file_size for entry in entries) > limits.MAX_ENTRY:
-        raise TooLarge(f"the zip archive unpacks to {total} bytes, more than {limits.MAX_ARCHIVE}")
+    if total > MAX_ARCHIVE or max(entry.file_size for entry in entries) > MAX_ENTRY:
+        raise TooLarge(f"the zip archive unpacks to {total} bytes, more than {MAX_ARCHIVE}")
     for entry in entries:
         if entry.flag_bits & 1:
             raise CorruptFile("the zip archive is encrypted")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise CorruptFile(f"zip compression method {entry.compress_type} is not supported")
-        if entry.file_size > limits.MAX_RATIO * max(entry.compress_size, 1):
+        if entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
             raise TooLarge("a zip entry unpacks to more than deflate can hold")
 
 

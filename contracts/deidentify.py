@@ -1,0 +1,197 @@
+"""A DICOM instance without what names a person: PS3.15, annex E, by a list of what may stay.
+
+The standard's basic profile lists what must go. We list what may stay, which also drops private elements and
+whatever a later edition adds. Each value that stays is a number, a UID, or a word of a vocabulary of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pydicom
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataset import Dataset, FileDataset
+
+from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
+
+UIDS = frozenset((
+    "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+))  # fmt: skip
+"""Identifiers a report needs to point back; mapped when there is a secret."""
+
+NUMBERS = frozenset((
+    "RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime", "FlipAngle", "EchoNumbers",
+    "MagneticFieldStrength", "SliceThickness", "SpacingBetweenSlices", "InstanceNumber",
+    "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "NumberOfFrames", "Rows", "Columns",
+    "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration",
+    "RescaleIntercept", "RescaleSlope", "InStackPositionNumber", "TemporalPositionIndex",
+))  # fmt: skip
+"""Geometry, acquisition and the shape of the pixels."""
+
+CODES: dict[str, frozenset[str]] = {
+    "Modality": frozenset("MR CT PT NM US CR DX MG XA RF OT SC SR SEG REG PR KO DOC".split()),  # noqa: SIM905
+    "ScanningSequence": frozenset(("SE", "IR", "GR", "EP", "RM")),
+    "SequenceVariant": frozenset(("SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "NONE")),
+    "MRAcquisitionType": frozenset(("2D", "3D")),
+    "PhotometricInterpretation": frozenset((
+        "MONOCHROME1", "MONOCHROME2", "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT",
+        "YBR_RCT",
+    )),
+    "ImageType": frozenset((
+        "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "M", "P", "R", "I", "ND", "NORM", "DIS2D", "DIS3D",
+        "M_FFE", "M_SE", "FFE", "SE",
+    )),
+}  # fmt: skip
+CODES["FrameType"] = CODES["ImageType"]
+"""Coded values that stay; any other becomes the words of it that `descriptor` knows, or OTHER."""
+
+SEQUENCES = frozenset((
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PlaneOrientationSequence",
+    "PlanePositionSequence", "PixelMeasuresSequence", "PixelValueTransformationSequence",
+    "FrameContentSequence", "MREchoSequence", "MRTimingAndRelatedParametersSequence",
+    "MRImageFrameTypeSequence",
+))  # fmt: skip
+"""Sequences of enhanced images that hold geometry; the same rules hold inside them."""
+
+WORDS = re.compile(
+    r"t1|mp-?rage|f?spgr|bravo|tfl|ir-?fse_?3d|3d_?tfe|ir_?gre|t2|flair|dwi|dti|diff|adc|trace|bold|fmri|perf|asl"
+    r"|swi|tof|mra\b|local|scout|survey|\bpd\b|post|gad|\+c\b|mpr\b",
+    re.IGNORECASE,
+)
+"""What series are called by; every other part of a description may be a name."""
+
+DESCRIBED = ("SeriesDescription", "ProtocolName", "SequenceName")
+METHODS = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113105", "Clean Descriptors Option"),
+    ("113110", "Retain UIDs Option"),
+)
+"""What is written into each instance (PS3.16, CID 7050); the last only while UIDs are not mapped."""
+
+_UID = re.compile(r"[0-9.]{1,64}")
+MOST_AGE = 90
+"""Older people are told apart by their age: they all count as this old."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What may be kept of a person when the sender asks for it. age_years 0, sex "": not known."""
+
+    age_years: int = 0
+    sex: str = ""
+
+    def only(self, asked: frozenset[str]) -> Patient:
+        """The part that was asked for, by the names `age` and `sex`."""
+        return Patient(self.age_years if "age" in asked else 0, self.sex if "sex" in asked else "")
+
+
+def descriptor(text: str) -> str:
+    """The words of a series' description that say how it was made, without anything else."""
+    return " ".join(dict.fromkeys(found.lower() for found in WORDS.findall(text)))
+
+
+def pseudonym(uid: str, secret: str) -> str:
+    """The same other UID for the same UID and secret (PS3.5, B.2); without it nobody can tell which."""
+    digest = hmac.new(secret.encode(), uid.encode(), hashlib.sha256).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+
+
+def patient_of(dataset: Dataset) -> Patient:
+    """Age in years and sex, as far as the header tells them in the standard's form."""
+    found = re.fullmatch(r"(\d{3})([YMWD])", str(dataset.get("PatientAge") or "").strip())
+    years = int(found[1]) if found and found[2] == "Y" else 0
+    sex = str(dataset.get("PatientSex") or "").strip().upper()
+    return Patient(min(years, MOST_AGE), sex if sex in {"M", "F", "O"} else "")
+
+
+def deidentified(instance: Instance, secret: str = "") -> tuple[bytes, bytes | memoryview]:
+    """(header in PS3.10 file format, pixel element) of the instance, cleaned; UnreadableInstance.
+
+    secret: UIDs are mapped with it; "" keeps them.
+    """
+    try:
+        return _encoded(instance, secret), instance.pixels
+    except UNREADABLE as error:
+        raise UnreadableInstance(f"a value in the header cannot be read ({type(error).__name__})") from None
+
+
+def _encoded(instance: Instance, secret: str) -> bytes:
+    clean = _clean(instance.header, secret)
+    _describe(clean, instance.header, secret)
+    whole = FileDataset(
+        io.BytesIO(), clean, file_meta=pydicom.dataset.FileMetaDataset(), preamble=b"\0" * 128
+    )
+    whole.file_meta.TransferSyntaxUID = instance.syntax
+    whole.file_meta.MediaStorageSOPClassUID = clean.SOPClassUID
+    whole.file_meta.MediaStorageSOPInstanceUID = clean.SOPInstanceUID
+    out = io.BytesIO()
+    whole.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+def deidentify(data: bytes, secret: str = "") -> bytes:
+    """A whole file cleaned; UnreadableInstance."""
+    return b"".join(deidentified(open_instance(data), secret))
+
+
+def _clean(dataset: Dataset, secret: str) -> Dataset:
+    clean = Dataset()
+    for tag in list(dataset.keys()):
+        name = "" if tag.is_private else keyword_for_tag(tag)
+        if name in SEQUENCES:
+            setattr(clean, name, [_clean(item, secret) for item in dataset[tag].value or []])
+        elif name in NUMBERS or name in CODES or name in UIDS or name == "SOPClassUID":
+            _keep(clean, name, dataset[tag].value, secret)
+    return clean
+
+
+def _keep(clean: Dataset, name: str, value: Any, secret: str) -> None:
+    if value is None or value == "":
+        return
+    if name in NUMBERS:
+        if _is_number(value):
+            setattr(clean, name, value)
+    elif name in CODES:
+        words = [value] if isinstance(value, str) else [str(word) for word in value]
+        setattr(clean, name, [_coded(word, CODES[name]) for word in words])
+    elif not _UID.fullmatch(str(value)):
+        raise ValueError(f"{name} is no UID")
+    else:
+        setattr(clean, name, pseudonym(str(value), secret) if secret and name in UIDS else str(value))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return all(
+            abs(float(one)) >= 0 for one in ([value] if isinstance(value, (int, float, str)) else value)
+        )
+    except (TypeError, ValueError):
+        return False
+
+
+def _coded(word: str, known: frozenset[str]) -> str:
+    if word.strip() in known:
+        return word.strip()
+    return descriptor(word).upper().replace("+", "").replace("-", "")[:16].strip() or "OTHER"
+
+
+def _describe(clean: Dataset, header: Dataset, secret: str) -> None:
+    clean.PatientName = clean.PatientID = ""
+    label = descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED))
+    if label:
+        clean.SeriesDescription = label[:64]
+    clean.PatientIdentityRemoved = "YES"
+    clean.DeidentificationMethodCodeSequence = [
+        _code(*method) for method in (METHODS[:-1] if secret else METHODS)
+    ]
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item
