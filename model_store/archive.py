@@ -18,6 +18,7 @@ from model_store.handler import NETWORK
 
 NAME = "hippocamp"
 BUILD = Path(__file__).with_name("build")
+ACCELERATED = Path(__file__).with_name("accelerated.py")
 SERVING = Path(__file__).with_name("serving.yaml")
 
 
@@ -38,7 +39,7 @@ def build_archive(out: Path = BUILD, release: Path = RELEASE) -> Path:
             serialized_file=str(release / NETWORK),
             handler=str(Path(__file__).with_name("handler.py")),
             config_file=str(SERVING),
-            extra_files=",".join(str(release / name) for name in extra),
+            extra_files=",".join([*(str(release / name) for name in extra), str(ACCELERATED)]),
             export_path=str(out),
             force=True,
         )

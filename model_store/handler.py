@@ -14,7 +14,9 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -144,15 +146,20 @@ class Model:
         self.digest = _checked_digest(folder, manifest["files"])
         self.network = torch.jit.load(str(folder / NETWORK), map_location="cpu").eval()
         self.pooling = Pooling.load(folder / POOLING)
+        self.fast: Any = None  # accelerated.Accelerated where there is a GPU
 
     def forward(self, stacks: npt.NDArray[np.uint8]) -> Forward:
         """(v, 32, 208, 176) uint8 -> per-slice outputs."""
         slices = torch.from_numpy(np.ascontiguousarray(stacks).reshape(-1, HEIGHT, WIDTH))
-        pieces = slices.split(min(CHUNK, -(-len(slices) // self.threads)))
-        chunks = list(self._pool.map(self._look, pieces) if self.threads > 1 else map(self._look, pieces))
-        outputs = [torch.cat(part).numpy() for part in zip(*chunks, strict=True)]
+        found = self.fast(slices) if self.fast else self._on_cores(slices)
+        outputs = [part.numpy() for part in found]
         logits, maps, features = (part.reshape(-1, SLICES, *part.shape[1:]) for part in outputs)
         return Forward(logits=logits, maps=maps, features=features)
+
+    def _on_cores(self, slices: torch.Tensor) -> list[torch.Tensor]:
+        pieces = slices.split(min(CHUNK, -(-len(slices) // self.threads)))
+        chunks = list(self._pool.map(self._look, pieces) if self.threads > 1 else map(self._look, pieces))
+        return [torch.cat(part) for part in zip(*chunks, strict=True)]
 
     def _look(self, slices: torch.Tensor) -> tuple[torch.Tensor, ...]:
         with torch.inference_mode():
@@ -234,8 +241,17 @@ def _load(context: Any) -> None:
     threads = int(os.environ.get("HIPPOCAMP_MODEL_THREADS", "0")) or len(os.sched_getaffinity(0))
     keep_memory()
     model = Model(Path(context.system_properties["model_dir"]), threads=threads)
+    model.fast = _beside("accelerated").accelerated(model.network, context.system_properties.get("gpu_id"))
     _loaded[:] = [model]
     log.info("model %s, engine %s, threads %d", model.digest, model.engine, model.threads)
+
+
+def _beside(name: str) -> ModuleType:
+    """A module that lies beside this file, in the repository as in the archive."""
+    loader = SourceFileLoader(name, str(Path(__file__).with_name(f"{name}.py")))
+    module = ModuleType(name)
+    loader.exec_module(module)
+    return module
 
 
 def _refuse(context: Any, index: int, message: str) -> bytes:
@@ -245,4 +261,6 @@ def _refuse(context: Any, index: int, message: str) -> bytes:
 
 
 def _about(model: Model, seconds: float) -> dict[str, Any]:
-    return {"model_digest": model.digest, "engine": model.engine, "int8": True, "seconds": round(seconds, 4)}
+    engine = model.fast.engine if model.fast else model.engine
+    about = {"model_digest": model.digest, "engine": engine, "int8": not model.fast}
+    return about | {"seconds": round(seconds, 4)}

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import redis
 
 from contracts.errors import ModelServerUnavailable
+from workers.addresses import addresses_of
 from workers.breaker import Breaker
 from workers.model_server import Answer, BatchRefused, ModelServer
 
@@ -22,6 +23,7 @@ _log = logging.getLogger("hippocamp.replicas")
 Slices = npt.NDArray[np.uint8]
 
 _PAUSE_SECONDS = 2.0
+_LOOK_SECONDS = 10.0
 _TAKE = """
 -- Asks the replica with the fewest volumes in flight, the first of equals; entries of the dead run out.
 -- KEYS: a zset of requests in flight per replica   ARGV: seconds an entry lasts | member "<id>:<volumes>"
@@ -55,11 +57,17 @@ class Replica:
 
 
 class Replicas:
-    """Asks as `ModelServer` does. `shared`: where processes tell each other what they have in flight."""
+    """Asks as `ModelServer` does. `shared`: where processes tell each other what they have in flight.
+
+    A name may lead to several replicas; who they are is looked up again every few seconds.
+    """
 
     def __init__(self, urls: Sequence[str], *, timeout_seconds: float, shared: redis.Redis) -> None:
-        self.all = [Replica(url, ModelServer(url, timeout_seconds=timeout_seconds)) for url in urls]
+        self._urls, self._timeout_seconds = urls, timeout_seconds
         self._seconds = int(timeout_seconds) + 10
+        self.all: list[Replica] = []
+        self._looked_at = 0.0
+        self._find()
         self._shared = shared
         self._take = shared.register_script(_TAKE)
         self._turn = itertools.count()
@@ -68,6 +76,8 @@ class Replicas:
 
     def allowance(self, batch: int) -> int:
         """How many jobs may be claimed now: as many as the breaker of the best replica allows."""
+        if time.monotonic() - self._looked_at > _LOOK_SECONDS:
+            self._find()
         return max(replica.breaker.allowance(batch) for replica in self.all)
 
     def predict(self, slices: Slices, traceparent: str = "") -> list[Answer]:
@@ -126,6 +136,18 @@ class Replicas:
         """End the connections."""
         for replica in self.all:
             replica.server.close()
+
+    def _find(self) -> None:
+        """Replicas that stay keep their breakers and connections."""
+        known = {replica.url: replica for replica in self.all}
+        found = addresses_of(self._urls)
+        self.all = [known.pop(url) if url in known else self._new(url) for url in found]
+        for gone in known.values():
+            gone.server.close()
+        self._looked_at = time.monotonic()
+
+    def _new(self, url: str) -> Replica:
+        return Replica(url, ModelServer(url, timeout_seconds=self._timeout_seconds))
 
     @contextmanager
     def _chosen(self, among: Sequence[Replica], volumes: int) -> Iterator[Replica]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -14,6 +15,8 @@ from contracts.errors import ModelServerUnavailable
 from tests.conftest import free_port
 from tests.fakes.torchserve import FakeTorchServe
 from tests.integration.workers.scene import eventually
+from workers import replicas as replicas_module
+from workers.addresses import addresses_of
 from workers.golden import golden_slices
 from workers.model_server import BatchRefused
 from workers.replicas import Replicas
@@ -130,3 +133,46 @@ def test_without_the_shared_counts_they_take_turns(two: tuple[FakeTorchServe, ..
             replicas.predict(volumes(1))
     assert [len(server.sizes) for server in two] == [2, 2]
     away.close()
+
+
+def test_replicas_behind_a_name_come_and_go(
+    two: tuple[FakeTorchServe, ...], client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a headless service: the name has the addresses of those that are ready."""
+    urls = [server.url for server in two]
+    there = urls[:1]
+    monkeypatch.setattr(replicas_module, "addresses_of", lambda _: there)
+    monkeypatch.setattr(replicas_module, "_LOOK_SECONDS", 0.0)
+    replicas = client("http://model-server:8080")
+    (stays,) = replicas.all
+    stays.breaker.failed()
+    there.append(urls[1])
+    assert replicas.allowance(4) == 4
+    assert [replica.url for replica in replicas.all] == urls
+    assert replicas.all[0] is stays, "with its breaker"
+    there.pop(0)
+    replicas.allowance(4)
+    assert len(replicas.predict(volumes(1))) == 1
+    assert len(two[1].sizes) == 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (["10.0.0.2", "10.0.0.1", "10.0.0.2"], ["http://10.0.0.1:8080", "http://10.0.0.2:8080"]),
+        (["10.0.0.1"], ["http://models:8080"]),
+        ([], ["http://models:8080"]),
+    ],
+    ids=["several", "one", "no such name"],
+)
+def test_a_name_is_split_only_where_it_has_several_addresses(
+    monkeypatch: pytest.MonkeyPatch, numbers: list[str], expected: list[str]
+) -> None:
+    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        assert (host, port) == ("models", 8080)
+        if not numbers:
+            raise socket.gaierror("unknown")
+        return [(2, 1, 6, "", (number, port)) for number in numbers]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert addresses_of(["http://models:8080"]) == expected
