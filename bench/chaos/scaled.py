@@ -1,7 +1,12 @@
-"""The real preprocess consumer with scaled-down work: the voxels say what the pipeline should suffer."""
+"""The real preprocess consumer with scaled-down work: the voxels say what the pipeline should suffer.
+
+A bomb is the exception: it is a real compressed file and goes to the real reader.
+"""
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import signal
 import time
@@ -10,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.chaos.gap_point import die_in_the_gap
 from contracts.stack import Stack
+from preprocessing_service.formats.streams import GZIP
 from preprocessing_service.service import build
 from preprocessing_service.settings import Settings
+from preprocessing_service.steps.read import read
 
 HEADER = 352
 DIGEST = "0" * 63 + "1"
@@ -32,11 +40,23 @@ def volume(orders: str) -> bytes:
     return bytes(header) + orders.encode().ljust(1024, b"\n")
 
 
+def bomb(name: str) -> bytes:
+    """1.2 GB of zeros in 5 MB of gzip behind the header of a small NIfTI-1; `name` makes it unique."""
+    out = io.BytesIO()
+    with gzip.GzipFile(name, "wb", compresslevel=1, fileobj=out, mtime=0) as file:
+        file.write(volume("")[:HEADER])
+        for _ in range(1200):
+            file.write(bytes(1 << 20))
+    return out.getvalue()
+
+
 def prepare(path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None) -> Stack:  # noqa: ARG001
     """Obeys "sleep s", "crash", "hang" and "hog", a line each; any other line only makes the file unique."""
-    content = path.read_bytes()[HEADER:]
     if on_step:
         on_step("work")
+    if path.read_bytes()[:2] == GZIP:
+        read(path)
+    content = path.read_bytes()[HEADER:]
     for order in content.decode().split("\n"):
         match order.split():
             case ["sleep", seconds]:
@@ -54,3 +74,4 @@ def prepare(path: Path, *, scratch: Path | None, on_step: Callable[[str], None] 
 
 
 app = build(Settings(), prepare, digest=lambda: DIGEST, warm_up=lambda: None)
+die_in_the_gap()

@@ -1,0 +1,156 @@
+"""What is done to the system, one function a fault; each runs until it is told that the work is over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from bench.chaos.system import WORKERS, System
+from contracts.states import Stage
+from contracts.wakeups import celery_app, wake
+
+
+def kill_children(system: System, over: threading.Event) -> None:
+    """SIGKILL a random worker child every 2 s."""
+    while not over.wait(2):
+        system.kill_child(*WORKERS)
+
+
+def kill_workers(system: System, over: threading.Event) -> None:
+    """SIGKILL a whole worker every 10 s, parent and children; it is started again."""
+    while not over.wait(10):
+        name = system.random.choice(WORKERS)
+        system.kill(name)
+        system.start(name)
+
+
+def kill_redis(system: System, over: threading.Event) -> None:
+    """SIGKILL Redis every few seconds, while clients submit and while workers work; back after one second."""
+    for _ in range(4):
+        if over.wait(3):
+            return
+        system.kill("redis")
+        time.sleep(1)
+        system.start("redis")
+
+
+def reset_connections(system: System, over: threading.Event) -> None:
+    """Redis drops every client connection, twenty times."""
+    for _ in range(20):
+        if over.wait(0.5):
+            return
+        with suppress(Exception):  # our own connection is among them
+            system.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def sick_model(system: System, over: threading.Event) -> None:
+    """500s, 503s, a hang (SIGSTOP) and a SIGKILL of the model server."""
+    for mode in ("500", "503"):
+        if over.wait(2):
+            return
+        system.model_mode(mode)
+        time.sleep(3)
+        system.model_mode("ok")
+    process = system.leader("model_server")
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(6)
+    os.kill(process.pid, signal.SIGCONT)
+    time.sleep(2)
+    system.kill("model_server")
+    time.sleep(3)
+    system.start("model_server")
+
+
+def kill_gateway(system: System, over: threading.Event) -> None:
+    """SIGKILL a gunicorn worker every second while clients submit with idempotency keys."""
+    while not over.wait(1):
+        system.kill_child("gateway")
+
+
+def double_everything(system: System, over: threading.Event) -> None:
+    """Send twenty wake-ups too many a second, and stop children for longer than their lease."""
+    app = celery_app("chaos", system.redis_url)
+    while not over.wait(1):
+        for stage in Stage:
+            wake(app, stage, 20)
+        with suppress(psutil.Error, ProcessLookupError, IndexError):
+            victim = system.random.choice(system.children("preprocess"))
+            victim.suspend()
+            threading.Timer(4, victim.resume).start()
+    app.close()
+
+
+def scale_down_and_up(system: System, over: threading.Event) -> None:
+    """Workers 4 -> 1 -> 4 under load, all by SIGTERM, as a rolling update or an autoscaler does."""
+    while not over.wait(2):
+        system.scale("preprocess_b", 0)
+        system.scale("preprocess", 1)
+        for name in ("infer", "deliver"):
+            system.stop(name)
+            system.start(name)
+        over.wait(3)
+        system.scale("preprocess", 2)
+        system.scale("preprocess_b", 2)
+
+
+def fill_blobs(system: System, over: threading.Event) -> None:
+    """The disk of the blob store is full for 4 s: no false 202, no failed job."""
+    if over.wait(2):
+        return
+    with _full(system):
+        time.sleep(4)
+
+
+@contextmanager
+def _full(system: System) -> Iterator[None]:
+    """A file system of the folder's own with no byte left (root), else a folder that cannot be written."""
+    filler = system.blobs / "filler"
+    if system.blobs.is_mount():
+        with filler.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 20))
+                file.flush()
+        yield
+        filler.unlink()
+        return
+    aside = system.blobs.with_name("blobs.aside")
+    system.blobs.rename(aside)
+    system.blobs.write_text("in the way")
+    yield
+    system.blobs.unlink()
+    aside.rename(system.blobs)
+
+
+@contextmanager
+def small_disk(system: System) -> Iterator[None]:
+    """The blob store on 64 MB of its own where we may mount; where not, the folder as it is."""
+    system.blobs.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(system.blobs)]
+    mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        yield
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(system.blobs)], check=True)
+
+
+def starve_redis(system: System, over: threading.Event) -> None:
+    """Redis at maxmemory for 4 s, twice: every write is refused."""
+    for _ in range(2):
+        if over.wait(2):
+            return
+        system.redis.config_set("maxmemory", 1 << 20)  # less than it holds
+        time.sleep(4)
+        system.redis.config_set("maxmemory", 0)
+
+
+def nothing(_: System, over: threading.Event) -> None:
+    """The orders are fault enough."""
+    over.wait()
