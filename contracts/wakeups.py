@@ -32,7 +32,9 @@ class Unacknowledged(AMQP):
 def celery_app(name: str, redis_url: str, **settings: Any) -> Celery:
     """A Celery application without result backend, set so that a wake-up may be lost or doubled freely."""
     address, found_by = broker(redis_url)
-    app = Celery(name, broker=address, amqp=Unacknowledged, set_as_current=False)
+    app = Celery(
+        name, broker=address, amqp=Unacknowledged, set_as_current=False, task_cls="contracts.hints:WakeUp"
+    )
     app.conf.update(
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,

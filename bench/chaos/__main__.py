@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import sys
 import threading
@@ -75,6 +76,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--logs", type=Path, help="folder that keeps the logs of every experiment")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the system under attack is taken down
     chosen = [e for e in ALL if not options.only or e.name in options.only]
     print(
         "experiment       jobs  duration  recovered p50 p99  outcome                        breaches",

@@ -67,7 +67,7 @@ ALL = [
     Experiment("gateway", faults.kill_gateway, work="sleep 0.2"),
     Experiment("doubles", faults.double_everything, environment=SHORT_LEASE),
     Experiment("receivers", misbehave, work="sleep 0.2"),
-    Experiment("rolling", faults.scale_down_and_up),
+    Experiment("rolling", faults.scale_down_and_up, jobs=60),
     Experiment("disk", faults.fill_blobs, around=faults.small_disk),
     Experiment("maxmemory", faults.starve_redis),
 ]

@@ -130,9 +130,10 @@ def _full(system: System) -> Iterator[None]:
 
 @contextmanager
 def small_disk(system: System) -> Iterator[None]:
-    """The blob store on 64 MB of its own where we may mount; where not, the folder as it is."""
+    """The blob store on a file system of its own where we may mount; where not, the folder as it is."""
     system.blobs.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(system.blobs)]
+    size = "2g" if system.full else "300m"  # a job leaves 1.4 MB
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(system.blobs)]
     mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
     try:
         yield

@@ -1,4 +1,4 @@
-"""The point between Celery's pop of a message and its note that the message is not acknowledged yet."""
+"""The point just after Celery's pop of a message: nothing anywhere says yet that somebody has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def die_in_the_gap() -> None:
     if not os.environ.get(VARIABLE):
         return
 
-    def append(*_: Any) -> None:
+    def deliver(*_: Any) -> None:
         os.killpg(0, signal.SIGKILL)
 
-    transport.QoS.append = append
+    transport.Transport._deliver = deliver

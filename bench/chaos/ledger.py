@@ -144,7 +144,8 @@ class Ledger:
         while time.monotonic() < ends:
             with suppress(redis.RedisError):
                 open_jobs = [j for j in self.accepted if self.state(j) not in DONE]
-                if not open_jobs and len({i for i, _ in self.inbox.got}) >= len(self.accepted):
+                told = len({i for i, _ in self.inbox.got}) >= len(self.accepted)
+                if not open_jobs and told and not self._left_over():
                     return True
             time.sleep(0.3)
         return False
