@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from contracts.errors import NotAHead
+from preprocessing_service.compiled import compiled
 from preprocessing_service.sampling import average
-from preprocessing_service.steps.strip import Brain
+from preprocessing_service.steps.strip import HALF, Brain
 from preprocessing_service.volume import Matrix, Volume
 
 Floats = npt.NDArray[np.float32]
@@ -51,18 +52,19 @@ def coarsen(volume: Volume, brain: Brain) -> CoarseHead:
     blocks = np.array(volume.shape) // factors
     first, last = _box(brain, blocks)
     whole = average(volume.voxels, _triple(factors), _triple(first), _triple(last - first))
-    whole = whole * np.float32(volume.slope) + np.float32(volume.intercept)
-    inside = _at_blocks(brain, (first, last), factors, np.array(volume.shape))
-    lit = whole[inside & (whole > 0)]
+    whole *= np.float32(volume.slope)
+    whole += np.float32(volume.intercept)
+    cells = _cells(brain, (first, last), factors, np.array(volume.shape))
+    stripped, lit = _stripped(whole, brain.inside, cells)
     if lit.size < LEAST_CELLS:
         raise NotAHead("the brain that was found holds no signal")
     unit = np.float32(np.median(lit[::3]))
     affine = volume.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ (first * factors + (factors - 1) / 2)
     affine[:3, :3] *= factors
-    whole /= unit
-    stripped = Picture(np.where(inside, whole, np.float32(0)), affine)
-    return CoarseHead(stripped, Picture(whole, affine), float(unit))
+    for voxels in (whole, stripped):
+        voxels *= 1 / unit
+    return CoarseHead(Picture(stripped, affine), Picture(whole, affine), float(unit))
 
 
 def blurred(picture: Picture, blur: float) -> Picture:
@@ -88,22 +90,37 @@ def halved(picture: Picture) -> Picture:
 
 
 def _box(brain: Brain, blocks: Index) -> tuple[Index, Index]:
-    found = brain.inside > 0.5
-    lit = [np.flatnonzero(found.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    size = np.array(found.shape)
-    first = np.array([axis[0] for axis in lit]) * blocks // size - MARGIN
-    last = (np.array([axis[-1] for axis in lit]) + 1) * blocks // size + MARGIN
+    size = np.array(brain.inside.shape)
+    first = np.array([axis.start for axis in brain.box]) * blocks // size - MARGIN
+    last = np.array([axis.stop for axis in brain.box]) * blocks // size + MARGIN
     return np.maximum(first, 0), np.minimum(last, blocks)
 
 
-def _at_blocks(brain: Brain, box: tuple[Index, Index], factors: Index, shape: Index) -> npt.NDArray[np.bool_]:
-    # The lattice cell that each block's middle falls into.
+def _cells(brain: Brain, box: tuple[Index, Index], factors: Index, shape: Index) -> tuple[Index, Index, Index]:
+    """The lattice cell that each block's middle falls into, axis by axis."""
     first, last = box
-    cells = [
-        ((np.arange(first[a], last[a]) + 0.5) * factors[a] * brain.inside.shape[a] / shape[a]).astype(int)
-        for a in range(3)
-    ]
-    return brain.inside[np.ix_(*cells)] > 0.5
+    a, b, c = (
+        ((np.arange(first[n], last[n]) + 0.5) * factors[n] * brain.inside.shape[n] / shape[n]).astype(np.int64)
+        for n in range(3)
+    )
+    return a, b, c
+
+
+@compiled
+def _stripped(whole: Floats, inside: Floats, cells: tuple[Index, Index, Index]) -> tuple[Floats, Floats]:
+    """`whole` with zeros where `inside` is no brain, and the values above zero that are left."""
+    out, lit, count = np.zeros(whole.shape, np.float32), np.empty(whole.size, np.float32), 0
+    for i in range(whole.shape[0]):
+        for j in range(whole.shape[1]):
+            row = inside[cells[0][i], cells[1][j]]
+            for k in range(whole.shape[2]):
+                if row[cells[2][k]] > HALF:
+                    value = whole[i, j, k]
+                    out[i, j, k] = value
+                    if value > 0:
+                        lit[count] = value
+                        count += 1
+    return out, lit[:count]
 
 
 def _triple(numbers: Index) -> tuple[int, int, int]:

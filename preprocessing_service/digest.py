@@ -10,14 +10,14 @@ from contracts.grid import GRID_TO_MNI
 from preprocessing_service.assets import assets_digest
 
 DECIDING = (
-    "formats/*.py", "steps/*.py", "assets.py", "coarse.py", "compiled.py", "limits.py",
+    "formats/*.py", "steps/*.py", "activations.py", "assets.py", "coarse.py", "compiled.py", "limits.py",
     "network.py", "pieces.py", "pipeline.py", "polynomial.py", "sampling.py", "template.py", "volume.py",
 )  # fmt: skip
 """The sources that decide what the stack holds."""
 
 BESIDE = frozenset({
     "__main__.py", "consumer.py", "cpu_limit.py", "derive_grid.py", "derive_intensity.py", "digest.py",
-    "metrics.py", "pictures.py", "service.py", "settings.py", "warm_up.py",
+    "memory.py", "metrics.py", "pictures.py", "service.py", "settings.py", "warm_up.py",
 })  # fmt: skip
 """The others: a change in them must not empty the cache. A test knows when a module is in neither."""
 

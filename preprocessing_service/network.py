@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv3d, pad
 
+from preprocessing_service.activations import eight_apart, norm
 from preprocessing_service.assets import network_file
+from preprocessing_service.memory import keep_freed_memory
 
 Floats = npt.NDArray[np.float32]
 LAST = torch.channels_last_3d
-EPSILON = 1e-5
 TAPS = {0: ((0, 1),), 1: ((0, 2), (1, 0))}
 """Stride 2, kernel 3, transposed, along one axis: output 2i is input i times tap 1; output 2i + 1 is input i
 times tap 2 plus input i + 1 times tap 0. Here: parity -> (input offset, tap)."""
@@ -35,6 +36,7 @@ def model(name: str) -> BrainNet:
     """The `coarse` or `fine` network of this process, loaded on first use."""
     # One process per core is how this service scales: more threads in each only wait for each other.
     torch.set_num_threads(1)
+    keep_freed_memory()
     with warnings.catch_warnings():
         # torch wants torch.export for new models; deepbet's weights come as TorchScript.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -65,47 +67,46 @@ class BrainNet:
     def probability(self, cells: Floats) -> Floats:
         """(n, n, n) float32 standardised intensities -> probability of brain; n a multiple of 32."""
         with torch.inference_mode():
-            return np.asarray(self._forward(torch.from_numpy(cells)[None, None]).numpy(), dtype=np.float32)
+            return self._forward(torch.from_numpy(cells)[None, None])
 
-    def _forward(self, x: Tensor) -> Tensor:
-        skips = [_pooled(self._conv(x, "init.0", 2).relu_())]
+    def _forward(self, x: Tensor) -> Floats:
+        skips = [_pooled(self._conv(x, "init.0", 2))]
         for depth in range(4):
             skips.append(self._down(skips[-1], depth))
         x = skips.pop()
         for height in range(4):
             x = self._up(x, height).add_(skips.pop())
         x = self._double(x, "tp_conv1.0")
-        x = self._conv(x, "conv.0").relu_()
-        return self._finish(x)
+        return self._finish(self._conv(x, "conv.0"))
 
-    def _conv(self, x: Tensor, name: str, stride: int = 1) -> Tensor:
-        return _norm(_convolve(x, self._plain[name], stride))
+    def _conv(self, x: Tensor, name: str, stride: int = 1, *, rectified: bool = True) -> Tensor:
+        return _norm(_convolve(x, self._plain[name], stride), rectified=rectified)
 
     def _double(self, x: Tensor, name: str) -> Tensor:
         y = _convolve(pad(x, (0, 1, 0, 1, 0, 1)), self._doubling[name], 1)
-        return _norm(_spread(y, y.shape[1] // 8)).relu_()
+        return _norm(_spread(y, y.shape[1] // 8), rectified=True)
 
     def _down(self, x: Tensor, depth: int) -> Tensor:
         for block in ("block1", "block2"):
             halves = depth > 0 and block == "block1"
             at = f"down{depth}.{block}"
-            y = self._conv(x, f"{at}.double_conv.0", 2 if halves else 1).relu_()
-            y = self._conv(y, f"{at}.double_conv.3")
-            x = y.add_(self._conv(x, f"{at}.downsample.0", 2) if halves else x).relu_()
+            y = self._conv(x, f"{at}.double_conv.0", 2 if halves else 1)
+            y = self._conv(y, f"{at}.double_conv.3", rectified=False)
+            x = y.add_(self._conv(x, f"{at}.downsample.0", 2, rectified=False) if halves else x).relu_()
         return x
 
     def _up(self, x: Tensor, height: int) -> Tensor:
-        y = self._conv(x, f"up{height}.conv1.0").relu_()
+        y = self._conv(x, f"up{height}.conv1.0")
         at = f"up{height}.tp_conv.0"
-        y = self._double(y, at) if at in self._doubling else self._conv(y, at).relu_()
-        return self._conv(y, f"up{height}.conv2.0").relu_()
+        y = self._double(y, at) if at in self._doubling else self._conv(y, at)
+        return self._conv(y, f"up{height}.conv2.0")
 
-    def _finish(self, x: Tensor) -> Tensor:
+    def _finish(self, x: Tensor) -> Floats:
         # Kernel and stride 2: each voxel makes its own eight, so the layer is one matrix product.
         _, channels, a, b, c = x.shape
         y = x.permute(0, 2, 3, 4, 1).reshape(-1, channels) @ self._last
-        cells = torch.sigmoid_(y.add_(self._last_bias)).reshape(a, b, c, 2, 2, 2)
-        return cells.permute(0, 3, 1, 4, 2, 5).reshape(2 * a, 2 * b, 2 * c)
+        cells = torch.sigmoid_(y.add_(self._last_bias)).reshape(a, b, c, 8)
+        return eight_apart(cells.numpy())
 
 
 def _ordered(weight: Tensor) -> Tensor:
@@ -137,9 +138,11 @@ def _spread(y: Tensor, channels: int) -> Tensor:
     return placed.permute(0, 4, 1, 2, 3)
 
 
-def _norm(y: Tensor) -> Tensor:
-    # One image in the batch: batch statistics are the instance's.
-    return torch.native_batch_norm(y, None, None, None, None, True, 0.1, EPSILON)[0]
+def _norm(y: Tensor, *, rectified: bool) -> Tensor:
+    channels = y.shape[1]
+    y = y.contiguous(memory_format=LAST)
+    norm(y.permute(0, 2, 3, 4, 1).numpy().reshape(-1), channels, rectified)
+    return y
 
 
 def _pooled(x: Tensor) -> Tensor:

@@ -1,4 +1,8 @@
-"""Connected pieces of a three-dimensional mask: the largest one, its holes closed."""
+"""Connected pieces of a three-dimensional mask: the largest one, its holes closed.
+
+Lines along the last axis are cut into runs, and runs that touch are united (Rosenfeld and Pfaltz 1966, J ACM
+13:471): a brain of 300,000 cells is ten thousand runs.
+"""
 
 from __future__ import annotations
 
@@ -8,65 +12,102 @@ import numpy.typing as npt
 from preprocessing_service.compiled import compiled
 
 Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.int32]
-Steps = tuple[int, int]
-"""Cells from one plane, and from one row, to the next."""
+Numbers = npt.NDArray[np.int32]
 
 
 def largest_piece(mask: Mask) -> Mask:
     """The largest 6-connected piece of a mask that is not empty, with every enclosed hole filled."""
-    padded = np.pad(mask, 1)
-    labels = np.zeros(padded.shape, np.int32)
-    piece = labels == _label(padded.reshape(-1), labels.reshape(-1), _steps(padded))
-    box = _box(piece)
-    # What the background reaches from one corner is outside; only the piece's own box has to be searched.
-    # Two cells of padding: one that hangs the rim together, one that keeps the flood inside the array.
-    away = np.pad(~np.pad(piece[box], 1), 1)
-    reached = np.zeros(away.shape, np.int32)
-    corner = int(np.ravel_multi_index((1, 1, 1), away.shape))
-    _flood(away.reshape(-1), reached.reshape(-1), _steps(away), (corner, 1), np.empty(away.size, np.int32))
-    piece[box] = reached[2:-2, 2:-2, 2:-2] == 0
-    return np.asarray(piece[1:-1, 1:-1, 1:-1])
+    box = box_of(mask)
+    piece = np.zeros(mask.shape, np.bool_)
+    # One cell of padding hangs the background around the piece together.
+    inner = np.pad(mask[box], 1)
+    found = _piece(inner, inside=True)
+    piece[box] = ~_piece(~found, inside=False)[1:-1, 1:-1, 1:-1]
+    return piece
 
 
-def _steps(cells: npt.NDArray[np.generic]) -> Steps:
-    return cells.shape[1] * cells.shape[2], cells.shape[2]
+def box_of(mask: Mask) -> tuple[slice, slice, slice]:
+    """The smallest box around every cell of a mask that is not empty."""
+    lines = mask.any(axis=2)
+    found = [np.flatnonzero(lit) for lit in (lines.any(axis=1), lines.any(axis=0), mask.any(axis=(0, 1)))]
+    a, b, c = (slice(int(axis[0]), int(axis[-1]) + 1) for axis in found)
+    return a, b, c
 
 
-def _box(piece: Mask) -> tuple[slice, ...]:
-    found = [np.flatnonzero(piece.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    return tuple(slice(int(axis[0]), int(axis[-1]) + 1) for axis in found)
-
-
-@compiled
-def _flood(mask: Mask, labels: Labels, steps: Steps, seed: tuple[int, int], stack: Labels) -> int:
-    """Give every mask cell connected to cell seed[0] the label seed[1]; how many. The rim must be empty."""
-    label = seed[1]
-    labels[seed[0]] = label
-    stack[0] = seed[0]
-    top, count = 1, 0
-    while top > 0:
-        top -= 1
-        cell = stack[top]
-        count += 1
-        for step in (1, -1, steps[1], -steps[1], steps[0], -steps[0]):
-            neighbour = cell + step
-            if mask[neighbour] and labels[neighbour] == 0:
-                labels[neighbour] = label
-                stack[top] = neighbour
-                top += 1
-    return count
+def _piece(mask: Mask, *, inside: bool) -> Mask:
+    """One piece of the mask: the largest, or (not `inside`) the one that holds the first cell."""
+    runs, first = _runs(mask)
+    parent = _joined(runs, first, mask.shape[1])
+    return np.asarray(_painted(runs, parent, mask.shape, largest=inside))
 
 
 @compiled
-def _label(mask: Mask, labels: Labels, steps: Steps) -> int:
-    """Label every piece from 1 on; the label of the largest."""
-    stack = np.empty(mask.size, np.int32)
-    label, largest, most = 0, 0, 0
-    for cell in range(mask.size):
-        if mask[cell] and labels[cell] == 0:
-            label += 1
-            count = _flood(mask, labels, steps, (cell, label), stack)
-            if count > most:
-                largest, most = label, count
-    return largest
+def _runs(mask: Mask) -> tuple[Numbers, Numbers]:
+    """(n, 3): line, start and stop of every run, and (lines + 1,): the first run of each line."""
+    lines, length = mask.shape[0] * mask.shape[1], mask.shape[2]
+    runs = np.empty((lines * (length // 2 + 1), 3), np.int32)
+    first = np.zeros(lines + 1, np.int32)
+    count = 0
+    for line in range(lines):
+        cells = mask[line // mask.shape[1], line % mask.shape[1]]
+        before = False
+        for k in range(length):
+            if cells[k] and not before:
+                runs[count, 0], runs[count, 1] = line, k
+            elif before and not cells[k]:
+                runs[count, 2] = k
+                count += 1
+            before = cells[k]
+        if before:
+            runs[count, 2] = length
+            count += 1
+        first[line + 1] = count
+    return runs[:count], first
+
+
+@compiled
+def _root(parent: Numbers, run: int) -> int:
+    while parent[run] != run:
+        parent[run] = parent[parent[run]]
+        run = parent[run]
+    return run
+
+
+@compiled
+def _unite(runs: Numbers, parent: Numbers, one: tuple[int, int], other: tuple[int, int]) -> None:
+    """Unite the runs one[0]..one[1] of a line with those of a neighbouring line that they overlap."""
+    a, b = one[0], other[0]
+    while a < one[1] and b < other[1]:
+        if runs[a, 1] < runs[b, 2] and runs[b, 1] < runs[a, 2]:
+            parent[_root(parent, a)] = _root(parent, b)
+        if runs[a, 2] < runs[b, 2]:
+            a += 1
+        else:
+            b += 1
+
+
+@compiled
+def _joined(runs: Numbers, first: Numbers, width: int) -> Numbers:
+    """(n,): a parent of each run; runs of one piece have one root."""
+    parent = np.arange(len(runs)).astype(np.int32)
+    for line in range(first.size - 1):
+        here = (first[line], first[line + 1])
+        if line % width:
+            _unite(runs, parent, here, (first[line - 1], first[line]))
+        if line >= width:
+            _unite(runs, parent, here, (first[line - width], first[line - width + 1]))
+    return parent
+
+
+@compiled
+def _painted(runs: Numbers, parent: Numbers, shape: tuple[int, int, int], largest: bool) -> Mask:  # noqa: FBT001
+    size = np.zeros(len(runs), np.int64)
+    for run in range(len(runs)):
+        size[_root(parent, run)] += runs[run, 2] - runs[run, 1]
+    chosen = np.argmax(size) if largest else _root(parent, 0)
+    out = np.zeros(shape, np.bool_)
+    for run in range(len(runs)):
+        if _root(parent, run) == chosen:
+            line = runs[run, 0]
+            out[line // shape[1], line % shape[1], runs[run, 1] : runs[run, 2]] = True
+    return out

@@ -14,6 +14,9 @@ Floats = npt.NDArray[np.float32]
 OUTSIDE = np.float32(-1e30)
 """What `sample` gives for points outside the volume."""
 
+TILE = 16
+"""Edge of the blocks in which `pick` walks, in cells: 4,096 of them fit the first cache twice."""
+
 Triple = tuple[int, int, int]
 Strided = tuple[npt.NDArray[Any], int, Triple, Triple]
 """Flat voxels, index of voxel (0, 0, 0), steps along the three axes, shape: one loop for all orders."""
@@ -49,60 +52,74 @@ def strided(view: npt.NDArray[Any]) -> Strided:
 
 
 @compiled
-def pick(source: Strided, size: int) -> Floats:
-    """(size, size, size) float32: the voxel nearest to each cell's centre, whole field of view."""
+def pick(source: Strided, size: int, scale: tuple[float, float]) -> Floats:
+    """(size, size, size) float32, size a multiple of TILE: the voxel nearest to each cell's centre, whole
+    field of view, times scale[0] plus scale[1].
+
+    Tile by tile: whichever axis lies fastest in the file, a tile's voxels and its cells stay in the cache.
+    """
     flat, start, steps, shape = source
+    slope, intercept = np.float32(scale[0]), np.float32(scale[1])
+    at = np.empty((3, size), np.int64)
+    for axis in range(3):
+        for cell in range(size):
+            at[axis, cell] = int((cell + 0.5) * shape[axis] / size) * steps[axis]
     out = np.empty((size, size, size), np.float32)
-    for i in range(size):
-        at_i = start + int((i + 0.5) * shape[0] / size) * steps[0]
-        for j in range(size):
-            at_j = at_i + int((j + 0.5) * shape[1] / size) * steps[1]
-            for k in range(size):
-                out[i, j, k] = flat[at_j + int((k + 0.5) * shape[2] / size) * steps[2]]
+    tiles = size // TILE
+    for tile in range(tiles * tiles * tiles):
+        a, b, c = tile // (tiles * tiles) * TILE, tile // tiles % tiles * TILE, tile % tiles * TILE
+        for i in range(a, a + TILE):
+            for j in range(b, b + TILE):
+                row = start + at[0, i] + at[1, j]
+                for k in range(c, c + TILE):
+                    out[i, j, k] = np.float32(flat[row + at[2, k]]) * slope + intercept
     return out
-
-
-@compiled
-def _block(source: Strided, corner: Triple, factors: Triple) -> float:
-    flat, start, steps, _ = source
-    total = 0.0
-    for x in range(corner[0], corner[0] + factors[0]):
-        for y in range(corner[1], corner[1] + factors[1]):
-            at = start + x * steps[0] + y * steps[1] + corner[2] * steps[2]
-            for _z in range(factors[2]):
-                total += flat[at]
-                at += steps[2]
-    return total
 
 
 def average(view: npt.NDArray[Any], factors: Triple, first: Triple, count: Triple) -> Floats:
     """Means of blocks of `factors` voxels, for the `count` blocks along each axis from block `first` on."""
     # Walk the voxels as they lie in memory: the other order costs four times as much.
     order = np.argsort([-abs(step) for step in view.strides], kind="stable").tolist()
-    means = _average(
-        strided(view.transpose(order)), _turned(factors, order), _turned(first, order), _turned(count, order)
-    )
+    turned = [-1 if view.strides[axis] < 0 else 1 for axis in order]
+    packed = np.ascontiguousarray(view.transpose(order)[tuple(slice(None, None, t) for t in turned)])
+    begin = [
+        first[axis] * factors[axis] if t > 0 else view.shape[axis] - (first[axis] + count[axis]) * factors[axis]
+        for axis, t in zip(order, turned, strict=True)
+    ]
+    means = _average(packed, _along(order, factors), (begin[0], begin[1], begin[2]), _along(order, count))
+    means = means[tuple(slice(None, None, t) for t in turned)]
     return np.ascontiguousarray(means.transpose(np.argsort(order)))
 
 
-def _turned(numbers: Triple, order: list[int]) -> Triple:
+def _along(order: list[int], numbers: Triple) -> Triple:
     return numbers[order[0]], numbers[order[1]], numbers[order[2]]
 
 
 @compiled
-def _average(source: Strided, factors: Triple, first: Triple, count: Triple) -> Floats:
+def _average(packed: npt.NDArray[Any], factors: Triple, begin: Triple, count: Triple) -> Floats:
     out = np.empty(count, np.float32)
-    weight = 1.0 / (factors[0] * factors[1] * factors[2])
+    length = count[2] * factors[2]
+    weight = np.float32(1.0 / (factors[0] * factors[1] * factors[2]))
+    line = np.empty(length, np.float32)
     for i in range(count[0]):
         for j in range(count[1]):
+            line[:] = 0
+            for row in range(factors[0] * factors[1]):
+                x = begin[0] + i * factors[0] + row // factors[1]
+                y = begin[1] + j * factors[1] + row % factors[1]
+                _add(packed[x, y, begin[2] : begin[2] + length], line)
             for k in range(count[2]):
-                corner = (
-                    (first[0] + i) * factors[0],
-                    (first[1] + j) * factors[1],
-                    (first[2] + k) * factors[2],
-                )
-                out[i, j, k] = _block(source, corner, factors) * weight
+                total = np.float32(0)
+                for z in range(k * factors[2], (k + 1) * factors[2]):
+                    total += line[z]
+                out[i, j, k] = total * weight
     return out
+
+
+@compiled
+def _add(row: npt.NDArray[Any], line: Floats) -> None:
+    for z in range(line.size):
+        line[z] += np.float32(row[z])
 
 
 @compiled

@@ -22,14 +22,17 @@ from preprocessing_service.volume import Matrix
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 apply_affine: Any = nibabel.affines.apply_affine
-LEVELS = ((4.0, 8), (3.0, 4), (2.0, 4))
+LEVELS = ((4.0, 8), (3.0, 6), (2.0, 4))
 """(blur as a standard deviation in mm, spacing of the sample points in mm), coarse to fine."""
 
 DILATED, ERODED = 4, 2
 """mm: the first levels also look around the brain, the last one only inside it."""
 
-PRIOR_SPACING = 5
+PRIOR_SPACING = 6
 """mm between the points at which tissues are told apart."""
+
+BRAIN_SPACING = 5
+"""mm between the points that stand for the template's brain."""
 
 REACH = 50.0
 """mm; brings the affine's linear terms to the size of its shifts, so that one linear solve suits both."""
@@ -109,7 +112,7 @@ def _compute() -> dict[str, npt.NDArray[Any]]:
         level = _level(look(head, mask, blur), affine, spacing, centre)
         parts |= {f"{name}{n}": values for name, values in level.items()}
     parts |= _priors(mask, affine)
-    parts["brain"] = _every(mask, PRIOR_SPACING, affine)
+    parts["brain"] = _every(mask, BRAIN_SPACING, affine)
     return parts
 
 

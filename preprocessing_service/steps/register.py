@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import RegistrationFailed
+from preprocessing_service.compiled import compiled
 from preprocessing_service.coarse import CoarseHead, Picture, blurred, halved
 from preprocessing_service.sampling import OUTSIDE, sample
 from preprocessing_service.template import REACH, Level, Template
@@ -29,6 +30,9 @@ KEPT = 3
 ROUNDS = (4, 12, 10, 10)
 """Gauss-Newton rounds: every start (similarity), kept starts (affine), then the two finer levels."""
 
+REWEIGHTED = 3
+"""Rounds after which the weights stay: by then the outliers are known, and a round costs a third."""
+
 STILL = 0.02
 """mm of movement below which a level has converged."""
 
@@ -36,6 +40,8 @@ HUBER = 1.5
 """Robust standard deviations beyond which a residual counts linearly."""
 
 TINY = 1e-6
+BRIGHT = np.float32(0.3)
+"""Of the brain's median."""
 
 SIMILARITY = np.array([
     [0, 0, 0, 0, 0, 0, -1, 0, 0, 1, 0, 0],
@@ -97,42 +103,27 @@ class _Solver:
         self.turns = SIMILARITY if similarity else np.eye(12, dtype=np.float32)
         moves = level.design[:, :12] @ self.turns.T if similarity else level.design[:, :12]
         self.design = np.concatenate([moves, level.design[:, 12:]], 1) if similarity else level.design
-        self.normal = self.design.T @ self.design
+        self.normal = _stiff(self.design.T @ self.design)
 
     def run(self, brain: Picture, matrix: Matrix, rounds: int) -> Alignment:
         to_voxel = np.linalg.inv(brain.affine)
-        weights: Floats | None = None
+        design, normal = self.design, self.normal
         residual = 1.0
-        for _ in range(rounds):
+        for number in range(rounds):
             seen = sample(brain.voxels, to_voxel @ matrix, self.level.points)
             inside = seen > OUTSIDE
             seen[~inside] = 0
-            solution = self._solve(seen, weights)
+            solution = np.linalg.solve(normal, (design.T @ seen).astype(np.float64))
             error = seen - self.design @ solution.astype(np.float32)
             residual = _unexplained(error, seen, inside)
-            weights = self._weights(error, inside)
+            if self.robust and number < REWEIGHTED:
+                design = self.design * _weights(error, inside)[:, None]
+                normal = _stiff(design.T @ self.design)
             step = self._step(solution)
             matrix = matrix @ np.linalg.inv(step)
             if np.abs(step - np.eye(4))[:3].max(0) @ [REACH, REACH, REACH, 1.0] < STILL:
                 break
         return Alignment(matrix, residual)
-
-    def _solve(self, seen: Floats, weights: Floats | None) -> Matrix:
-        if weights is None:
-            normal, right = self.normal, self.design.T @ seen
-        else:
-            weighted = self.design * weights[:, None]
-            normal, right = weighted.T @ self.design, weighted.T @ seen
-        stiff = normal.astype(np.float64)
-        stiff[np.diag_indices_from(stiff)] *= 1 + 1e-6
-        return np.asarray(np.linalg.solve(stiff, right.astype(np.float64)))
-
-    def _weights(self, error: Floats, inside: npt.NDArray[np.bool_]) -> Floats | None:
-        if not self.robust:
-            return None
-        size = np.abs(error)
-        spread = HUBER * 1.4826 * np.median(size[inside][::5]) + 1e-6
-        return np.asarray(np.where(inside, np.minimum(1, spread / np.maximum(size, 1e-9)), 0), np.float32)
 
     def _step(self, solution: Matrix) -> Matrix:
         # The image is gain x template, so its derivative is gain times the template's.
@@ -144,15 +135,39 @@ class _Solver:
         return step
 
 
+def _stiff(normal: Floats) -> Matrix:
+    stiff: Matrix = normal.astype(np.float64)
+    stiff[np.diag_indices_from(stiff)] *= 1 + 1e-6
+    return stiff
+
+
+def _weights(error: Floats, inside: npt.NDArray[np.bool_]) -> Floats:
+    size = np.abs(error)
+    spread = HUBER * 1.4826 * np.median(size[inside][::5]) + 1e-6
+    return np.asarray(np.where(inside, np.minimum(1, spread / np.maximum(size, 1e-9)), 0), np.float32)
+
+
 def _first_guess(brain: Picture, template: Template) -> Matrix:
     # Same middle, same volume: rotation is left to the starts.
-    inside = np.argwhere(brain.voxels > 0.3)
-    middle = brain.affine[:3, :3] @ inside.mean(0) + brain.affine[:3, 3]
-    volume = len(inside) * abs(np.linalg.det(brain.affine[:3, :3]))
+    count, *sums = _moments(brain.voxels)
+    middle = brain.affine[:3, :3] @ (np.array(sums) / count) + brain.affine[:3, 3]
+    volume = count * abs(np.linalg.det(brain.affine[:3, :3]))
     scale = float(np.clip((volume / template.volume) ** (1 / 3), 0.7, 1.35))
     guess = np.diag([scale, scale, scale, 1.0])
     guess[:3, 3] = middle - scale * template.centre
     return guess
+
+
+@compiled
+def _moments(voxels: Floats) -> tuple[float, float, float, float]:
+    """How many voxels are bright enough to be brain, and the sums of their indices; at least 1e-9 of them."""
+    count, x, y, z = 1e-9, 0.0, 0.0, 0.0
+    for i in range(voxels.shape[0]):
+        for j in range(voxels.shape[1]):
+            for k in range(voxels.shape[2]):
+                if voxels[i, j, k] > BRIGHT:
+                    count, x, y, z = count + 1, x + i, y + j, z + k
+    return count, x, y, z
 
 
 def _rotation(degrees: tuple[float, float, float]) -> Matrix:

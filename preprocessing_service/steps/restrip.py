@@ -27,7 +27,7 @@ DROP = 15.0
 
 def restrip(volume: Volume, brain: Brain, found: tuple[Alignment, Matrix], network: Network) -> Brain:
     """The brain seen upright, on the volume's own lattice. found: alignment, and template's centre in mm."""
-    cells = pick(strided(volume.voxels), SIZE) * np.float32(volume.slope) + np.float32(volume.intercept)
+    cells = pick(strided(volume.voxels), SIZE, (volume.slope, volume.intercept))
     # Both lattices have SIZE cells a side: one maps to the other through the head's world.
     to_cell = brain.from_voxel(volume) @ np.linalg.inv(volume.affine) @ upright(*found)
     every = np.stack(np.meshgrid(*[np.arange(SIZE, dtype=np.float32)] * 3, indexing="ij"), -1).reshape(-1, 3)

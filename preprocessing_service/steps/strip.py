@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import NotAHead
-from preprocessing_service.pieces import largest_piece
+from preprocessing_service.compiled import compiled
+from preprocessing_service.pieces import box_of, largest_piece
 from preprocessing_service.sampling import pick, strided
 from preprocessing_service.volume import Volume
 
@@ -18,6 +20,7 @@ Network = Callable[[Floats], Floats]
 """(128, 128, 128) float32 standardised intensities -> brain probability of the same shape."""
 
 SIZE = 128
+HALF = np.float32(0.5)
 TAILS = (0.005, 0.995)
 """Quantiles that become 0 and 1 before standardising, as deepbet was trained."""
 
@@ -41,6 +44,11 @@ class Brain:
     millilitres: float
     stripped_before: bool
 
+    @cached_property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where the brain lies on the lattice."""
+        return box_of(self.inside > HALF)
+
     def from_voxel(self, volume: Volume) -> npt.NDArray[np.float64]:
         """(4, 4): voxel index of `volume` -> lattice coordinate (cell centres at whole numbers)."""
         ratio = np.array(self.inside.shape) / volume.shape
@@ -51,7 +59,7 @@ class Brain:
 
 def strip(volume: Volume, network: Network) -> Brain:
     """Find the brain in a conformed volume; NotAHead when there is nothing of its kind."""
-    cells = pick(strided(volume.voxels), SIZE) * np.float32(volume.slope) + np.float32(volume.intercept)
+    cells = pick(strided(volume.voxels), SIZE, (volume.slope, volume.intercept))
     cell = abs(np.linalg.det(volume.affine[:3, :3])) * np.prod(volume.shape) / SIZE**3 / 1000
     inside = network(standardised(cells))
     support = bare_brain(cells, inside > 0.5, cell)
@@ -67,19 +75,47 @@ def closed(inside: Floats, cell: float, *, stripped_before: bool = False) -> Bra
         raise NotAHead("no brain was found in the image")
     piece = largest_piece(found)
     # Off the piece below one half, in its holes above: interpolation then finds one closed surface.
-    inside = np.where(piece, np.maximum(inside, np.float32(0.51)), np.minimum(inside, np.float32(0.49)))
-    return Brain(inside, float(piece.sum() * cell), stripped_before)
+    return Brain(_parted(inside, piece), float(np.count_nonzero(piece) * cell), stripped_before)
+
+
+@compiled
+def _parted(inside: Floats, piece: npt.NDArray[np.bool_]) -> Floats:
+    out = np.empty(inside.shape, np.float32)
+    for i in range(inside.shape[0]):
+        for j in range(inside.shape[1]):
+            for k in range(inside.shape[2]):
+                value = inside[i, j, k]
+                out[i, j, k] = max(value, np.float32(0.51)) if piece[i, j, k] else min(value, np.float32(0.49))
+    return out
 
 
 def standardised(cells: Floats) -> Floats:
     """The intensities as the network saw them in training; NotAHead when there is no range to speak of."""
-    sample = cells.ravel()[::7]  # no divisor of the lattice: every plane takes part
+    sample = cells.ravel()[::13]  # no divisor of the lattice: every plane takes part
     ranks = [int(tail * sample.size) for tail in TAILS]
     low, high = np.partition(sample, ranks)[ranks]
     if not high > low:
         raise NotAHead("99 % of the voxels hold one value")
-    out = np.clip((cells - low) / (high - low), 0, 1)
-    return np.asarray((out - out.mean()) / out.std() * np.float32(SPREAD) + np.float32(MEAN), np.float32)
+    return np.asarray(_standardised(cells.reshape(-1), low, high).reshape(cells.shape))
+
+
+@compiled
+def _standardised(cells: Floats, low: float, high: float) -> Floats:
+    out = np.empty(cells.size, np.float32)
+    first, gain = np.float32(low), np.float32(1 / (high - low))
+    total, squares = 0.0, 0.0
+    for n in range(cells.size):
+        value = min(max((cells[n] - first) * gain, np.float32(0)), np.float32(1))
+        out[n] = value
+        total += value
+        squares += value * value
+    middle = total / cells.size
+    spread = np.sqrt(max(squares / cells.size - middle * middle, 1e-12))
+    scale = np.float32(SPREAD / spread)
+    shift = np.float32(MEAN - middle * SPREAD / spread)
+    for n in range(cells.size):
+        out[n] = out[n] * scale + shift
+    return out
 
 
 def bare_brain(cells: Floats, seen: npt.NDArray[np.bool_], cell: float) -> Floats | None:
