@@ -56,6 +56,11 @@ def stack_path(site: str, content: str, pipeline: str) -> str:
     return f"stacks/{site}/{content}/{pipeline}.npz"
 
 
+def sheet_path(site: str, content: str, pipeline: str) -> str:
+    """The quality sheet (PNG) of the same work, also of a head that was refused."""
+    return f"stacks/{site}/{content}/{pipeline}.png"
+
+
 def explanation_path(site: str, content: str, *, pipeline: str, model: str) -> str:
     """Activation maps of this model over that stack."""
     return f"explanations/{site}/{content}/{pipeline}-{model}.npz"

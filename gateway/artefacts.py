@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from contracts.blobs import BlobStore, explanation_path, stack_path
+from contracts.blobs import BlobStore, explanation_path, sheet_path, stack_path
 from contracts.explanation import Explanation
 from contracts.job import Job
 from contracts.result import CDR, CLASS_KEYS
@@ -47,6 +47,14 @@ def load_stack(blobs: BlobStore, job: Job) -> Stack:
         return _stack(blobs, paths(job).stack)
     except FileNotFoundError:
         raise _missing() from None
+
+
+def load_sheet(blobs: BlobStore, job: Job, pipeline: str) -> bytes:
+    """The quality sheet (PNG) by this pipeline; NoPictures when there is none."""
+    try:
+        return blobs.get(sheet_path(job.site, job.text("content_digest"), pipeline))
+    except FileNotFoundError:
+        raise NoPictures("No quality sheet of this job is kept") from None
 
 
 def load_explanation(blobs: BlobStore, job: Job) -> Explanation:

@@ -90,6 +90,10 @@ def _timings(record: Record) -> Timings:
     )
 
 
+def _judged(record: Record) -> bool:
+    return record.text("error_code").startswith("quality.")
+
+
 def _links(record: Record, link: Callable[..., str]) -> Links:
     done = record.state is JobState.SUCCEEDED
 
@@ -104,4 +108,5 @@ def _links(record: Record, link: Callable[..., str]) -> Links:
         slices=when_done("pictures.slices"),
         overview=when_done("pictures.overview"),
         explanation=when_done("pictures.explanation"),
+        qc=link("pictures.quality", job_id=record.id) if done or _judged(record) else None,
     )

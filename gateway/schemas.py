@@ -75,7 +75,10 @@ class Timings(Wire):
 
 
 class Links(Wire):
-    """Where to go from here; pictures and result are null until the job has succeeded."""
+    """Where to go from here; pictures and result are null until the job has succeeded.
+
+    qc: the quality sheet, also of a volume that the quality gate refused.
+    """
 
     self: str
     cancel: str
@@ -84,6 +87,7 @@ class Links(Wire):
     slices: str | None
     overview: str | None
     explanation: str | None
+    qc: str | None
 
 
 class JobSummary(Wire):

@@ -38,6 +38,7 @@ SCOPES: Mapping[str, Scope] = {
     "pictures.draw": Scope.READ,
     "pictures.explanation": Scope.READ,
     "pictures.overview": Scope.READ,
+    "pictures.quality": Scope.READ,
     "pictures.slices": Scope.READ,
     "results.read": Scope.READ,
     "erase.erase": Scope.ADMIN,

@@ -13,8 +13,10 @@ import numpy as np
 from contracts.errors import HippocampError
 from contracts.stack import Stack
 from preprocessing_service.digest import pipeline_digest
-from preprocessing_service.pictures import brain_picture, quality_sheet, slices_picture, template_picture
+from preprocessing_service.pictures import brain_picture, slices_picture, template_picture
 from preprocessing_service.pipeline import examine
+from preprocessing_service.png import to_png
+from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.quality import Prepared, judge
 from preprocessing_service.template import load_template
 
@@ -51,10 +53,14 @@ def write(folder: Path, stack: Stack, head: Prepared) -> None:
     about = {"pipeline": pipeline_digest(), "quality": stack.quality, "seconds": stack.seconds}
     (folder / "quality.json").write_text(json.dumps(about, indent=1) + "\n")
     template = load_template()
-    slices_picture(stack.slices).save(folder / "slices.png")
-    brain_picture(head).save(folder / "brain.png")
-    template_picture(head, template).save(folder / "template.png")
-    quality_sheet(head, template, stack.quality).save(folder / "sheet.png")
+    pictures = {
+        "slices": slices_picture(stack.slices),
+        "brain": brain_picture(head),
+        "template": template_picture(head, template),
+    }
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(to_png(picture))
+    (folder / "sheet.png").write_bytes(quality_sheet(head, template, stack.quality))
 
 
 def _tell(line: str) -> None:

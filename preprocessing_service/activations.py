@@ -1,4 +1,4 @@
-"""The network's memory-bound layers as compiled loops: norm with its rectifier, and cells put side by side."""
+"""The network's memory-bound layers as compiled loops: norm with its rectifier, cells put apart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = 64
 
 
 @compiled
-def norm(values: Floats, channels: int, rectified: bool) -> None:  # noqa: FBT001  numba: no keyword-only
+def norm(values: Floats, channels: int, rectified: bool) -> None:
     """Instance norm in place; values: (cells * channels,), channels last, a power of two up to LANES.
 
     rectified: negative results become zero, in the same pass.
@@ -35,7 +35,7 @@ def norm(values: Floats, channels: int, rectified: bool) -> None:  # noqa: FBT00
     lowest = np.float32(0.0) if rectified else np.float32(-3e38)
     for begin in range(0, values.size, LANES):
         row = values[begin : begin + LANES]
-        for lane in range(LANES):
+        for lane in range(row.size):
             row[lane] = max(row[lane] * scale[lane] + shift[lane], lowest)
 
 
@@ -44,7 +44,7 @@ def _add_moments(values: Floats, total: npt.NDArray[np.float64], squares: npt.ND
     sums, powers = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
     for begin in range(0, values.size, LANES):
         row = values[begin : begin + LANES]
-        for lane in range(LANES):
+        for lane in range(row.size):
             sums[lane] += row[lane]
             powers[lane] += row[lane] * row[lane]
     for lane in range(LANES):

@@ -16,6 +16,9 @@ from preprocessing_service.volume import Matrix, Volume
 
 Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
+Box = tuple[Index, Index]
+"""First and one past the last block along each axis."""
+
 SPACING = 2.0
 """mm; the finest level of the alignment is blurred by as much."""
 
@@ -89,20 +92,18 @@ def halved(picture: Picture) -> Picture:
     return Picture(np.ascontiguousarray(voxels), affine)
 
 
-def _box(brain: Brain, blocks: Index) -> tuple[Index, Index]:
+def _box(brain: Brain, blocks: Index) -> Box:
     size = np.array(brain.inside.shape)
     first = np.array([axis.start for axis in brain.box]) * blocks // size - MARGIN
     last = np.array([axis.stop for axis in brain.box]) * blocks // size + MARGIN
     return np.maximum(first, 0), np.minimum(last, blocks)
 
 
-def _cells(brain: Brain, box: tuple[Index, Index], factors: Index, shape: Index) -> tuple[Index, Index, Index]:
+def _cells(brain: Brain, box: Box, factors: Index, shape: Index) -> tuple[Index, Index, Index]:
     """The lattice cell that each block's middle falls into, axis by axis."""
     first, last = box
-    a, b, c = (
-        ((np.arange(first[n], last[n]) + 0.5) * factors[n] * brain.inside.shape[n] / shape[n]).astype(np.int64)
-        for n in range(3)
-    )
+    ratio = factors * brain.inside.shape / shape
+    a, b, c = (((np.arange(first[n], last[n]) + 0.5) * ratio[n]).astype(np.int64) for n in range(3))
     return a, b, c
 
 

@@ -9,14 +9,14 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
 
 LARGEST = 32 << 20
-"""Bytes up to which a block comes from the heap: every activation, but not a whole volume; glibc's maximum."""
+"""Bytes up to which a block comes from the heap: every activation, no whole volume; glibc's maximum."""
 
 KEPT = 512 << 20
 
 
 @cache
 def keep_freed_memory() -> None:
-    """A quarter of the network's time goes into pages the kernel has to clear; nothing where libc is not glibc."""
+    """Save the quarter of the network's time in which the kernel clears pages; does nothing without glibc."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)

@@ -1,23 +1,27 @@
-"""Pictures a person can check: the brain's outline on the head, the template's on the brain, the slices."""
+"""Pictures a person can check: the brain's outline on the head, the template's on the brain, the slices.
+
+All are (rows, columns) uint8: 0 to 254 are greys, OUTLINE is drawn in amber. They hang as radiologists hang
+them: nose up, the subject's right on the left.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from contracts.stack import SLICES
 from preprocessing_service.coarse import Picture
-from preprocessing_service.pieces import largest_piece
+from preprocessing_service.pieces import box_of
+from preprocessing_service.sampling import sample
 from preprocessing_service.steps.quality import Prepared
-from preprocessing_service.template import Template
+from preprocessing_service.template import BRAIN_SPACING, Template
 
 Grey = npt.NDArray[np.uint8]
-OUTLINE = (255, 176, 0)
-"""Amber: told from grey by everybody."""
-
+Mask = npt.NDArray[np.bool_]
+OUTLINE = 255
 GAP = 4
 """Pixels between tiles."""
 
@@ -27,72 +31,91 @@ ACROSS = 8
 SCALE = 2
 """Screen pixels a coarse cell."""
 
+RIM = 6
+"""Cells of about 2 mm that are shown around the brain: skull and scalp to judge the outline by, no face."""
 
-def slices_picture(slices: Grey) -> Image.Image:
+
+def slices_picture(slices: Grey) -> Grey:
     """The (32, 208, 176) stack as one picture, four lines of eight, lowest slice first."""
-    lines = [np.hstack([*slices[at : at + ACROSS]]) for at in range(0, SLICES, ACROSS)]
-    return Image.fromarray(np.vstack(lines))
+    upright = slices[:, ::-1]
+    lines = [np.hstack([*upright[at : at + ACROSS]]) for at in range(0, SLICES, ACROSS)]
+    return np.asarray(np.minimum(np.vstack(lines), OUTLINE - 1), np.uint8)
 
 
-def brain_picture(head: Prepared) -> Image.Image:
-    """Three cuts through the unstripped head with the outline of the brain that was found."""
-    return _three_cuts(head.coarse.whole, head.coarse.brain.voxels > 0)
+def brain_picture(head: Prepared) -> Grey:
+    """Three cuts through the unstripped head, no more than RIM around the brain, with the brain's outline."""
+    brain = head.coarse.brain.voxels > 0
+
+    def outlined(axis: int, at: int) -> Grey:
+        lit = np.take(brain, at, axis)
+        near = ndimage.binary_dilation(lit, iterations=RIM)
+        return _drawn(np.where(near, np.take(head.coarse.whole.voxels, at, axis), 0), lit, axis)
+
+    return _three_cuts(brain, outlined)
 
 
-def template_picture(head: Prepared, template: Template) -> Image.Image:
+def template_picture(head: Prepared, template: Template) -> Grey:
     """Three cuts through the stripped brain with the outline of the template laid on it."""
-    to_voxel = np.linalg.inv(head.coarse.brain.affine) @ head.alignment.matrix
-    index = template.brain @ to_voxel[:3, :3].T + to_voxel[:3, 3]
-    shape = np.array(head.coarse.brain.voxels.shape)
-    covered = np.zeros(shape, bool)
-    # The template's points are a few cells apart: every point stands for the cells around it.
-    reach = range(-1, 2)
-    for offset in np.stack(np.meshgrid(reach, reach, reach), -1).reshape(-1, 3):
-        cells = np.clip(np.rint(index + offset).astype(int), 0, shape - 1)
-        covered[tuple(cells.T)] = True
-    return _three_cuts(head.coarse.brain, largest_piece(covered))
+    brain, lattice = head.coarse.brain, brain_lattice(template)
+    to_lattice = np.linalg.inv(head.alignment.matrix @ lattice.affine) @ brain.affine
+
+    def outlined(axis: int, at: int) -> Grey:
+        cells = _cells(brain.voxels.shape, axis, at)
+        covered = sample(lattice.voxels, to_lattice[:3], cells.reshape(-1, 3)) > 0.5
+        return _drawn(np.take(brain.voxels, at, axis), covered.reshape(cells.shape[:2]), axis)
+
+    return _three_cuts(brain.voxels > 0, outlined)
 
 
-def quality_sheet(head: Prepared, template: Template, figures: dict[str, float]) -> Image.Image:
-    """One page a job: both outlines, the 32 slices, and the figures the gate judged."""
-    tiles = [
-        brain_picture(head),
-        template_picture(head, template),
-        slices_picture(head.slices).convert("RGB"),
-    ]
-    lines = [f"{name} {value:g}" for name, value in figures.items()]
-    width = max(tile.width for tile in tiles)
-    tops = np.cumsum([0, *(tile.height + GAP for tile in tiles)]).tolist()
-    sheet = Image.new("RGB", (width, tops[-1] + 14 * (1 + len(lines) // 4)))
-    for tile, top in zip(tiles, tops[:-1], strict=True):
-        sheet.paste(tile, (0, top))
-    draw = ImageDraw.Draw(sheet)
-    for number, line in enumerate(lines):
-        place = (4 + number % 4 * width // 4, tops[-1] + 14 * (number // 4))
-        draw.text(place, line, fill=(230, 230, 230))
-    return sheet
+def brain_lattice(template: Template) -> Picture:
+    """The template's brain as 0 and 1 on the lattice that its points were taken from, one cell of rim."""
+    corner = template.brain.min(0) - BRAIN_SPACING
+    cells = np.rint((template.brain - corner) / BRAIN_SPACING).astype(int)
+    voxels = np.zeros(cells.max(0) + 2, np.float32)
+    voxels[tuple(cells.T)] = 1
+    affine = np.diag([BRAIN_SPACING] * 3 + [1.0])
+    affine[:3, 3] = corner
+    return Picture(voxels, affine)
 
 
-def _three_cuts(picture: Picture, mask: npt.NDArray[np.bool_]) -> Image.Image:
-    """Axial, coronal and sagittal through the mask's middle; voxels run along RAS, so up is flipped."""
-    middle = np.argwhere(mask).mean(0).round().astype(int)
-    top = float(np.percentile(picture.voxels[mask], 99)) or 1.0
-    tiles = []
-    for axis in (2, 1, 0):
-        plane, edge = (np.take(a, middle[axis], axis=axis).T[::-1] for a in (picture.voxels, mask))
-        tiles.append(_outlined(np.clip(plane / top * 220, 0, 255).astype(np.uint8), edge))
-    sheet = Image.new("RGB", (sum(t.width + GAP for t in tiles), max(t.height for t in tiles)))
-    left = 0
-    for tile in tiles:
-        sheet.paste(tile, (left, 0))
-        left += tile.width + GAP
-    return sheet
+def _three_cuts(mask: Mask, draw: Callable[[int, int], Grey]) -> Grey:
+    """Axial, coronal and sagittal through the middle of the mask's box; a dark spot if it is empty."""
+    if not mask.any():
+        return np.zeros((GAP, GAP), np.uint8)
+    middle = [(axis.start + axis.stop) // 2 for axis in box_of(mask)]
+    return beside([draw(axis, middle[axis]) for axis in (2, 1, 0)])
 
 
-def _outlined(plane: Grey, mask: npt.NDArray[np.bool_]) -> Image.Image:
-    big: Any = [np.kron(a, np.ones((SCALE, SCALE), a.dtype)) for a in (plane, mask)]
-    colour = np.repeat(big[0][..., None], 3, axis=2)
-    inner = np.pad(big[1], 1)
-    core = inner[1:-1, 1:-1] & inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
-    colour[big[1] & ~core] = OUTLINE
-    return Image.fromarray(colour)
+def _cells(shape: tuple[int, ...], axis: int, at: int) -> npt.NDArray[np.float32]:
+    """(a, b, 3) float32: the voxel coordinates of one plane."""
+    lines = [np.arange(n) if k != axis else np.array([at]) for k, n in enumerate(shape)]
+    whole = np.stack(np.meshgrid(*lines, indexing="ij"), -1).astype(np.float32)
+    return np.ascontiguousarray(whole.squeeze(axis))
+
+
+def _drawn(plane: npt.NDArray[np.float32], mask: Mask, axis: int) -> Grey:
+    """A plane through RAS voxels as it hangs: up is up, right is left; with the mask's outline."""
+    top = float(np.percentile(plane[plane > 0], 99)) if (plane > 0).any() else 1.0
+    grey = np.clip(plane / top * 220, 0, OUTLINE - 1).astype(np.uint8)
+    picture, edge = (np.repeat(np.repeat(a, SCALE, 0), SCALE, 1) for a in (grey, mask))
+    picture[edge & ~ndimage.binary_erosion(edge)] = OUTLINE
+    turned = picture.T[::-1]
+    return turned[:, ::-1] if axis else turned
+
+
+def beside(tiles: list[Grey]) -> Grey:
+    """The tiles in one line."""
+    tall = max(tile.shape[0] for tile in tiles)
+    return np.hstack([_grown(tile, tall, tile.shape[1] + GAP) for tile in tiles])
+
+
+def below(tiles: list[Grey]) -> Grey:
+    """The tiles under one another."""
+    wide = max(tile.shape[1] for tile in tiles)
+    return np.vstack([_grown(tile, tile.shape[0] + GAP, wide) for tile in tiles])
+
+
+def _grown(tile: Grey, rows: int, columns: int) -> Grey:
+    out = np.zeros((rows, columns), np.uint8)
+    out[: tile.shape[0], : tile.shape[1]] = tile
+    return out

@@ -28,7 +28,7 @@ def largest_piece(mask: Mask) -> Mask:
 
 def box_of(mask: Mask) -> tuple[slice, slice, slice]:
     """The smallest box around every cell of a mask that is not empty."""
-    lines = mask.any(axis=2)
+    lines: Mask = np.asarray(mask.any(axis=2))
     found = [np.flatnonzero(lit) for lit in (lines.any(axis=1), lines.any(axis=0), mask.any(axis=(0, 1)))]
     a, b, c = (slice(int(axis[0]), int(axis[-1]) + 1) for axis in found)
     return a, b, c
@@ -100,7 +100,7 @@ def _joined(runs: Numbers, first: Numbers, width: int) -> Numbers:
 
 
 @compiled
-def _painted(runs: Numbers, parent: Numbers, shape: tuple[int, int, int], largest: bool) -> Mask:  # noqa: FBT001
+def _painted(runs: Numbers, parent: Numbers, shape: tuple[int, int, int], largest: bool) -> Mask:
     size = np.zeros(len(runs), np.int64)
     for run in range(len(runs)):
         size[_root(parent, run)] += runs[run, 2] - runs[run, 1]

@@ -11,6 +11,7 @@ from contracts.errors import QualityRefused, TooLarge
 from contracts.stack import Stack
 from preprocessing_service.coarse import CoarseHead, coarsen
 from preprocessing_service.network import coarse_network
+from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import normalise
@@ -24,6 +25,7 @@ from preprocessing_service.template import Template, load_template
 from preprocessing_service.volume import Volume
 
 OnStep = Callable[[str], None]
+OnSheet = Callable[[bytes], None]
 Found = tuple[Brain, CoarseHead, Alignment]
 STEPS = ("read", "conform", "strip", "register", "bias", "resample", "normalise", "quality")
 """In the order they run and are reported."""
@@ -50,14 +52,20 @@ def prepare(
     *,
     scratch: Path | None = None,  # noqa: ARG001  part of the contract; no format needs a file of its own yet
     on_step: OnStep | None = None,
+    on_sheet: OnSheet | None = None,
 ) -> Stack:
     """Turn one volume file into the stack; raises InputError or QualityRefused, nothing else for bad input.
 
     scratch: a folder for temporary files; every format is decoded in memory within `limits`, so none is made.
     on_step: called with each name of STEPS as that step begins.
+    on_sheet: called with the quality sheet (PNG) before the gate judges, so that a refusal has its picture.
     """
     with within_memory():
-        stack, _ = examine(path, on_step=on_step)
+        stack, head = examine(path, on_step=on_step)
+        if on_sheet is not None:
+            begun = time.perf_counter()
+            on_sheet(quality_sheet(head, load_template(), stack.quality))
+            stack.seconds["sheet"] = round(time.perf_counter() - begun, 4)
     judge(stack.quality)
     return stack
 

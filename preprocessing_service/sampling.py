@@ -82,9 +82,11 @@ def average(view: npt.NDArray[Any], factors: Triple, first: Triple, count: Tripl
     order = np.argsort([-abs(step) for step in view.strides], kind="stable").tolist()
     turned = [-1 if view.strides[axis] < 0 else 1 for axis in order]
     packed = np.ascontiguousarray(view.transpose(order)[tuple(slice(None, None, t) for t in turned)])
+    # Of a reversed axis the last block comes first, counted from the other end.
+    stops = [(first[axis] + count[axis]) * factors[axis] for axis in range(3)]
     begin = [
-        first[axis] * factors[axis] if t > 0 else view.shape[axis] - (first[axis] + count[axis]) * factors[axis]
-        for axis, t in zip(order, turned, strict=True)
+        first[axis] * factors[axis] if step > 0 else view.shape[axis] - stops[axis]
+        for axis, step in zip(order, turned, strict=True)
     ]
     means = _average(packed, _along(order, factors), (begin[0], begin[1], begin[2]), _along(order, count))
     means = means[tuple(slice(None, None, t) for t in turned)]

@@ -15,7 +15,7 @@ from typing import Protocol
 from celery import Celery, signals
 
 from contracts import deployed, presence, tracing
-from contracts.blobs import BlobStore, stack_path
+from contracts.blobs import BlobStore, sheet_path, stack_path
 from contracts.connections import connect
 from contracts.job import Claim
 from contracts.leases import held
@@ -47,10 +47,15 @@ STEP_SECONDS = 0.25
 
 
 class Prepare(Protocol):
-    """Turns a volume file into a stack, telling each step as it starts."""
+    """Turns a volume file into a stack; tells each step as it starts, and hands over the quality sheet."""
 
     def __call__(
-        self, path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None
+        self,
+        path: Path,
+        *,
+        scratch: Path | None,
+        on_step: Callable[[str], None] | None,
+        on_sheet: Callable[[bytes], None] | None,
     ) -> Stack: ...
 
 
@@ -127,12 +132,16 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
         if not place.line.renew(claim, lease_seconds=place.settings.lease_seconds, step=step):
             raise LeaseLost(claim.id)
 
+    def on_sheet(png: bytes) -> None:
+        sheet = sheet_path(claim.record["site"], claim.record["content_digest"], place.digest)
+        place.blobs.put(sheet, png, durable=False)
+
     with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
         scratch = Path(folder)
         record = claim.record
         volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=record["content_digest"])
         with within_cpu(place.settings.cpu_seconds), steps:
-            stack = place.prepare(volume, scratch=scratch, on_step=on_step)
+            stack = place.prepare(volume, scratch=scratch, on_step=on_step, on_sheet=on_sheet)
     place.blobs.put(path, stack.to_bytes(), durable=False)  # inference sends a lost one back
     return stack, False
 

@@ -50,7 +50,13 @@ def bomb(name: str) -> bytes:
     return out.getvalue()
 
 
-def prepare(path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None) -> Stack:  # noqa: ARG001
+def prepare(
+    path: Path,
+    *,
+    scratch: Path | None,  # noqa: ARG001
+    on_step: Callable[[str], None] | None,
+    on_sheet: Callable[[bytes], None] | None,  # noqa: ARG001
+) -> Stack:
     """Obeys "sleep s", "crash", "hang" and "hog", a line each; any other line only makes the file unique."""
     if on_step:
         on_step("work")

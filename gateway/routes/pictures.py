@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from contracts import deployed
 from contracts.errors import StoreUnavailable, WrongState
 from contracts.result import CLASS_KEYS
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from gateway import artefacts, heatmap, pictures
+from gateway.auth import own_job
 from gateway.errors import NO_JOB, NoPictures
 from gateway.geometry import left_edge, spacing_mm
 from gateway.operations import Operation, operation
@@ -66,6 +68,20 @@ def overview(job_id: str, query: OverviewQuery) -> Response:
     return Response(
         pictures.to_png(pictures.montage(stack, explanation, which, query.opacity)), content_type=PNG
     )
+
+
+@blueprint.get("/qc.png")
+@operation(Operation("Draw the quality sheet", "pictures", {200: PNG}, errors=_ERRORS))
+def quality(job_id: str) -> Response:
+    """Outlines of brain and template, the 32 slices, every figure of the quality gate, and its verdict.
+
+    Also of a volume that the gate refused, as long as the pipeline that judged it is in service.
+    """
+    job = own_job(job_id)
+    if not job.state.is_terminal:
+        raise WrongState(f"The job is {job.state}; ask again when it has ended", state=str(job.state))
+    pipeline = (job.result or {}).get("pipeline_digest") or deployed.current(resources().client)[0]
+    return Response(artefacts.load_sheet(resources().blobs, job, pipeline), content_type=PNG)
 
 
 @blueprint.get("/explanation.nii.gz")

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import RegistrationFailed
-from preprocessing_service.compiled import compiled
 from preprocessing_service.coarse import CoarseHead, Picture, blurred, halved
+from preprocessing_service.compiled import compiled
 from preprocessing_service.sampling import OUTSIDE, sample
 from preprocessing_service.template import REACH, Level, Template
 from preprocessing_service.volume import Matrix
@@ -113,7 +113,7 @@ class _Solver:
             seen = sample(brain.voxels, to_voxel @ matrix, self.level.points)
             inside = seen > OUTSIDE
             seen[~inside] = 0
-            solution = np.linalg.solve(normal, (design.T @ seen).astype(np.float64))
+            solution: Matrix = np.asarray(np.linalg.solve(normal, design.T @ seen), np.float64)
             error = seen - self.design @ solution.astype(np.float32)
             residual = _unexplained(error, seen, inside)
             if self.robust and number < REWEIGHTED:

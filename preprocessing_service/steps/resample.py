@@ -12,8 +12,8 @@ from preprocessing_service.polynomial import basis
 from preprocessing_service.sampling import (
     Lattice,
     Strided,
-    strided,
     Triple,
+    strided,
     trilinear,
     trilinear_strided,
 )
@@ -112,7 +112,9 @@ def _inside_line(
     (mask, m), (j, k), count = inside, line, 0
     first, stop = _span(m, line, mask.shape, lit.size)
     lit[:] = False
-    a, b, c = m[0, 1] * j + m[0, 2] * k + m[0, 3], m[1, 1] * j + m[1, 2] * k + m[1, 3], m[2, 1] * j + m[2, 2] * k + m[2, 3]
+    a = m[0, 1] * j + m[0, 2] * k + m[0, 3]
+    b = m[1, 1] * j + m[1, 2] * k + m[1, 3]
+    c = m[2, 1] * j + m[2, 2] * k + m[2, 3]
     p, q, r = m[0, 0], m[1, 0], m[2, 0]
     for i in range(first, stop):
         if trilinear(mask, a + p * i, b + q * i, c + r * i) >= HALF:
@@ -133,7 +135,9 @@ def _read_line(
     j, k = line
     first, stop = _span(m, line, source[3], lit.size)
     lit[:first], lit[stop:] = False, False
-    a, b, c = m[0, 1] * j + m[0, 2] * k + m[0, 3], m[1, 1] * j + m[1, 2] * k + m[1, 3], m[2, 1] * j + m[2, 2] * k + m[2, 3]
+    a = m[0, 1] * j + m[0, 2] * k + m[0, 3]
+    b = m[1, 1] * j + m[1, 2] * k + m[1, 3]
+    c = m[2, 1] * j + m[2, 2] * k + m[2, 3]
     p, q, r = m[0, 0], m[1, 0], m[2, 0]
     for i in range(first, stop):
         if lit[i]:

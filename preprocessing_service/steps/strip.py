@@ -85,7 +85,8 @@ def _parted(inside: Floats, piece: npt.NDArray[np.bool_]) -> Floats:
         for j in range(inside.shape[1]):
             for k in range(inside.shape[2]):
                 value = inside[i, j, k]
-                out[i, j, k] = max(value, np.float32(0.51)) if piece[i, j, k] else min(value, np.float32(0.49))
+                bound = np.float32(0.51) if piece[i, j, k] else np.float32(0.49)
+                out[i, j, k] = max(value, bound) if piece[i, j, k] else min(value, bound)
     return out
 
 

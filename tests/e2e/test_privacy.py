@@ -101,7 +101,8 @@ def unpacked(data: bytes) -> bytes:
 
 def answers(service: Service, job_id: str) -> Iterator[tuple[str, bytes]]:
     """Everything that can be asked about a job."""
-    for path in ("", "/result", "/slices", "/slices/16.png", "/overview.png", "/explanation.nii.gz"):
+    pictures = ("/slices/16.png", "/overview.png", "/qc.png", "/explanation.nii.gz")
+    for path in ("", "/result", "/slices", *pictures):
         answer = service.http.get(f"/v1/jobs/{job_id}{path}")
         head = str(answer.headers).encode()
         yield path, head + unpacked(answer.content)

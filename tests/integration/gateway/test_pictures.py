@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Callable
 
 import nibabel as nib
 import numpy as np
@@ -11,10 +12,14 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from contracts.blobs import BlobStore
+from contracts import deployed
+from contracts.blobs import BlobStore, sheet_path
+from contracts.errors import NotT1w
+from contracts.line import Line
 from contracts.stack import HEIGHT, WIDTH
+from contracts.states import Stage
 from gateway.artefacts import paths
-from tests.integration.gateway.conftest import head
+from tests.integration.gateway.conftest import PIPELINE, head
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +50,28 @@ def test_the_overview_shows_all_slices(http: FlaskClient, finished: str) -> None
     assert pixels(http, address).shape == (4 * HEIGHT, 8 * WIDTH, 3)
     np.testing.assert_array_equal(pixels(http, address), pixels(http, f"{address}?overlay=cdr1"))
     assert pixels(http, f"{address}?overlay=none").ndim == 2
+
+
+def test_the_quality_sheet_is_the_stored_one(
+    http: FlaskClient, submitted: str, finish: Callable[[str], None], blobs: BlobStore, line: Line
+) -> None:
+    address = f"/v1/jobs/{submitted}/qc.png"
+    assert http.get(address).json["code"] == "job.wrong_state"
+    finish(submitted)
+    assert http.get(address).json["code"] == "result.no_pictures"
+    blobs.put(sheet_path("here", line.get(submitted).text("content_digest"), PIPELINE), b"a sheet")
+    answer = http.get(http.get(f"/v1/jobs/{submitted}").json["links"]["qc"])
+    assert (answer.status_code, answer.content_type, answer.data) == (200, "image/png", b"a sheet")
+
+
+def test_a_refused_head_shows_why(http: FlaskClient, submitted: str, blobs: BlobStore, line: Line) -> None:
+    deployed.publish(line.redis, "pipeline", PIPELINE)
+    (claim,) = line.claim(Stage.PREPROCESS, "test")
+    assert http.get(f"/v1/jobs/{submitted}").json["links"]["qc"] is None
+    line.fail(claim, NotT1w("the rim is too bright", rim_to_core=0.95))
+    blobs.put(sheet_path("here", claim.record["content_digest"], PIPELINE), b"why")
+    links = http.get(f"/v1/jobs/{submitted}").json["links"]
+    assert (http.get(links["qc"]).data, links["overview"]) == (b"why", None)
 
 
 def test_bad_slices_and_parameters(http: FlaskClient, finished: str) -> None:

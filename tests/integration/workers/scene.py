@@ -16,14 +16,26 @@ from contracts.line import Line
 from contracts.stack import Stack
 
 PIPELINE = "cd" * 32
+SHEET = b"a quality sheet"
 
 
-def fake_prepare(path: Path, *, scratch: Path | None, on_step: Callable[[str], None] | None) -> Stack:
+def ignore(_: object) -> None:
+    """Nobody listens."""
+
+
+def fake_prepare(
+    path: Path,
+    *,
+    scratch: Path | None,
+    on_step: Callable[[str], None] | None,
+    on_sheet: Callable[[bytes], None] | None,
+) -> Stack:
     """Obeys the file: "level 7", "sleep 2", "not a head", "broken", "die"; a line each."""
     level = 1
+    show, tell = on_sheet or ignore, on_step or ignore
+    show(SHEET)
     for order in path.read_text().splitlines():
-        if on_step:
-            on_step(order)
+        tell(order)
         match order.split():
             case ["level", number]:
                 level = int(number)

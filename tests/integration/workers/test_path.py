@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 
 import preprocessing_service.service as preprocess
 from contracts import deployed
+from contracts.blobs import sheet_path
 from contracts.endpoints import new_endpoint, save
 from contracts.errors import StoreUnavailable
 from contracts.explanation import Explanation
@@ -20,7 +21,7 @@ from contracts.stack import Stack
 from contracts.states import JobState, Stage
 from tests.fakes.receiver import Receiver
 from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
-from tests.integration.workers.scene import PIPELINE, fake_prepare, submit
+from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
 from workers import deliver, infer, maintain, strays
 from workers.workplace import Workplace
 
@@ -102,13 +103,17 @@ def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
 
 
 def test_a_refused_volume_fails_at_once_with_its_figure(place: Workplace, desk: preprocess.Workplace) -> None:
-    job_id = submit(place.line, place.blobs, "not a head")
+    job_id = submit(place.line, place.blobs, "not a head", content="c9")
     preprocess.work_once(desk)
     job = place.line.get(job_id)
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "quality.not_a_head")
     assert json.loads(job.text("error_figures")) == {"volume_ml": 3}
     maintain.take_out_garbage(place)
     assert not place.blobs.exists(job.text("input_blob"))
+    assert place.blobs.get(sheet_path("a", "c9", PIPELINE)) == SHEET
+    place.line.erase(job)
+    maintain.take_out_garbage(place)
+    assert not place.blobs.exists(sheet_path("a", "c9", PIPELINE))
 
 
 def test_a_bug_costs_three_attempts_then_it_is_poison(
