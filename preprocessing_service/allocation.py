@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 
 _KEPT = 1 << 30
+_LARGEST = 32 << 20
+"""Bytes up to which a block stays: every activation; a whole volume goes back, or heads would add up."""
+
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
 
 
@@ -16,5 +19,5 @@ def keep_memory() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(_MMAP_THRESHOLD, _KEPT)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGEST)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT)

@@ -17,8 +17,8 @@ DECIDING = (
 
 BESIDE = frozenset({
     "__main__.py", "consumer.py", "cpu_limit.py", "derive_grid.py", "derive_intensity.py", "digest.py",
-    "memory.py", "metrics.py", "pictures.py", "png.py", "service.py", "settings.py",
-    "sheet.py", "warm_up.py",
+    "allocation.py", "metrics.py", "pictures.py", "png.py", "service.py", "settings.py", "sheet.py",
+    "spans.py", "warm_up.py",
 })  # fmt: skip
 """The others: a change in them must not empty the cache. A test knows when a module is in neither."""
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.functional import conv3d, pad
 
 from preprocessing_service.activations import eight_apart, norm
+from preprocessing_service.allocation import keep_memory
 from preprocessing_service.assets import network_file
-from preprocessing_service.memory import keep_freed_memory
 
 Floats = npt.NDArray[np.float32]
 LAST = torch.channels_last_3d
@@ -36,7 +36,7 @@ def model(name: str) -> BrainNet:
     """The `coarse` or `fine` network of this process, loaded on first use."""
     # One process per core is how this service scales: more threads in each only wait for each other.
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_memory()
     with warnings.catch_warnings():
         # torch wants torch.export for new models; deepbet's weights come as TorchScript.
         warnings.simplefilter("ignore", DeprecationWarning)

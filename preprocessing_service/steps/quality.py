@@ -31,8 +31,8 @@ class Rule:
     meaning: str
 
 
-LEAST_OVERLAP, BRAINLIKE = 0.75, 0.62
-"""Brains of another contrast overlap with the template by 0.65 to 0.75, spheres by 0.5 to 0.6."""
+LEAST_OVERLAP, BRAINLIKE = 0.75, 0.68
+"""Brains of another contrast overlap with the template by 0.65 to 0.75, spheres and noise by 0.58 to 0.66."""
 
 RULES = (
     Rule("brain_ml", 500, 4000, NotAHead, "the brain that was found has {value:.0f} ml"),
