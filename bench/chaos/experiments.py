@@ -27,7 +27,7 @@ class Experiment:
 
     name: str
     fault: Fault
-    jobs: int = 100
+    jobs: int = 80
     work: str = "sleep 0.4"
     doomed: tuple[str, ...] = ()
     fsync: str = "always"
