@@ -10,9 +10,10 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def test_nothing_accepted_is_lost_under_any_fault() -> None:
+def test_nothing_accepted_is_lost_under_any_fault(capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "bench.chaos", "--quick", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
-    print(done.stdout)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{done.stdout}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lost=0 wrong=0 duplicated=0 unannounced=0" in done.stdout

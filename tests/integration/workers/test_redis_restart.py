@@ -60,30 +60,3 @@ def test_every_accepted_job_ends_although_redis_dies_thrice(
     totals = client.hgetall("hc:totals")
     assert int(totals["entered:succeeded"]) == len(accepted) == 60
     client.close()
-
-
-def test_dropped_connections_leave_no_worker_deaf(
-    durable: Server, tmp_path: Path, torchserve: FakeTorchServe
-) -> None:
-    """A worker whose acknowledgement met a dropped connection used to fill its only slot with it for ever."""
-    environment = {
-        "HIPPOCAMP_REDIS_URL": durable.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
-        "HIPPOCAMP_MODEL_SERVER": torchserve.url, "HIPPOCAMP_LEASE_SECONDS": "2",
-    }  # fmt: skip
-    client = connect(durable.url, timeout_seconds=2, retries=3)
-    line, blobs = Line(client), BlobStore(str(tmp_path / "blobs"))
-    with running(environment, tmp_path) as workers:
-        workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
-        workers.start("workers.app:app", "worker", "-Q", "infer,deliver,maintain", "-c", "1")
-        workers.start("workers.app:app", "beat", "-s", str(tmp_path / "beat"))
-        accepted = [submit(line, blobs, f"level {n}\nsleep 0.1", content=f"c{n}") for n in range(60)]
-        for _ in range(20):
-            time.sleep(0.3)
-            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-
-        def all_done() -> bool:
-            return all(line.get(job_id).state is JobState.SUCCEEDED for job_id in accepted)
-
-        eventually(all_done, within=60)
-        assert client.keys("unacked*") == []
-    client.close()

@@ -1,0 +1,37 @@
+"""A wake-up is taken for good: nothing is noted about it that a broken connection could leave behind."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+from kombu.utils.imports import symbol_by_name
+
+from contracts.hints import Hint
+from contracts.states import Stage
+from contracts.wakeups import celery_app, wake
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_wake_up_under_way_fills_no_slot(redis_url: str, redis_client: redis.Redis) -> None:
+    app, taken = celery_app("test", redis_url), []
+    app.amqp.queues.select_add("infer")
+    wake(app, Stage.INFER)
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(connection, on_message=taken.append)
+        with consumer:
+            connection.drain_events(timeout=5)
+            assert len(taken) == 1
+            assert redis_client.keys("unacked*") == []
+            assert taken[0].channel.qos.can_consume()
+    app.close()
+
+
+def test_nobody_acknowledges_it() -> None:
+    assert symbol_by_name(celery_app("test", "redis://127.0.0.1:1/0").Task.Request) is Hint
+    request: Any = SimpleNamespace(acknowledged=False)
+    Hint.acknowledge(request)  # it has no message whose channel could be broken
+    assert request.acknowledged
