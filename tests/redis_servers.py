@@ -20,25 +20,31 @@ FORGETFUL = ("--appendonly", "no", "--save", "", "--maxmemory-policy", "allkeys-
 
 @dataclass
 class Server:
-    """One server on 127.0.0.1; `folder` holds its data and its log, `config` what no option can say."""
+    """One server. folder: its data and log. config: what no option can say.
+
+    bind, host: where it listens and is found. under: a command that runs it, such as `ip netns exec NAME`.
+    """
 
     folder: Path
     options: tuple[str, ...] = DURABLE
     config: Path | None = None
+    host: str = "127.0.0.1"
+    bind: str = "127.0.0.1"
+    under: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> Server:
         """Returns once the port is open."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        where = ["--port", str(self.port), "--bind", self.bind, "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             named = [self.config] if self.config else []
-            self.process = subprocess.Popen([BINARY, *named, *where, *self.options], stdout=log)
+            self.process = subprocess.Popen([*self.under, BINARY, *named, *where, *self.options], stdout=log)
         ends = time.monotonic() + 10
         while not self.listens():
             assert time.monotonic() < ends, (self.folder / "log").read_text()
@@ -47,7 +53,7 @@ class Server:
 
     def listens(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
     def kill(self) -> None:
         """SIGKILL; nothing when it does not run."""

@@ -45,6 +45,7 @@ class FakeTorchServe:
 
     mode: str = "ok"
     port: int = 0
+    host: str = "127.0.0.1"
     sizes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,10 +67,10 @@ class FakeTorchServe:
                 return
 
         ThreadingHTTPServer.allow_reuse_address = True
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.server = ThreadingHTTPServer((self.host, self.port), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{self.host}:{self.port}"
 
     def respond(self, path: str, body: bytes) -> tuple[int, bytes]:
         if path != "/predictions/hippocamp":

@@ -19,10 +19,10 @@ _SERVE = "import sys; from moto.server import main; main(sys.argv[1:])"
 
 
 @contextmanager
-def s3_server(host: str = "127.0.0.1", *, under: tuple[str, ...] = ()) -> Iterator[str]:
+def s3_server(host: str = "127.0.0.1", *, bind: str = "", under: tuple[str, ...] = ()) -> Iterator[str]:
     """Its address, with the bucket `hippocamp`; `under`: a command to run it by (`ip netns exec NAME`)."""
     port = free_port()
-    command = [*under, sys.executable, "-c", _SERVE, "-H", host, "-p", str(port)]
+    command = [*under, sys.executable, "-c", _SERVE, "-H", bind or host, "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://{host}:{port}"
     try:

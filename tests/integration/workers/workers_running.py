@@ -23,11 +23,12 @@ class Workers:
 
     environment: dict[str, str]
     folder: Path
+    under: tuple[str, ...] = ()
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, app: str, *options: str) -> subprocess.Popen[bytes]:
         """`celery -A app worker|beat ...` in a process group of its own."""
-        command = [sys.executable, "-m", "celery", "-A", app, *options]
+        command = [*self.under, sys.executable, "-m", "celery", "-A", app, *options]
         if "worker" in options:
             command += ["--without-gossip", "--without-mingle", "-n", f"w{len(self.started)}@test"]
         with (self.folder / f"worker{len(self.started)}.log").open("wb") as log:
@@ -48,9 +49,9 @@ def children(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 @contextmanager
-def running(environment: dict[str, str], folder: Path) -> Iterator[Workers]:
-    """Workers of one test."""
-    workers = Workers(environment, folder)
+def running(environment: dict[str, str], folder: Path, *, under: tuple[str, ...] = ()) -> Iterator[Workers]:
+    """Workers of one test; `under`: a command that runs each, such as `ip netns exec NAME`."""
+    workers = Workers(environment, folder, under)
     try:
         yield workers
     finally:
