@@ -15,11 +15,13 @@ from client.commands import (
     dicom,
     doctor,
     jobs,
+    repair,
     results,
     sites,
     submit,
     top,
     webhook,
+    workers,
 )
 from client.context import Session
 from client.errors import HippocampError
@@ -72,6 +74,10 @@ _COMMANDS: tuple[Callable[..., Any], ...] = (
     jobs.jobs,
     jobs.cancel,
     jobs.erase,
+    repair.retry,
+    repair.quarantine,
+    workers.workers,
+    workers.drain,
     webhook.webhook,
     dicom.dicom,
     top.top,

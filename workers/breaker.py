@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workers.metrics import record_breaker
+from workers.metrics import record_breaker, record_breaker_closed
 
 
 @dataclass
@@ -31,6 +31,8 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The dependency worked."""
+        if self.failures >= self.threshold:
+            record_breaker_closed()
         self.failures = 0
 
     def failed(self) -> None:

@@ -35,6 +35,7 @@ def tick(place: Workplace) -> None:
     take_out_garbage(place)
     place.line.answers.clear()
     ask_for_proof(place)
+    deployed.prove(place.redis, "maintain")
 
 
 def reap(place: Workplace) -> None:

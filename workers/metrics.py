@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from contracts.job import Claim
 
@@ -33,6 +33,9 @@ _DISTANCE = Histogram(
     buckets=(0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5),
 )
 _BREAKER = Counter("hippocamp_breaker_openings_total", "Times a process stopped asking the model server")
+_OPEN = Gauge(
+    "hippocamp_breakers_open", "Breakers open now, one a process and replica", multiprocess_mode="livesum"
+)
 _DELIVERIES = Counter("hippocamp_deliveries_total", "Webhook attempts", ["outcome"])
 _DELIVERY_SECONDS = Histogram(
     "hippocamp_delivery_seconds",
@@ -61,8 +64,14 @@ def record_answer(cdr: str, distance: float) -> None:
 
 
 def record_breaker() -> None:
-    """The breaker of this process opened."""
+    """A breaker of this process opened."""
     _BREAKER.inc()
+    _OPEN.inc()
+
+
+def record_breaker_closed() -> None:
+    """It closed again."""
+    _OPEN.dec()
 
 
 def record_request(seconds: float, outcome: str) -> None:

@@ -14,24 +14,47 @@ from client.commands.top import read_exporter
 from client.connection import Connection
 from client.context import Session, put_json
 from client.exit_codes import Exit
+from client.place_checks import place_checks
+from client.redis_checks import redis_checks
+from client.setting_checks import setting_checks
 
 _STYLE = {Verdict.GOOD: "green", Verdict.ODD: "yellow", Verdict.BAD: "bold red", Verdict.SKIPPED: "dim"}
 
 
 @click.command()
 @click.option("--exporter", default="", help="Address of the exporter's figures (operators).")
+@click.option(
+    "--redis", "address", envvar="HIPPOCAMP_REDIS_URL", default="",
+    help="Address of the line (operators): asks it and the workers directly.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a check.")
 @click.pass_obj
-def doctor(session: Session, *, exporter: str, as_json: bool) -> None:
-    """Check address, key, clock, every dependency, workers, line and Redis; status 10 when one is bad."""
+def doctor(session: Session, *, exporter: str, address: str, as_json: bool) -> None:
+    """Check address, key, clock, settings, every dependency, workers, line and Redis.
+
+    Says what to fix; status 10 when something is bad.
+    """
     connection = Connection(session.url, session.key, min(15.0, session.timeout_seconds))
-    found = list(chain(service_checks(connection), figure_checks(lambda: read_exporter(exporter))))
+    checks = [service_checks(connection), setting_checks(), place_checks()]
+    checks.append(figure_checks(lambda: read_exporter(exporter)))
+    if address:
+        checks.append(redis_checks(address))
+    found = list(chain.from_iterable(checks))
     if as_json:
         for one in found:
             put_json({"check": one.what, "verdict": one.verdict, "found": one.found, "advice": one.advice})
     else:
         Console().print(_table(found))
+        click.echo(_verdict(found))
     sys.exit(Exit.UNHEALTHY if any(one.verdict is Verdict.BAD for one in found) else Exit.OK)
+
+
+def _verdict(found: list[Finding]) -> str:
+    bad = sum(one.verdict is Verdict.BAD for one in found)
+    odd = sum(one.verdict is Verdict.ODD for one in found)
+    if not bad and not odd:
+        return f"{len(found)} checks, nothing to do"
+    return f"{len(found)} checks: {bad} bad, {odd} to look at"
 
 
 def _table(found: list[Finding]) -> Table:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 import redis
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis.client import Pipeline
 
 from contracts.states import JobState, Priority, Stage
@@ -24,11 +24,15 @@ _CHUNK = 500
 
 @dataclass
 class SiteLoad:
-    """One site's waiting records by stage, when the oldest of each stage was made (ms), its jobs by state."""
+    """One site's waiting records by stage, when the oldest of each stage was made (ms), its jobs by state.
+
+    done: records that ever came through each stage.
+    """
 
     waiting: dict[Stage, int] = field(default_factory=dict)
     oldest_ms: dict[Stage, int] = field(default_factory=dict)
     jobs: dict[str, int] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: SiteLoad) -> None:
         """Take another site's load in."""
@@ -55,8 +59,10 @@ def read_sites(client: redis.Redis) -> dict[str, SiteLoad]:
     loads: dict[str, SiteLoad] = defaultdict(SiteLoad)
     sites = sorted(cast("set[str]", client.smembers("hc:sites")))
     counts = _ask(client, [partial(_states, key=f"hc:count:{site}") for site in sites])
-    for site, states in zip(sites, counts, strict=True):
+    done = _ask(client, [partial(_states, key=f"hc:done:{site}") for site in sites])
+    for site, states, through in zip(sites, counts, done, strict=True):
         loads[site].jobs = {state: int(count) for state, count in states.items()}
+        loads[site].done = {stage: int(count) for stage, count in through.items()}
     for stage in Stage:
         _read_stage(client, stage, loads)
     return loads
@@ -123,7 +129,17 @@ def _by_site(loads: Mapping[str, SiteLoad], now_ms: int) -> Iterator[Metric]:
             oldest.add_metric([stage, site], max(0, now_ms - made) / 1000)
         for state in JobState:
             jobs.add_metric([site, state], load.jobs.get(state, 0))
-    yield from (waiting, oldest, jobs)
+    yield from (waiting, oldest, jobs, _through(loads))
+
+
+def _through(loads: Mapping[str, SiteLoad]) -> Metric:
+    """Only of sites with a label of their own: a sum over changing sites would go back now and then."""
+    about = "Records of a site that came through a stage"
+    family = CounterMetricFamily("hippocamp_site_commits", about, labels=["stage", "site"])
+    for site, load in loads.items():
+        for stage in Stage if site != OTHER else ():
+            family.add_metric([stage, site], load.done.get(stage, 0))
+    return family
 
 
 def _by_stage(client: redis.Redis, now_ms: int) -> Iterator[Metric]:

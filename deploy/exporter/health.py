@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contracts import deployed
 
-PARTS = ("gateway", "preprocess", "infer", "model_server")
+PARTS = ("gateway", "preprocess", "infer", "model_server", "maintain")
 
 REDIS = {
     "used_memory": ("hippocamp_redis_used_bytes", "Memory Redis uses"),

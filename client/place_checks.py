@@ -1,0 +1,68 @@
+"""What `hippocamp doctor` tries by itself where the environment names a place: blobs, models, traces."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from client.checks import Finding, Verdict
+
+_LEAST_FREE = 0.05
+
+
+def place_checks() -> Iterator[Finding]:
+    """One finding a place that is named; none for what is not."""
+    if folder := os.environ.get("HIPPOCAMP_BLOBS"):
+        yield _blobs(folder)
+    for url in os.environ.get("HIPPOCAMP_MODEL_SERVER", "").split(","):
+        if url.strip():
+            yield _model_server(url.strip())
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        if address := os.environ.get(name):
+            yield _receiver(address)
+
+
+def _blobs(folder: str) -> Finding:
+    if "://" in folder and not folder.startswith("file://"):
+        return Finding("blob folder", Verdict.SKIPPED, "not a folder; /readyz asks it from the gateway")
+    path = Path(folder.removeprefix("file://"))
+    if not os.access(path, os.W_OK):
+        shown = "may not be written here" if path.exists() else "is not here"
+        advice = "Make it, or give its rights to the services' user; mend HIPPOCAMP_BLOBS"
+        return Finding("blob folder", Verdict.BAD, f"{path} {shown}", advice)
+    space = shutil.disk_usage(path)
+    low = space.free < _LEAST_FREE * space.total
+    advice = "Free the disk or shorten retention: a full one refuses uploads" if low else ""
+    shown = f"{path}, {space.free / 1e9:.0f} GB free"
+    return Finding("blob folder", Verdict.BAD if low else Verdict.GOOD, shown, advice)
+
+
+def _model_server(url: str) -> Finding:
+    """Its /ping only, which says nothing of its workers: /readyz tells of the last golden inference."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/ping", timeout=5, trust_env=False)
+    except (httpx.HTTPError, ValueError) as error:
+        advice = "Start TorchServe there, or mend HIPPOCAMP_MODEL_SERVER"
+        return Finding("model server", Verdict.BAD, f"{url}: {type(error).__name__}: {error}", advice)
+    good = answer.status_code == 200
+    advice = "" if good else "Its workers died or never started: read its log"
+    return Finding(
+        "model server", Verdict.GOOD if good else Verdict.BAD, f"{url} answers {answer.status_code}", advice
+    )
+
+
+def _receiver(url: str) -> Finding:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=3):
+            return Finding("traces", Verdict.GOOD, f"sent to {parts.hostname}:{port}")
+    except OSError as error:
+        advice = "Start the collector, or unset the variable; jobs go on without"
+        return Finding("traces", Verdict.ODD, f"{parts.hostname}:{port}: {error}", advice)
