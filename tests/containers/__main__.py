@@ -76,6 +76,7 @@ def main() -> None:
         with httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False) as http:
             work(engine, Service(http))
         hardened(engine)
+        shut_in(engine)
         watched(f"http://127.0.0.1:{prometheus}")
         say("PASSED")
     except BaseException:
@@ -117,6 +118,7 @@ def work(engine: Engine, service: Service) -> None:
     volume = sample_volume()
     result = service.result(submit(service, volume.read_bytes()))
     say(f"the sample volume through the published port: CDR {result['cdr']}, {result['probabilities']}")
+    remembered(engine, service, volume.read_bytes())
     engine.compose("up", "-d", "--no-recreate", "--scale", "preprocessing=3")
     eventually("three of preprocessing", lambda: len(engine.containers("preprocessing")) == 3, within=60)
     say(f"scaled: {', '.join(engine.containers('preprocessing'))}")
@@ -129,6 +131,31 @@ def work(engine: Engine, service: Service) -> None:
     if [job["state"] for job in states] != ["succeeded"] * 4:
         raise Failed(f"jobs were lost: {states}")
     say("all four jobs succeeded")
+
+
+def remembered(engine: Engine, service: Service, body: bytes) -> None:
+    """The same bytes are answered from the cache, whose server has the result that the line's has not."""
+    again = service.send_raw(body)
+    if (again.status_code, again.json()["cache"]) != (200, "hit"):
+        raise Failed(f"the same volume again: {again.status_code} {again.text}")
+    kept = {}
+    for server in ("redis", "cache"):
+        (name,) = engine.containers(server)
+        kept[server] = len(engine.run("exec", name, "redis-cli", "--raw", "KEYS", "hc:cache:*").split())
+    if kept != {"redis": 0, "cache": 1}:
+        raise Failed(f"cached results lie at {kept}")
+    say("the same volume again: 200 from the cache's own Redis")
+
+
+def shut_in(engine: Engine) -> None:
+    """What decodes strangers' files and what scores them knows no route beyond its own network."""
+    ask = "print(any(line.split()[1] == '00000000' for line in open('/proc/net/route')))"
+    for service, expected in {"preprocessing": "False", "infer": "False", "gateway": "True"}.items():
+        for name in engine.containers(service):
+            found = engine.run("exec", name, "python", "-c", ask)
+            if found != expected:
+                raise Failed(f"{name} has a default route: {found}, not {expected}")
+    say("preprocessing and inference have no way out; the gateway has")
 
 
 def submit(service: Service, body: bytes) -> str:
@@ -196,12 +223,12 @@ def watched(prometheus: str) -> None:
     say("Prometheus: " + ", ".join(f"{job} {len(up)} up" for job, up in sorted(found.items())))
     query = {"query": 'sum(hippocamp_job_seconds_count{state="succeeded"})'}
 
-    def five() -> bool:
+    def six() -> bool:
         answer = httpx.get(f"{prometheus}/api/v1/query", params=query, timeout=10, trust_env=False).json()
-        return [sample["value"][1] for sample in answer["data"]["result"]] == ["5"]
+        return [sample["value"][1] for sample in answer["data"]["result"]] == ["6"]
 
-    eventually("Prometheus counts the five jobs that were sent", five, within=40)
-    say("Prometheus counts 5 succeeded jobs, as many as were sent")
+    eventually("Prometheus counts the six jobs that were sent", six, within=40)
+    say("Prometheus counts 6 succeeded jobs, as many as were sent")
 
 
 def tell_logs(engine: Engine) -> None:
