@@ -52,7 +52,7 @@ SHORT_LEASE = (("HIPPOCAMP_LEASE_SECONDS", "3"),)
 ALL = [
     Experiment("children", faults.kill_children),
     Experiment("workers", faults.kill_workers, jobs=120, work="sleep 0.8"),
-    Experiment("gap", kill_in_the_gap, work="sleep 0.1"),
+    Experiment("gap", kill_in_the_gap, jobs=40),
     Experiment("redis always", faults.kill_redis, work="sleep 0.5"),
     Experiment("redis everysec", faults.kill_redis, work="sleep 0.5", fsync="everysec"),
     Experiment("resets", faults.reset_connections),
