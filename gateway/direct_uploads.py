@@ -121,6 +121,11 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
     return accepted
 
 
+def forget(to: Resources, job: Job) -> None:
+    """The ticket of an erased job, if it came by one: nothing is to tell its digest any more."""
+    to.client.delete(_key(job.text("input_blob").rpartition("/")[2]))
+
+
 def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
     to.client.hsetnx(_key(ticket.id), "job", job_id)
     holder = cast("str | None", to.client.hget(_key(ticket.id), "job"))

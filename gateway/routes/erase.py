@@ -8,7 +8,7 @@ from flask import Blueprint
 
 from contracts.blobs import content_folders
 from contracts.errors import StoreUnavailable
-from gateway import artefacts
+from gateway import artefacts, direct_uploads
 from gateway.auth import own_job
 from gateway.errors import NO_JOB
 from gateway.operations import Answer, Operation, operation
@@ -31,6 +31,7 @@ def erase(job_id: str) -> Answer:
     to.line.erase(job)
     _log.info("job.erased", extra=job.context)
     artefacts.forget()
+    direct_uploads.forget(to, job)
     if not to.client.exists(f"hc:content:{job.site}:{job.text('content_digest')}"):
         for folder in content_folders(job.site, job.text("content_digest")):
             to.blobs.delete(folder)

@@ -176,6 +176,16 @@ def test_what_no_job_names_is_collected(
     place.redis.close()
 
 
+def test_erasing_the_job_takes_the_ticket_along(
+    http: FlaskClient, put: Put, redis_client: redis.Redis
+) -> None:
+    upload = put(nifti())
+    job = http.post("/v1/jobs", json={"upload": upload}).json
+    assert http.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert not redis_client.exists(f"hc:upload:{upload}")
+    assert code(http.post("/v1/jobs", json={"upload": upload})) == (404, "upload.not_found")
+
+
 def test_the_example_of_the_guide_runs(
     bucket: str, redis_url: str, redis_client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
