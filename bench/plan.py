@@ -195,7 +195,7 @@ def told(cost: Cost, sync: float) -> None:
     print(f"| processor | {cost.cpu_ms:.2f} ms |")
     print(f"| memory while it waits, after its end | {cost.waiting_bytes:.0f} B, {cost.ended_bytes:.0f} B |")
     print(f"| append-only file before it is rewritten | {cost.log_bytes:.0f} B |")
-    print(f"| on the cache's server | {cost.cache_calls:.0f} commands, {cost.cache_bytes:.0f} B |")
+    print(f"| on the cache's server | {cost.cache_calls:.0f} script, {cost.cache_bytes:.0f} B |")
     print(f"| one write to disk (fsync) | {1000 * sync:.2f} ms |\n")
 
 
