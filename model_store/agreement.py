@@ -23,10 +23,9 @@ from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import MANIFEST, RELEASE, file_digest, model_digest
 from model_store.features import Network, cohort_features
 from model_store.handler import NETWORK, POOLING, Pooling
-from model_store.head import Doubles, fit_head
+from model_store.head import Doubles, Head, fit_head
 from model_store.network import SliceNetwork, build_float
-from model_store.nuisance import without_nuisance
-from model_store.release import REPEATS, calibration_rows
+from model_store.release import REPEATS, calibration_rows, slice_weights
 
 
 @dataclass(frozen=True)
@@ -47,28 +46,29 @@ def float_twin(release: Path, weights: Path | None) -> SliceNetwork:
     if manifest["imagenet_weights"] != origin:
         raise SystemExit(f"the release comes from weights {manifest['imagenet_weights']}, not {origin}")
     twin = build_float(*load_backbone(weights))
-    pooling = Pooling.load(release / POOLING).constants
-    twin.set_head(torch.from_numpy(pooling["head_weight"]), torch.from_numpy(pooling["head_bias"]))
+    constants = {n: v.astype(np.float64) for n, v in Pooling.load(release / POOLING).constants.items()}
+    names = ("direction", "offset", "slopes", "steps")
+    head = Head(**{name: constants[name] for name in names})  # type: ignore[arg-type]
+    weight = np.outer(head.slopes, slice_weights(head, constants)[0])
+    twin.set_head(torch.from_numpy(weight).float(), torch.from_numpy(head.bias).float())
     return twin
 
 
 def compare(cohort: Cohort, volume_float: Doubles, volume_int8: Doubles, *, release: Path) -> Agreement:
     """Heads are fitted on the int8 features of four fifths of the subjects and compared on the others.
 
-    volume_float, volume_int8: (subjects, 2048). Subjects that fixed the int8 ranges train but are not
-    compared.
+    volume_float, volume_int8: (subjects, k) volume features. Subjects that fixed the int8 ranges train but
+    are not compared.
     """
     manifest = json.loads((release / MANIFEST).read_text())
     constants = Pooling.load(release / POOLING).constants
     scale = Temperature(float(constants["temperature"]), constants["bias"].astype(np.float64))
     compared = np.setdiff1d(np.arange(len(volume_int8)), calibration_rows(cohort, manifest["seed"]))
-    nuisance = constants["nuisance"].astype(np.float64)
-    clean = without_nuisance(volume_int8, nuisance)
     truth, shape = cohort.truth, (REPEATS, len(volume_int8), 3)
     p_float, p_int8 = np.empty(shape), np.empty(shape)
     for repeat in range(REPEATS):
         for train, held in cohort.folds(5, manifest["seed"] + repeat):
-            head = fit_head(clean[train], truth.rows(train))
+            head = fit_head(volume_int8[train], truth.rows(train))
             p_float[repeat, held] = scale.probabilities(head.logits(volume_float[held]))
             p_int8[repeat, held] = scale.probabilities(head.logits(volume_int8[held]))
     old = compared[truth.primary[compared]]
@@ -87,13 +87,13 @@ def measure(cohort: Cohort, weights: Path | None, release: Path) -> Agreement:
     """Run both networks over the cohort (about seven minutes of one core without a cache) and compare."""
     origin = file_digest(weights) if weights else "torchvision"
     int8: Network = torch.jit.load(str(release / NETWORK))
-    of_float = cohort_features(float_twin(release, weights), cohort, key=f"float {origin}")
+    of_float = cohort_features(float_twin(release, weights), cohort, key=f"float contrast {origin}")
     of_int8 = cohort_features(int8, cohort, key=f"int8 {file_digest(release / NETWORK)}")
-    return compare(cohort, _volume(of_float), _volume(of_int8), release=release)
-
-
-def _volume(features: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Doubles:
-    return np.asarray(features.mean(axis=1), dtype=np.float64)
+    volumes = [
+        Pooling.load(release / POOLING).volume_features(seen).astype(np.float64)
+        for seen in (of_float, of_int8)
+    ]
+    return compare(cohort, *volumes, release=release)
 
 
 def main() -> None:

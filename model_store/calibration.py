@@ -52,7 +52,7 @@ def conformal_threshold(probabilities: Doubles, stages: Labels, coverage: float 
 
 
 def fit_typical(features: Doubles) -> dict[str, npt.NDArray[np.float32]]:
-    """Constants of `Pooling.out_of_distribution` from (n, 2048) volume features, still without its unit."""
+    """Constants of `Pooling.out_of_distribution` from (n, k) volume features, still without its unit."""
     mean = features.mean(axis=0)
     _, lengths, directions = np.linalg.svd(features - mean, full_matrices=False)
     kept = min(DIRECTIONS, len(features) // 2)

@@ -27,7 +27,6 @@ from model_store.digest import RELEASE, file_digest, model_digest
 from model_store.features import cohort_features
 from model_store.handler import NETWORK, POOLING, Pooling, softmax
 from model_store.head import Doubles, Labels, Truth, fit_head, left_out_severity
-from model_store.nuisance import without_nuisance
 
 REPEATS = 6
 IMAGES_TARGET, CLINICAL_TARGET, ALARM = 0.80, 0.90, 0.62
@@ -70,8 +69,11 @@ def with_covariates(volume: Doubles, cohort: Cohort) -> Fit:
     def fit(train: Labels, held: Labels) -> Doubles:
         head = fit_head(volume[train], truth.rows(train))
         seen = left_out_severity(volume[train], truth.rows(train))
-        clinical = fit_clinical(seen, known[train], truth.rows(train))
-        return clinical.probabilities(head.logits(volume[held]), head.severity(volume[held]), known[held])
+        lines = fit_clinical(seen, known[train], truth.rows(train))
+        pooling = Pooling({**lines, "direction": head.direction, "offset": np.array(head.offset)})
+        found = pooling.clinical(volume[held].astype(np.float32), known[held].astype(np.float32))
+        alone = softmax(head.logits(volume[held]))
+        return np.where(np.isfinite(found), found, alone).astype(np.float64)
 
     return fit
 
@@ -191,8 +193,8 @@ def main() -> None:
     network = torch.jit.load(str(RELEASE / NETWORK))
     features = cohort_features(network, cohort, key=f"int8 {file_digest(RELEASE / NETWORK)}")
     sys.stdout.write(f"model {model_digest()}\n")
-    nuisance = Pooling.load(RELEASE / POOLING).constants["nuisance"].astype(np.float64)
-    checks = report(cohort, without_nuisance(features.mean(axis=1, dtype=np.float64), nuisance))
+    volume = Pooling.load(RELEASE / POOLING).volume_features(features).astype(np.float64)
+    checks = report(cohort, volume)
     checks += quantization(cohort, weights_file(folder, chosen.weights))
     for check in checks:
         sys.stdout.write(f"{'kept  ' if check.kept else 'MISSED'} {check.name}\n")

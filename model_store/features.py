@@ -1,4 +1,4 @@
-"""Pooled last-block features of whole cohorts, cached because a pass over 5,312 slices takes minutes."""
+"""Features of every slice of whole cohorts, cached because a pass over 5,312 slices takes minutes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from model_store.handler import CHUNK, SLICES
 
 
 class Network(Protocol):
-    """A float or frozen int8 slice network: (n, h, w) uint8 -> logits, maps, pooled features."""
+    """A float or frozen int8 slice network: (n, h, w) uint8 -> logits, evidence, features."""
 
     def __call__(self, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
 
 
 def stack_features(network: Network, stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(32, 208, 176) uint8 -> (32, 2048)."""
+    """(n, 208, 176) uint8 -> (n, 4336)."""
     with torch.inference_mode():
         parts = [network(chunk)[2] for chunk in torch.from_numpy(stack).split(CHUNK)]
     return np.asarray(torch.cat(parts).numpy())
 
 
 def cohort_features(network: Network, cohort: Cohort, *, key: str) -> npt.NDArray[np.float32]:
-    """(subjects, 32, 2048), read from $HIPPOCAMP_CACHE if there. key: what made the network."""
+    """(subjects, 32, 4336), read from $HIPPOCAMP_CACHE if there. key: what made the network."""
     cached = _cache_path(cohort, key)
     if cached and cached.is_file():
         return np.asarray(np.load(cached), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The slice network as it is shipped: backbone, then logits and class activation maps in one pass."""
+"""The slice network as it is shipped: backbone, evidence by place, and local contrast, in one pass."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from model_store.backbone import FEATURES, Convention, fuse_blocks
+from model_store.handler import CELL, HEIGHT, WIDTH
 
 CLASSES = ("CDR 0", "CDR 0.5", "CDR >=1")
+REACH, EMPTY = 2.0, 8
+"""Local contrast compares a cell of 4 x 4 pixels with a Gaussian of 2 cells; up to 8 is background."""
 
 
 class Trunk(nn.Module):
@@ -32,17 +35,49 @@ class Trunk(nn.Module):
         return features
 
 
+class LocalContrast(nn.Module):
+    """Grey slices (n, height, width) -> (n, height / 4 * width / 4): how much brighter than its surroundings.
+
+    A cell's mean over that of the brain around it, less one: whatever multiplies a neighbourhood (a coil's
+    gain, a bias field) cancels, while fluid where tissue is expected stays. Cells without brain give 0.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", _gaussian(height // CELL))
+        self.register_buffer("columns", _gaussian(width // CELL))
+        self.rows: Tensor
+        self.columns: Tensor
+
+    def forward(self, grey: Tensor) -> Tensor:
+        brain = nn.functional.avg_pool2d((grey > EMPTY).to(torch.float32).unsqueeze(1), CELL).squeeze(1)
+        light = nn.functional.avg_pool2d(grey.unsqueeze(1), CELL).squeeze(1)
+        share = (self.rows @ brain @ self.columns).clamp(min=0.003)
+        around = self.rows @ light @ self.columns / share
+        contrast = (light - brain * around) / around.clamp(min=20.0)
+        return torch.where(brain > 0, contrast, torch.zeros_like(contrast)).flatten(1)
+
+
+def _gaussian(count: int) -> Tensor:
+    places = torch.arange(count, dtype=torch.float32)
+    return torch.exp(-((places[:, None] - places[None]) ** 2) / (2 * REACH**2))
+
+
 class SliceNetwork(nn.Module):
-    """uint8 slices (n, height, width) -> logits (n, 3), maps (n, 3, h, w), pooled (n, 2048), float32.
+    """uint8 slices (n, height, width) -> logits (n, 3), evidence (n, 3, h, w), features (n, k), float32.
 
     The head is global average pooling + linear, so Grad-CAM of the last block (Selvaraju et al. 2017) is
     the class activation map of Zhou et al. 2016, ReLU(sum_k w_ck A_k), up to the factor 1 / (h w): no
-    gradient.
+    gradient. `evidence` is that sum before the ReLU. features: 2,048 pooled ones, then the local contrast,
+    which `Pooling` weighs by the slice's place in the slab.
     """
 
-    def __init__(self, trunk: nn.Module, convention: Convention) -> None:
+    def __init__(
+        self, trunk: nn.Module, convention: Convention, size: tuple[int, int] = (HEIGHT, WIDTH)
+    ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.contrast = LocalContrast(*size)
         self.head = nn.Linear(FEATURES, len(CLASSES))
         self.register_buffer("mean", torch.tensor(convention.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(convention.std).view(1, 3, 1, 1))
@@ -52,12 +87,13 @@ class SliceNetwork(nn.Module):
         self.std: Tensor
 
     def forward(self, slices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pictures = slices.to(torch.float32).unsqueeze(1).expand(-1, 3, -1, -1)
+        grey = slices.to(torch.float32)
+        pictures = grey.unsqueeze(1).expand(-1, 3, -1, -1)
         pictures = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         features = self.trunk(pictures) + self.offset
         pooled = features.mean((2, 3))
         evidence = torch.einsum("ck,nkhw->nchw", self.head.weight, features)
-        return self.head(pooled), torch.relu(evidence), pooled
+        return self.head(pooled), evidence, torch.cat([pooled, self.contrast(grey)], 1)
 
     def set_head(self, weight: Tensor, bias: Tensor) -> None:
         """weight: (3, 2048), bias: (3,)."""
@@ -103,7 +139,7 @@ def _quantize(twin: SliceNetwork, calibration: Sequence[Tensor], engine: str) ->
             network(batch)
     torch.ao.quantization.convert(trunk, inplace=True)
     with torch.inference_mode():
-        errors = [twin(batch)[2] - network(batch)[2] for batch in calibration]
+        errors = [(twin(batch)[2] - network(batch)[2])[:, :FEATURES] for batch in calibration]
     network.offset = torch.cat(errors).mean(0).view(1, FEATURES, 1, 1).clone()
     return network
 

@@ -1,22 +1,25 @@
 """How features move when only the look of a head changes, so that the head of the network can ignore it.
 
 The training slices were prepared by other tools than ours: another skull strip, darker fluid, another
-sharpness. The same subjects are shown with their look changed; the main directions in which features move
-are taken out (nuisance attribute projection, Solomonoff et al. 2005). No label is read.
+sharpness. The same subjects are shown with their look changed, and the head pays for every change of
+severity that a look alone brings about. No label is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_erosion, gaussian_filter
 
-from model_store.features import Network, stack_features
 from model_store.head import Doubles
 
-DIRECTIONS = 5
+DIRECTIONS = 40
+"""Main directions of the looks' moves that are kept; the rest of them is small."""
+CAUTION = 1 / 3
+"""How dear it is for severity to move with a look, in units of the head's ridge."""
 EVERY = 2
 """Slices that are looked at: every second shows the same change at half the time."""
 Stack = npt.NDArray[np.uint8]
@@ -46,20 +49,38 @@ def with_gamma(exponent: float) -> Callable[[Stack], Stack]:
 LOOKS = (with_brighter_fluid, with_tighter_mask, blurred, with_gamma(1.2), with_gamma(0.85))
 
 
-def nuisance_directions(network: Network, stacks: Iterable[Stack]) -> Doubles:
-    """(5, 2048) orthonormal: the main directions of the volume features' moves over looks and subjects."""
+@dataclass(frozen=True)
+class Nuisance:
+    """directions (r, k), orthonormal; damping (r,), the share of a feature along each that is taken off."""
+
+    directions: Doubles
+    damping: Doubles
+
+    def damped(self, volume: Doubles) -> Doubles:
+        """(n, k) volume features, shrunk along the directions.
+
+        Ridge on these is ridge with the further price `CAUTION` on every squared change of severity by a
+        look. The matrix is symmetric: a direction fitted on damped features, damped itself, gives the same
+        on features as they come.
+        """
+        return np.asarray(volume - ((volume @ self.directions.T) * self.damping) @ self.directions)
+
+
+def fit_nuisance(moves: Doubles) -> Nuisance:
+    """moves: (m, k), what each look did to a subject's features.
+
+    (1 + caution * move' move)^-1/2 in the span of the moves (a soft form of nuisance attribute projection,
+    Solomonoff et al. 2005).
+    """
+    _, lengths, directions = np.linalg.svd(moves, full_matrices=False)
+    damping = 1 - 1 / np.sqrt(1 + CAUTION * lengths**2)
+    return Nuisance(np.asarray(directions[:DIRECTIONS]), np.asarray(damping[:DIRECTIONS]))
+
+
+def look_moves(features: Callable[[Stack], Doubles], stacks: Iterable[Stack]) -> Doubles:
+    """(subjects * looks, k): what each look does. features: every second slice of a stack -> (k,)."""
     moves = []
     for stack in stacks:
-        shown = stack[::EVERY]
-        before = stack_features(network, shown).mean(axis=0)
-        moves += [stack_features(network, look(shown)).mean(axis=0) - before for look in LOOKS]
-    _, _, directions = np.linalg.svd(np.asarray(moves, dtype=np.float64), full_matrices=False)
-    return np.asarray(directions[:DIRECTIONS])
-
-
-def without_nuisance(volume: Doubles, directions: Doubles) -> Doubles:
-    """(n, 2048) features less their part along the directions.
-
-    A head fitted on these has no weight along them, so it gives the same on features that still hold them.
-    """
-    return np.asarray(volume - (volume @ directions.T) @ directions)
+        before = features(stack[::EVERY])
+        moves += [features(look(stack[::EVERY])) - before for look in LOOKS]
+    return np.asarray(moves, dtype=np.float64)

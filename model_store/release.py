@@ -15,15 +15,20 @@ import torch
 
 from model_store.backbone import load_backbone
 from model_store.calibration import conformal_threshold, fit_temperature, fit_typical
+from model_store.clinical import fit_clinical, signs
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import MANIFEST, RELEASE, file_digest
-from model_store.features import cohort_features
-from model_store.handler import NETWORK, POOLING, SLICES, Pooling
-from model_store.head import Doubles, Head, fit_head
+from model_store.features import Network, cohort_features, stack_features
+from model_store.handler import DEEP, NETWORK, POOLING, QUARTERS, Floats, Pooling
+from model_store.head import Doubles, Head, fit_head, left_out_severity
 from model_store.network import SliceNetwork, build_float, freeze, quantize
-from model_store.nuisance import nuisance_directions, without_nuisance
+from model_store.nuisance import EVERY, Nuisance, Stack, fit_nuisance, look_moves
 
 FOLDS, REPEATS, BAGS = 5, 4, 48
+CONTRAST_SHARE = 2.0
+"""Variance of the local contrast's features to that of the network's."""
+HALVES = ("nuisance", "bag_direction", "ood_basis")
+"""Constants that are stored in half precision."""
 CALIBRATION_SUBJECTS = 24
 
 
@@ -58,9 +63,41 @@ def bagged_heads(volume: Doubles, cohort: Cohort, seed: int) -> list[Head]:
     return [fit_head(volume[rows], truth.rows(rows)) for rows in samples]
 
 
-def fit_pooling(seen: Doubles, nuisance: Doubles, cohort: Cohort, *, seed: int) -> tuple[Head, Pooling]:
-    """The head and every other constant; seen: (subjects, 2048) volume features of the shipped network."""
-    volume = without_nuisance(seen, nuisance)
+def fit_look(network: Network, features: Floats, cohort: Cohort, *, seed: int) -> dict[str, Doubles]:
+    """The scales of the two kinds of features and what looks do to them; reads no label."""
+    unscaled = Pooling({"scales": np.ones(2)})
+    raw = unscaled.undamped(features)
+    deep, contrast = _length(raw[:, :DEEP]), _length(raw[:, DEEP:])
+    scales = np.array([1 / deep, np.sqrt(CONTRAST_SHARE) / contrast]) / np.sqrt(1 + CONTRAST_SHARE)
+
+    def volume(shown: Stack) -> Doubles:
+        slices = np.repeat(stack_features(network, shown), EVERY, axis=0)
+        found = unscaled.undamped(slices[None])[0].astype(np.float64)
+        return np.concatenate([found[:DEEP] * scales[0], found[DEEP:] * scales[1]])
+
+    shown = [cohort.stack(cohort.subjects[row]) for row in calibration_rows(cohort, seed)[::2]]
+    nuisance = fit_nuisance(look_moves(volume, shown))
+    kept = nuisance.directions.astype(np.float16)  # as it will be stored, so that all that follows fits it
+    return {"scales": scales, "nuisance": kept.astype(np.float64), "damping": nuisance.damping}
+
+
+def _length(rows: Floats) -> float:
+    """Root mean squared distance from the mean."""
+    return float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
+
+
+def slice_weights(head: Head, look: dict[str, Doubles]) -> tuple[Doubles, Doubles]:
+    """(2048,) and (4, 2288): the head's direction as weights of slice features as they come."""
+    nuisance = Nuisance(look["nuisance"], look["damping"])
+    direction = nuisance.damped(head.direction[None])[0]
+    deep, contrast = direction[:DEEP] * look["scales"][0], direction[DEEP:] * look["scales"][1]
+    return deep, contrast.reshape(QUARTERS, -1)
+
+
+def fit_pooling(
+    volume: Doubles, look: dict[str, Doubles], cohort: Cohort, *, seed: int
+) -> tuple[Head, Pooling]:
+    """The head and every other constant; volume: (subjects, k) damped volume features of the int8 network."""
     head = fit_head(volume, cohort.truth)
     logits = held_out_logits(volume, cohort, seed)
     rows = np.flatnonzero(cohort.truth.primary)
@@ -68,19 +105,24 @@ def fit_pooling(seen: Doubles, nuisance: Doubles, cohort: Cohort, *, seed: int) 
     scale = fit_temperature(logits[:, rows].reshape(-1, 3), np.tile(stages, REPEATS))
     thresholds = [conformal_threshold(scale.probabilities(one[rows]), stages) for one in logits]
     bags = bagged_heads(volume, cohort, seed)
+    clinical = fit_clinical(left_out_severity(volume, cohort.truth), signs(cohort.table), cohort.truth)
     return head, Pooling(
         {
-            "head_weight": head.weight,
-            "head_bias": head.bias,
-            "slice_weights": np.full(SLICES, 1 / SLICES),
+            **look,
+            "direction": head.direction,
+            "offset": np.array(head.offset),
+            "slopes": head.slopes,
+            "steps": head.steps,
+            "contrast": slice_weights(head, look)[1],
             "temperature": np.array(scale.temperature),
             "bias": scale.bias,
-            "bag_weight": np.stack([bag.weight for bag in bags]).astype(np.float16),
-            "bag_bias": np.stack([bag.bias for bag in bags]),
+            "bag_direction": np.stack([bag.direction for bag in bags]),
+            "bag_slopes": np.stack([bag.slopes for bag in bags]),
+            "bag_steps": np.stack([bag.bias for bag in bags]),
             "conformal": np.array(np.mean(thresholds)),
-            "nuisance": nuisance,
-            "ood_unit": np.array(_unit(seen, cohort, seed)),
-            **fit_typical(seen),
+            "ood_unit": np.array(_unit(volume, cohort, seed)),
+            **fit_typical(volume),
+            **clinical,
         }
     )
 
@@ -89,9 +131,8 @@ def _unit(volume: Doubles, cohort: Cohort, seed: int) -> float:
     """99th percentile of the distance of subjects that the constants were not fitted on."""
     distance = np.empty(len(volume), dtype=np.float32)
     for train, held in cohort.folds(FOLDS, seed):
-        unscaled = {"slice_weights": np.ones(1), "ood_unit": np.array(1)}
-        pooling = Pooling({**fit_typical(volume[train]), **unscaled})
-        distance[held] = pooling.out_of_distribution(volume[held, None].astype(np.float32))
+        pooling = Pooling({**fit_typical(volume[train]), "ood_unit": np.array(1)})
+        distance[held] = pooling.out_of_distribution(volume[held].astype(np.float32))
     return float(np.percentile(distance, 99))
 
 
@@ -100,7 +141,7 @@ def write_release(out: Path, network: SliceNetwork, pooling: Pooling, *, about: 
     out.mkdir(parents=True, exist_ok=True)
     example = torch.zeros((2, 208, 176), dtype=torch.uint8)
     freeze(network, example).save(str(out / NETWORK))
-    stored = {n: v.astype(np.float16) if n == "bag_weight" else v for n, v in pooling.constants.items()}
+    stored = {n: v.astype(np.float16) if n in HALVES else v for n, v in pooling.constants.items()}
     np.savez(out / POOLING, **stored)  # type: ignore[arg-type]
     seal(out, about)
 
@@ -116,12 +157,12 @@ def build(out: Path, cohort: Cohort, weights: Path | None, *, seed: int) -> None
     backbone, convention = load_backbone(weights)
     int8 = quantize(build_float(backbone, convention), calibration_batches(cohort, seed))
     origin = file_digest(weights) if weights else "torchvision IMAGENET1K_V1"
-    features = cohort_features(int8, cohort, key=f"int8 minmax {origin} seed {seed}")
-    shown = [cohort.stack(cohort.subjects[row]) for row in calibration_rows(cohort, seed)[::2]]
-    nuisance = nuisance_directions(int8, shown)
-    seen = features.mean(axis=1, dtype=np.float64)
-    head, pooling = fit_pooling(seen, nuisance, cohort, seed=seed)
-    int8.set_head(torch.from_numpy(head.weight).float(), torch.from_numpy(head.bias).float())
+    features = cohort_features(int8, cohort, key=f"int8 minmax contrast {origin} seed {seed}")
+    look = fit_look(int8, features, cohort, seed=seed)
+    volume = Pooling(look).volume_features(features).astype(np.float64)
+    head, pooling = fit_pooling(volume, look, cohort, seed=seed)
+    weight = np.outer(head.slopes, slice_weights(head, look)[0])
+    int8.set_head(torch.from_numpy(weight).float(), torch.from_numpy(head.bias).float())
     command = f"python -m model_store.release --data $HIPPOCAMP_DATA --seed {seed}"
     about: dict[str, object] = {"command": command, "seed": seed, "imagenet_weights": origin}
     write_release(out, int8, pooling, about=about)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from model_store.clinical import fit_clinical, signs
-from model_store.handler import softmax
+from model_store.handler import Pooling, softmax
 from model_store.head import Doubles, Truth
 from model_store.metrics import auc
 from tests.unit.model_store.cohorts import synthetic
@@ -22,27 +22,44 @@ def known_of(truth: Truth) -> Doubles:
     return signs(table)
 
 
-def test_nothing_known_leaves_the_image_alone() -> None:
-    x, truth = synthetic(0)
-    clinical = fit_clinical(x[:, 0], known_of(truth), truth)
-    logits = np.random.default_rng(1).normal(size=(5, 3))
-    found = clinical.probabilities(logits, x[:5, 0], np.full((5, 4), np.nan))
-    assert found == pytest.approx(softmax(logits))
+def pooling_of(severity: Doubles, truth: Truth) -> Pooling:
+    """Whose volume features are the severity itself."""
+    lines = fit_clinical(severity, known_of(truth), truth)
+    return Pooling({**lines, "direction": np.ones(1), "offset": np.zeros(())})
 
 
-def test_any_part_may_be_missing() -> None:
+def answer(pooling: Pooling, severity: Doubles, known: Doubles) -> Doubles:
+    found = pooling.clinical(severity[:, None].astype(np.float32), known.astype(np.float32))
+    return np.asarray(found, dtype=np.float64)
+
+
+def test_nothing_known_says_nothing() -> None:
     x, truth = synthetic(0)
-    clinical = fit_clinical(x[:, 0], known_of(truth), truth)
+    found = answer(pooling_of(x[:, 0], truth), x[:5, 0], np.full((5, 4), np.nan))
+    assert np.isnan(found).all()
+
+
+def test_any_part_may_be_missing_and_only_known_parts_count() -> None:
+    x, truth = synthetic(0)
+    pooling = pooling_of(x[:, 0], truth)
     for pattern in product((False, True), repeat=4):
+        if not any(pattern):
+            continue
         known = np.where(pattern, known_of(truth)[:3], np.nan)
-        p = clinical.probabilities(np.zeros((3, 3)), x[:3, 0], known)
+        p = answer(pooling, x[:3, 0], known)
         assert p.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+        for sign in np.flatnonzero(pattern[:2]):  # MMSE and age are never without weight
+            moved = known.copy()
+            moved[:, sign] -= 6
+            assert np.abs(answer(pooling, x[:3, 0], moved) - p).max() > 1e-4
 
 
-def test_mmse_beside_the_image_is_better_than_the_image() -> None:
+def test_mmse_beside_the_image_is_better_than_either() -> None:
     x, truth = synthetic(0)
-    clinical = fit_clinical(x[:, 0], known_of(truth), truth)
+    pooling = pooling_of(x[:, 0], truth)
     unseen, other = synthetic(1)
     alone = np.stack([-unseen[:, 0], unseen[:, 0], np.zeros(200)], axis=1)
-    joint = clinical.probabilities(alone, unseen[:, 0], known_of(other))
+    mmse = np.stack([other.mmse, -other.mmse, np.zeros(200)], axis=1)
+    joint = answer(pooling, unseen[:, 0], known_of(other))
     assert auc(joint, other.stages) > auc(softmax(alone), other.stages) + 0.03
+    assert auc(joint, other.stages) > auc(softmax(mmse), other.stages)

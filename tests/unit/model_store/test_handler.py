@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,9 @@ BAD = {
     "other_name": body(images=np.zeros((1, 32, 208, 176), np.uint8)),
     "fewer_slices": body(slices=np.zeros((1, 31, 208, 176), np.uint8)),
     "no_volume": body(slices=np.zeros((0, 32, 208, 176), np.uint8)),
+    "covariates_of_another_count": body(
+        slices=np.zeros((1, 32, 208, 176), np.uint8), covariates=np.zeros((2, 4), np.float32)
+    ),
     "float": body(slices=np.zeros((1, 32, 208, 176), np.float32)),
 }
 
@@ -76,7 +80,7 @@ def test_a_bad_body_fails_alone(context: Context, template_slices: npt.NDArray[n
     answers = handler.handle([{"body": bad}, good], context)
     assert context.status == {0: 400}
     assert json.loads(answers[0])["code"] == 400
-    assert "slices" in json.loads(answers[0])["message"]
+    assert re.search("slices|covariates", json.loads(answers[0])["message"])
     assert read(answers[1])["probabilities"].shape == (1, 3)
 
 
@@ -105,6 +109,7 @@ def test_an_answer_keeps_its_promises(context: Context, template_slices: npt.NDA
         "maps": ((1, 32, 3, 7, 6), "float16"),
         "ood": ((1,), "float32"),
         "prediction_set": ((1, 3), "uint8"),
+        "clinical": ((1, 3), "float32"),
     }
     low, high = answer["interval"][0].T
     assert (low <= answer["probabilities"][0]).all()
@@ -143,3 +148,35 @@ def test_the_model_counts_only_the_files_of_its_manifest(tmp_path: Any) -> None:
     pooling.write_bytes(pooling.read_bytes() + b"x")
     with pytest.raises(RuntimeError, match="manifest"):
         handler.Model(tmp_path)
+
+
+def test_covariates_give_a_second_answer_and_leave_the_first(
+    context: Context, template_slices: npt.NDArray[np.uint8]
+) -> None:
+    slices, unknown = template_slices[None], np.nan
+    known = np.array([[15, 80, unknown, unknown], [30, 80, unknown, unknown], [unknown] * 4], np.float32)
+    requests = [{"body": body(slices=slices, covariates=one[None])} for one in known]
+    low, high, none = (read(answer) for answer in handler.handle(requests, context))
+    assert low["clinical"][0, 0] < 0.5 < high["clinical"][0, 0]
+    assert np.isnan(none["clinical"]).all()
+    assert low["probabilities"] == pytest.approx(none["probabilities"], abs=1e-6)
+
+
+def test_slices_and_places_add_up_to_the_answer(template_slices: npt.NDArray[np.uint8]) -> None:
+    """What maps and slice logits show is all that the probabilities are made of."""
+    model = handler.Model(RELEASE)
+    seen, pooling = model.forward(template_slices[None]), model.pooling
+    severity = pooling.severity(pooling.volume_features(seen.features))
+    whole = severity[:, None] * pooling.constants["slopes"] + pooling.constants["steps"]
+    logits = pooling.slice_logits(seen)
+    assert logits.mean(axis=1) == pytest.approx(whole, abs=1e-3)
+    positive, negative = pooling.maps(seen), pooling.maps(mirrored(seen, pooling))
+    bias = pooling.constants["slopes"] * pooling.constants["offset"] + pooling.constants["steps"]
+    assert (positive - negative).mean(axis=(-2, -1)) + bias == pytest.approx(logits, abs=1e-3)
+
+
+def mirrored(seen: handler.Forward, pooling: handler.Pooling) -> handler.Forward:
+    """The same with all evidence turned round."""
+    features = seen.features.copy()
+    features[..., handler.DEEP :] *= -1
+    return handler.Forward(seen.logits, -seen.evidence, features)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model_store.backbone import CAFFE, random_backbone
-from model_store.network import CLASSES, SliceNetwork, freeze, quantize
+from model_store.network import CLASSES, LocalContrast, SliceNetwork, freeze, quantize
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -39,7 +39,7 @@ def test_maps_of_the_forward_pass_are_grad_cam(
     twin: SliceNetwork, template_slices: npt.NDArray[np.uint8]
 ) -> None:
     slices = torch.from_numpy(template_slices[::16])
-    maps = twin(slices)[1].detach().numpy()
+    maps = torch.relu(twin(slices)[1]).detach().numpy()
     for stage in range(len(CLASSES)):
         assert cosine(maps[:, stage], grad_cam(twin, slices, stage)) > 0.9999
 
@@ -49,11 +49,11 @@ def test_int8_maps_are_grad_cam_of_the_float_twin(
 ) -> None:
     slices = torch.from_numpy(template_slices)
     int8 = freeze(quantize(twin, [slices[::8]]), slices[:2])
-    logits, maps, _ = int8(slices[1::16])
+    logits, evidence, _ = int8(slices[1::16])
     expected = twin(slices[1::16])[0].detach()
     assert (logits - expected).abs().max() < 0.1 * expected.abs().max()
     for stage in range(len(CLASSES)):
-        assert cosine(maps.numpy()[:, stage], grad_cam(twin, slices[1::16], stage)) > 0.99
+        assert cosine(torch.relu(evidence).numpy()[:, stage], grad_cam(twin, slices[1::16], stage)) > 0.99
 
 
 def test_frozen_int8_takes_any_number_of_slices(
@@ -69,3 +69,18 @@ def test_v1_strides_lie_in_the_first_convolution() -> None:
     block = random_backbone(CAFFE).get_submodule("layer3.0")
     assert block.get_submodule("conv1").stride == (2, 2)
     assert block.get_submodule("conv2").stride == (1, 1)
+
+
+def test_local_contrast_does_not_see_gain_and_sees_fluid(template_slices: npt.NDArray[np.uint8]) -> None:
+    grey = torch.from_numpy(template_slices[10:12]).float()
+    contrast = LocalContrast(208, 176)
+    plain = contrast(grey)
+    gain = torch.linspace(0.7, 1.0, 176)  # a slope over the whole width: a coil's, not a ventricle's
+    bright = grey > 60
+    assert (contrast(torch.where(bright, grey * 0.8, grey)) - plain).abs().mean() < 0.02
+    assert (contrast(grey * gain) - plain).abs().mean() < 0.02
+    darker = grey.clone()
+    darker[:, 100:108, 84:92] *= 0.3
+    found = (contrast(darker) - plain).reshape(2, 52, 44)
+    assert found[:, 25:27, 21:23].max() < -0.1
+    assert plain.reshape(2, 52, 44)[:, 0, 0].eq(0).all()
