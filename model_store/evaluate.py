@@ -8,9 +8,10 @@ is not trained on labels, so its features may be computed once.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -124,18 +125,28 @@ def bands(cohort: Cohort) -> Iterator[tuple[str, Labels]]:
     yield "all ages", np.arange(len(age))
 
 
-def print_images(cohort: Cohort, images: Doubles) -> None:
-    """The released recipe by group, then its other figures. images: (repeats, n, 3)."""
+def print_images(cohort: Cohort, images: Doubles) -> dict[str, object]:
+    """The released recipe by group, then its other figures; all of them again as data.
+
+    images: (repeats, n, 3).
+    """
     stages, say = cohort.truth.stages, sys.stdout.write
+    groups = {
+        name: (rows, metrics.estimate(metrics.auc, images[:, rows], stages[rows]))
+        for name, rows in bands(cohort)
+    }
     say(f"images only, {REPEATS} x 5-fold by subject; 95 % bootstrap intervals over subjects\n")
-    for name, rows in bands(cohort):
-        found = metrics.estimate(metrics.auc, images[:, rows], stages[rows])
+    for name, (rows, found) in groups.items():
         say(f"  {name:12s} n={len(rows):3d}  AUC {found}\n")
     old = np.flatnonzero(cohort.truth.primary)
-    for figure in (metrics.balanced_accuracy, metrics.kappa, metrics.calibration_error):
-        say(f"  {figure.__name__:18s} {metrics.estimate(figure, images[:, old], stages[old])}\n")
+    figures = (metrics.balanced_accuracy, metrics.kappa, metrics.calibration_error)
+    others = {one.__name__: metrics.estimate(one, images[:, old], stages[old]) for one in figures}
+    for name, value in others.items():
+        say(f"  {name:18s} {value}\n")
     table = np.mean([metrics.confusion(p[old], stages[old]) for p in images], axis=0)
     say(f"  confusion, age >= 60 (rows true):\n{np.array2string(table, precision=1)}\n")
+    auc = {name: {"subjects": len(rows), **asdict(found)} for name, (rows, found) in groups.items()}
+    return {"auc": auc, **{n: asdict(v) for n, v in others.items()}, "confusion": table.round(1).tolist()}
 
 
 def rivals(cohort: Cohort, volume: Doubles) -> dict[str, Doubles]:
@@ -152,23 +163,50 @@ def rivals(cohort: Cohort, volume: Doubles) -> dict[str, Doubles]:
     }
 
 
-def report(cohort: Cohort, volume: Doubles) -> list[Check]:
-    """Print every table; return what was promised and whether it holds. volume: (n, 2048) int8 features."""
+@dataclass(frozen=True)
+class Report:
+    """What was promised and whether it holds; the figures as data; p(CDR > 0) and truth at age >= 60."""
+
+    checks: list[Check]
+    figures: dict[str, object]
+    sick: Doubles
+    truth: Labels
+
+
+def report(cohort: Cohort, volume: Doubles) -> Report:
+    """Print every table. volume: (n, k) int8 volume features."""
     old = np.flatnonzero(cohort.truth.primary)
     stages = cohort.truth.stages[old]
     images = cross_validate(cohort, images_only(volume, cohort.truth))
-    print_images(cohort, images)
+    figures = print_images(cohort, images)
     found = {"images": images, **rivals(cohort, volume)}
     aucs = {name: metrics.estimate(metrics.auc, p[:, old], stages) for name, p in found.items()}
     for name, value in aucs.items():
         sys.stdout.write(f"  {name:20s} AUC {value}\n")
     alarm = random_label_alarm(volume, cohort)
+    figures |= {"rivals": {name: asdict(value) for name, value in aucs.items()}, "random_labels": alarm}
     best, joint = aucs["images"].value, aucs["images + covariates"].value
-    return [
+    checks = [
         Check(f"images AUC {best:.3f} >= {IMAGES_TARGET}", best >= IMAGES_TARGET),
         Check(f"images + covariates AUC {joint:.3f} >= {CLINICAL_TARGET}", joint >= CLINICAL_TARGET),
         Check(f"random labels AUC {alarm:.3f} <= {ALARM}", alarm <= ALARM),
     ]
+    return Report(checks, figures, 1 - images[:, old, 0], stages)
+
+
+def draw_reliability(found: Report, path: Path) -> None:
+    """Told against found share of CDR > 0, ten bins of equal count over all repeats, with the told spread."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    told, sick, counts = metrics.reliability(found.sick, found.truth)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    error = 1.96 * np.sqrt(sick * (1 - sick) / (counts / len(found.sick)))
+    axes.errorbar(told, sick, yerr=error, fmt="o-", capsize=3)
+    axes.set(xlabel="told p(CDR > 0)", ylabel="share with CDR > 0", xlim=(0, 1), ylim=(0, 1))
+    axes.set_title(f"{len(found.truth)} left-out subjects aged 60 or more", fontsize=10)
+    figure.savefig(path, dpi=110)
 
 
 def quantization(cohort: Cohort, weights: Path | None) -> list[Check]:
@@ -187,6 +225,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder that holds oasis1/ (default: $HIPPOCAMP_DATA)")
     parser.add_argument("--weights", help="the ImageNet weights the release was made from")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
+    parser.add_argument("--out", type=Path, help="folder for figures.json and reliability.png")
     chosen = parser.parse_args()
     folder = data_folder(chosen.data)
     cohort = read_cohort(folder)
@@ -194,8 +233,15 @@ def main() -> None:
     features = cohort_features(network, cohort, key=f"int8 {file_digest(RELEASE / NETWORK)}")
     sys.stdout.write(f"model {model_digest()}\n")
     volume = Pooling.load(RELEASE / POOLING).volume_features(features).astype(np.float64)
-    checks = report(cohort, volume)
-    checks += quantization(cohort, weights_file(folder, chosen.weights))
+    found = report(cohort, volume)
+    checks = found.checks + quantization(cohort, weights_file(folder, chosen.weights))
+    if chosen.out:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        draw_reliability(found, chosen.out / "reliability.png")
+        kept = {check.name: check.kept for check in checks}
+        (chosen.out / "figures.json").write_text(
+            json.dumps({**found.figures, "checks": kept}, indent=1) + "\n"
+        )
     for check in checks:
         sys.stdout.write(f"{'kept  ' if check.kept else 'MISSED'} {check.name}\n")
     if chosen.check and not all(check.kept for check in checks):

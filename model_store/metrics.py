@@ -50,6 +50,15 @@ def calibration_error(probabilities: Doubles, stages: Labels, bins: int = 5) -> 
     return float(sum(abs(p[part].mean() - (stages[part] > 0).mean()) * len(part) for part in parts) / len(p))
 
 
+def reliability(told: Doubles, stages: Labels, bins: int = 10) -> tuple[Doubles, Doubles, Doubles]:
+    """Told p(CDR > 0), found share, and count in bins of equal count. told: (repeats, n); stages: (n,)."""
+    order = np.argsort(told.ravel(), kind="stable")
+    sick = np.tile(stages > 0, len(told))
+    parts = np.array_split(order, bins)
+    shares = [(told.ravel()[part].mean(), sick[part].mean(), float(len(part))) for part in parts]
+    return tuple(np.asarray(column) for column in zip(*shares, strict=True))  # type: ignore[return-value]
+
+
 def confusion(probabilities: Doubles, stages: Labels) -> Labels:
     """(3, 3): rows true, columns likeliest."""
     table = confusion_matrix(stages, probabilities.argmax(axis=1), labels=[0, 1, 2])

@@ -40,3 +40,12 @@ def test_the_interval_holds_the_value_and_narrows_with_subjects() -> None:
         assert found.low < found.value < found.high
         widths.append(found.high - found.low)
     assert widths[1] < widths[0] / 2
+
+
+def test_reliability_of_an_honest_answer_lies_on_the_diagonal() -> None:
+    chooser = np.random.default_rng(2)
+    told = chooser.uniform(size=20000)
+    stages = (chooser.uniform(size=20000) < told).astype(np.int64)
+    said, found, counts = metrics.reliability(told[None], stages)
+    assert np.abs(said - found).max() < 0.04
+    assert counts.sum() == 20000

@@ -13,7 +13,9 @@ from model_store.network import CLASSES, LocalContrast, SliceNetwork, freeze, qu
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
-def grad_cam(network: SliceNetwork, slices: torch.Tensor, stage: int) -> npt.NDArray[np.float32]:
+def grad_cam(
+    network: SliceNetwork, slices: torch.Tensor, stage: int, *, signed: bool = False
+) -> npt.NDArray[np.float32]:
     """Selvaraju et al. 2017 by autograd: gradients of the class score, averaged over places, as weights."""
     kept: list[torch.Tensor] = []
 
@@ -28,7 +30,8 @@ def grad_cam(network: SliceNetwork, slices: torch.Tensor, stage: int) -> npt.NDA
     features, gradient = kept[0].detach(), kept[0].grad
     assert gradient is not None
     weights = gradient.mean((2, 3), keepdim=True)
-    return torch.relu((weights * features).sum(1)).numpy()
+    evidence = (weights * features).sum(1)
+    return (evidence if signed else torch.relu(evidence)).numpy()
 
 
 def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
