@@ -74,7 +74,7 @@ def print_exactness(rows: list[Exactness]) -> None:
             f"{row.field_before:.3f}->{row.field_after:.3f}" if row.field_before == row.field_before else ""
         )
         print(f"{row.head[:11]:12s}{row.variant:34s}{row.error:>7.3f}{row.likeness:>8.4f}{row.dice:>7.3f}"
-              f"{field:>15s}  {row.refused}{' looked again' * row.restripped}")  # fmt: skip
+              f"{field:>15s}  {row.refused}{' second network' * row.escalated}")  # fmt: skip
     errors, alike = [row.error for row in rows], [row.likeness for row in rows]
     print(f"\n{len(rows)} disturbed heads: error mean {np.mean(errors):.3f}, median {np.median(errors):.3f}, "
           f"worst {max(errors):.3f} mm; ncc mean {np.mean(alike):.4f}, worst {min(alike):.4f}")  # fmt: skip

@@ -62,7 +62,7 @@ class Exactness:
     dice: float = float("nan")
     field_before: float = float("nan")
     field_after: float = float("nan")
-    restripped: bool = False
+    escalated: bool = False
 
 
 def speed(file: Path, repeats: int) -> Speed:
@@ -157,7 +157,7 @@ def compare(name: str, variant: Variant, base: tuple[Volume, Prepared], *, deepb
         dice,
         before,
         after,
-        found.restripped,
+        found.escalated,
     )
 
 

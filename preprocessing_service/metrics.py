@@ -23,6 +23,10 @@ _WAIT = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 3600),
 )
 _REUSED = Counter("hippocamp_preprocess_reused_total", "Volumes whose stack was already in the store")
+_ESCALATED = Counter(
+    "hippocamp_preprocess_escalated_total",
+    "Volumes whose brain the second network had to find, because the first one's did not fit",
+)
 _FAILURES = Counter(
     "hippocamp_preprocess_failures_total", "Attempts that did not commit", ["code", "outcome"]
 )
@@ -43,6 +47,11 @@ def record_prepared(seconds: float, steps: dict[str, float], *, reused: bool) ->
         return
     for step, spent in steps.items():
         _STEP_SECONDS.labels(step).observe(spent)
+
+
+def record_escalation() -> None:
+    """The second network found this volume's brain: rare, unless a scanner or a protocol is new."""
+    _ESCALATED.inc()
 
 
 def record_failure(code: str, outcome: str) -> None:

@@ -21,11 +21,12 @@ from torch import Tensor
 from torch.nn.functional import conv3d, pad
 
 from preprocessing_service.activations import eight_apart, norm
-from preprocessing_service.allocation import keep_memory
+from preprocessing_service.allocation import give_memory_back, keep_memory
 from preprocessing_service.assets import network_file
 
 Floats = npt.NDArray[np.float32]
 LAST = torch.channels_last_3d
+PLANES = 16
 TAPS = {0: ((0, 1),), 1: ((0, 2), (1, 0))}
 """Stride 2, kernel 3, transposed, along one axis: output 2i is input i times tap 1; output 2i + 1 is input i
 times tap 2 plus input i + 1 times tap 0. Here: parity -> (input offset, tap)."""
@@ -46,6 +47,14 @@ def model(name: str) -> BrainNet:
 def coarse_network(cells: Floats) -> Floats:
     """Brain probability of a whole field of view: (128, 128, 128) float32 in and out."""
     return model("coarse").probability(cells)
+
+
+def fine_network(cells: Floats) -> Floats:
+    """Brain probability of a brain and a tenth of its size around it, (n, n, n) float32 in and out."""
+    give_memory_back()  # three times the coarse one's activations, none of which would fit into what was kept
+    probability = model("fine").probability(cells)
+    give_memory_back()
+    return probability
 
 
 class BrainNet:
@@ -102,11 +111,15 @@ class BrainNet:
         return self._conv(y, f"up{height}.conv2.0")
 
     def _finish(self, x: Tensor) -> Floats:
-        # Kernel and stride 2: each voxel makes its own eight, so the layer is one matrix product.
-        _, channels, a, b, c = x.shape
-        y = x.permute(0, 2, 3, 4, 1).reshape(-1, channels) @ self._last
-        cells = torch.sigmoid_(y.add_(self._last_bias)).reshape(a, b, c, 8)
-        return eight_apart(cells.numpy())
+        # Kernel and stride 2: each voxel makes its own eight, so the layer is one matrix product. Some planes
+        # at a time: all at once would be the largest tensor of all.
+        cells = x[0].permute(1, 2, 3, 0)
+        out = np.empty([2 * n for n in cells.shape[:3]], np.float32)
+        for begin in range(0, len(cells), PLANES):
+            y = cells[begin : begin + PLANES] @ self._last
+            y = torch.sigmoid_(y.add_(self._last_bias))
+            out[2 * begin : 2 * (begin + PLANES)] = eight_apart(y.numpy())
+        return out
 
 
 def _ordered(weight: Tensor) -> Tensor:
@@ -140,6 +153,10 @@ def _spread(y: Tensor, channels: int) -> Tensor:
 
 def _norm(y: Tensor, *, rectified: bool) -> Tensor:
     channels = y.shape[1]
+    if y.is_contiguous():  # what one channel becomes: plane by plane is as good, and turning it costs a copy
+        for plane in y[0]:
+            norm(plane.numpy().reshape(-1), 1, rectified)
+        return y
     y = y.contiguous(memory_format=LAST)
     norm(y.permute(0, 2, 3, 4, 1).numpy().reshape(-1), channels, rectified)
     return y

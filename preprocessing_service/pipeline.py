@@ -10,16 +10,16 @@ from pathlib import Path
 from contracts.errors import QualityRefused, TooLarge
 from contracts.stack import Stack
 from preprocessing_service.coarse import CoarseHead, coarsen
-from preprocessing_service.network import coarse_network
+from preprocessing_service.network import coarse_network, fine_network
 from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
+from preprocessing_service.steps.escalate import BELOW, strip_again
 from preprocessing_service.steps.normalise import normalise
-from preprocessing_service.steps.quality import Prepared, judge, measure, overlap
+from preprocessing_service.steps.quality import LEAST_OVERLAP, Prepared, judge, measure, overlap
 from preprocessing_service.steps.read import read
 from preprocessing_service.steps.register import Alignment, register
 from preprocessing_service.steps.resample import grid_to_world, resample
-from preprocessing_service.steps.restrip import BELOW, restrip
 from preprocessing_service.steps.strip import Brain, strip
 from preprocessing_service.template import Template, load_template
 from preprocessing_service.volume import Volume
@@ -84,13 +84,13 @@ def within_memory() -> Iterator[None]:
 
 
 def look_again(volume: Volume, found: Found, template: Template) -> Found | None:
-    """Strip and register once more when brain and template fit badly; None unless that fits better."""
+    """Ask the second network when brain and template fit badly; None unless that fits better."""
     brain, _, alignment = found
     fit = overlap(volume, brain, alignment, template)
-    if brain.stripped_before or fit >= BELOW:
+    if brain.stripped_before or not LEAST_OVERLAP / 2 <= fit < BELOW:
         return None
     try:
-        brain = restrip(volume, brain, (alignment, template.centre), coarse_network)
+        brain = strip_again(volume, alignment, template, fine_network)
         coarse = coarsen(volume, brain)
         alignment = register(coarse, template)
     except QualityRefused:  # the first brain is what there is; the gate will judge it

@@ -158,6 +158,24 @@ def within(shape: Triple, x: float, y: float, z: float) -> bool:
 
 
 @compiled
+def redraw(source: Strided, matrix: npt.NDArray[np.float64], size: int, outside: float) -> Floats:
+    """(size, size, size) float32: the source at matrix (3, 4) @ index, `outside` where it has no voxel."""
+    out = np.empty((size, size, size), np.float32)
+    for i in range(size):
+        for j in range(size):
+            a = matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 3]
+            b = matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 3]
+            c = matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 3]
+            for k in range(size):
+                x, y, z = a + matrix[0, 2] * k, b + matrix[1, 2] * k, c + matrix[2, 2] * k
+                if within(source[3], x, y, z):
+                    out[i, j, k] = trilinear_strided(source, x, y, z)
+                else:
+                    out[i, j, k] = outside
+    return out
+
+
+@compiled
 def sample(values: Floats, matrix: npt.NDArray[np.float64], points: Floats) -> Floats:
     """(n,) float32: `values` (a, b, c) at matrix @ point for points (n, 3), OUTSIDE where no voxel is."""
     out = np.empty(points.shape[0], np.float32)

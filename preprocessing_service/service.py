@@ -29,7 +29,7 @@ from contracts.wakeups import TASK, celery_app, wake
 from contracts.worker_process import equip
 from preprocessing_service.allocation import keep_memory
 from preprocessing_service.cpu_limit import within_cpu
-from preprocessing_service.metrics import record_failure, record_prepared, record_wait
+from preprocessing_service.metrics import record_escalation, record_failure, record_prepared, record_wait
 from preprocessing_service.settings import Settings
 from preprocessing_service.spans import Steps
 
@@ -142,6 +142,8 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
         volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=record["content_digest"])
         with within_cpu(place.settings.cpu_seconds), steps:
             stack = place.prepare(volume, scratch=scratch, on_step=on_step, on_sheet=on_sheet)
+    if stack.quality.get("escalated"):
+        record_escalation()
     place.blobs.put(path, stack.to_bytes(), durable=False)  # inference sends a lost one back
     return stack, False
 

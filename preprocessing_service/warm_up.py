@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from contracts.errors import HippocampError
+from preprocessing_service.network import model
 from preprocessing_service.pipeline import prepare
 
 
@@ -19,6 +20,7 @@ def warm_up() -> None:
     """Walk a ball with a brain's layers through every step; the quality gate may refuse it at the end."""
     threadpool_limits(1)
     torch.set_num_threads(1)
+    model("fine")
     with tempfile.TemporaryDirectory(prefix="hippocamp-") as folder, suppress(HippocampError):
         prepare(_phantom(Path(folder)))
 

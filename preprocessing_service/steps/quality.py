@@ -69,7 +69,7 @@ class Prepared:
     alignment: Alignment
     tissues: Tissues
     slices: npt.NDArray[np.uint8]
-    restripped: bool = False
+    escalated: bool = False
 
 
 def measure(head: Prepared, template: Template) -> dict[str, float]:
@@ -90,7 +90,7 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
         "size_ratio": size,
         "noise": noise(head.slices),
         "stripped_before": float(head.brain.stripped_before),
-        "restripped": float(head.restripped),
+        "escalated": float(head.escalated),
     }
     return {name: round(value, 4) for name, value in (*found.items(), *head.volume.facts)}
 

@@ -36,7 +36,7 @@ STRIPPED_SHARE = 0.75
 class Brain:
     """The brain of one volume.
 
-    inside: (128, 128, 128) float32 over the field of view, > 0.5 in the brain, one piece without holes.
+    inside: (n, n, n) float32 over the field of view, > 0.5 in the brain, one piece without holes.
     millilitres: its size. stripped_before: the input came without skull, and its own support was taken.
     """
 
@@ -61,7 +61,7 @@ def strip(volume: Volume, network: Network) -> Brain:
     """Find the brain in a conformed volume; NotAHead when there is nothing of its kind."""
     cells = pick(strided(volume.voxels), SIZE, (volume.slope, volume.intercept))
     cell = abs(np.linalg.det(volume.affine[:3, :3])) * np.prod(volume.shape) / SIZE**3 / 1000
-    inside = network(standardised(cells))
+    inside = network(standardised(cells, tails(cells)))
     support = bare_brain(cells, inside > 0.5, cell)
     if support is not None:
         return closed(support, cell, stripped_before=True)
@@ -90,13 +90,19 @@ def _parted(inside: Floats, piece: npt.NDArray[np.bool_]) -> Floats:
     return out
 
 
-def standardised(cells: Floats) -> Floats:
-    """The intensities as the network saw them in training; NotAHead when there is no range to speak of."""
+def tails(cells: Floats) -> tuple[float, float]:
+    """The quantiles TAILS of a whole field of view; NotAHead when there is no range to speak of."""
     sample = cells.ravel()[::13]  # no divisor of the lattice: every plane takes part
     ranks = [int(tail * sample.size) for tail in TAILS]
     low, high = np.partition(sample, ranks)[ranks]
     if not high > low:
         raise NotAHead("99 % of the voxels hold one value")
+    return float(low), float(high)
+
+
+def standardised(cells: Floats, ends: tuple[float, float]) -> Floats:
+    """The intensities as the networks saw them in training, `ends` becoming 0 and 1 first."""
+    low, high = ends
     return np.asarray(_standardised(cells.reshape(-1), low, high).reshape(cells.shape))
 
 

@@ -17,14 +17,14 @@ from preprocessing_service.coarse import Picture, blurred, coarsen, halved
 from preprocessing_service.network import model
 from preprocessing_service.pieces import largest_piece
 from preprocessing_service.polynomial import basis
-from preprocessing_service.sampling import OUTSIDE, average, pick, sample, strided
+from preprocessing_service.sampling import OUTSIDE, average, pick, redraw, sample, strided
 from preprocessing_service.steps.bias import Tissues, mixture
 from preprocessing_service.steps.conform import conform
+from preprocessing_service.steps.escalate import CELLS, upright_box
 from preprocessing_service.steps.normalise import TRAINING_LEVELS, normalise
 from preprocessing_service.steps.quality import RULES, judge, noise
 from preprocessing_service.steps.register import Alignment, register
-from preprocessing_service.steps.restrip import upright
-from preprocessing_service.steps.strip import Brain, standardised
+from preprocessing_service.steps.strip import Brain, standardised, tails
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
 from tests.fakes.heads import small, template_brain
@@ -89,9 +89,10 @@ def test_network_equals_its_torchscript(name: str) -> None:
 
 def test_standardised_ignores_scale_and_offset() -> None:
     cells = np.random.default_rng(0).gamma(2, 50, (32, 32, 32)).astype(np.float32)
-    assert np.allclose(standardised(cells), standardised(3 * cells + 700), atol=1e-3)
+    other = 3 * cells + 700
+    assert np.allclose(standardised(cells, tails(cells)), standardised(other, tails(other)), atol=1e-3)
     with pytest.raises(NotAHead):
-        standardised(np.zeros((32, 32, 32), np.float32))
+        tails(np.zeros((32, 32, 32), np.float32))
 
 
 def test_halving_and_blurring_keep_a_slope_in_place() -> None:
@@ -186,10 +187,20 @@ def test_every_rule_refuses_beyond_its_ends_and_for_nan(rule: object) -> None:
         assert rule.measure in caught.value.figures  # type: ignore[attr-defined]
 
 
-def test_upright_undoes_the_turn() -> None:
+def test_the_upright_box_undoes_the_turn_and_holds_the_brain() -> None:
     turn = np.array([[1, 0, 0, 5.0], [0, 0.6, -0.8, -7], [0, 0.8, 0.6, 9], [0, 0, 0, 1]])
-    scaled = turn @ np.diag([1.1, 1.1, 1.1, 1.0])
-    lattice = upright(Alignment(scaled, 0.2), np.zeros(3))
-    assert np.allclose(lattice[:3, :3], 2 * turn[:3, :3])
-    middle = lattice @ [63.5, 63.5, 63.5, 1]
-    assert np.allclose(np.linalg.inv(turn) @ middle, [0, 0, -15, 1])
+    scaled, points = turn @ np.diag([1.1, 1.1, 1.1, 1.0]), load_template().brain
+    box = upright_box(Alignment(scaled, 0.2), load_template())
+    assert np.allclose(box[:3, :3] / np.linalg.norm(box[:3, :3], axis=0), turn[:3, :3])
+    inside = (points @ scaled[:3, :3].T + scaled[:3, 3] - box[:3, 3]) @ np.linalg.inv(box[:3, :3]).T
+    # A tenth of the brain's size is left on each side: 0.1 of 1.2 parts.
+    assert np.allclose(inside.min(0), CELLS / 12 - 0.5, atol=0.1)
+    assert np.allclose(inside.max(0), CELLS * 11 / 12 - 0.5, atol=0.1)
+
+
+def test_redraw_is_linear_inside_and_dark_outside() -> None:
+    ramp = np.indices((6, 7, 8)).sum(0).astype(np.int16)
+    shifted = np.array([[0.5, 0, 0, 1.0], [0, 0.5, 0, 1.0], [0, 0, 0.5, 1.0]])
+    seen = redraw(strided(ramp[::-1]), shifted, 16, -3.0)
+    assert seen[2, 4, 6] == (5 - 2) + 3 + 4
+    assert seen[15, 0, 0] == -3.0
