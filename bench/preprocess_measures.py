@@ -1,15 +1,11 @@
-"""What `bench.preprocess` measures: seconds, memory, and how exact each step is against known answers."""
+"""How exact preprocessing is: every disturbed head against its undisturbed self and against deepbet."""
 
 from __future__ import annotations
 
-import resource
-import statistics
-import subprocess
-import sys
-import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,18 +27,10 @@ from preprocessing_service.template import load_template
 from preprocessing_service.volume import Matrix, Volume
 
 Pair = tuple[Prepared, Prepared]
+Values = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Medians of repeated runs: cpu and wall seconds of all, wall seconds of each step; memory in MB."""
-
-    name: str
-    cpu: float
-    wall: float
-    steps: dict[str, float]
-    megabytes: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +39,8 @@ class Exactness:
 
     error: mean mm over the brain. likeness: correlation of the slices. refused: the gate's code or nothing.
     dice: against deepbet as shipped, NaN where that was not run. field_before, field_after: standard
-    deviation of the log field in white matter that was put on, and that is left.
+    deviation of the log field in white matter that was put on, and that is left. shift: the largest change
+    of a probability of the shipped model.
     """
 
     head: str
@@ -63,52 +52,7 @@ class Exactness:
     field_before: float = float("nan")
     field_after: float = float("nan")
     escalated: bool = False
-
-
-def speed(file: Path, repeats: int) -> Speed:
-    """Warm runs of the whole path over one file, and the peak memory of a fresh process doing it once."""
-    pipeline.examine(file)
-    cpu, wall, steps = [], [], []
-    for _ in range(repeats):
-        begun = time.process_time(), time.perf_counter()
-        stack, _ = pipeline.examine(file)
-        cpu.append(time.process_time() - begun[0])
-        wall.append(time.perf_counter() - begun[1])
-        steps.append(stack.seconds)
-    medians = {step: statistics.median(one[step] for one in steps) for step in pipeline.STEPS}
-    return Speed(file.name, statistics.median(cpu), statistics.median(wall), medians, peak_memory(file))
-
-
-def peak_memory(file: Path) -> float:
-    """MB of a fresh process that imports the library and prepares the file once."""
-    code = (
-        "import resource, sys; from pathlib import Path; from preprocessing_service.pipeline import examine;"
-        "examine(Path(sys.argv[1])); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(file)], check=True, capture_output=True, text=True)
-    return float(done.stdout)
-
-
-def scaling(file: Path, repeats: int = 6) -> float:
-    """How many times more heads a second two processes prepare than one."""
-    code = (
-        "import sys, time; from pathlib import Path; from preprocessing_service.pipeline import examine;"
-        "f = Path(sys.argv[1]); examine(f); print('warm', flush=True); sys.stdin.readline();"
-        "t = time.perf_counter();"
-        "[examine(f) for _ in range(int(sys.argv[2]))]; print(time.perf_counter() - t)"
-    )
-
-    def run(count: int) -> float:
-        command = [sys.executable, "-c", code, str(file), str(repeats)]
-        crew = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(count)]
-        for one in crew:
-            one.stdout.readline()  # type: ignore[union-attr]
-        for one in crew:
-            one.stdin.write("go\n")  # type: ignore[union-attr]
-            one.stdin.flush()  # type: ignore[union-attr]
-        return count * repeats / max(float(one.communicate()[0]) for one in crew)
-
-    return run(2) / run(1)
+    shift: float = 0.0
 
 
 def examine(volume: Volume) -> Prepared:
@@ -124,18 +68,20 @@ def examine(volume: Volume) -> Prepared:
     return Prepared(seen, brain, coarse, alignment, tissues, slices, better is not None)
 
 
-def exactness(name: str, *, quick: bool, deepbet: bool) -> list[Exactness]:
-    """Every variant of one head, each axis order included unless quick."""
+def exactness(name: str, *, quick: bool) -> list[Exactness]:
+    """Every variant of one head, itself first; unless quick, every axis order included."""
     head = load_head(name)
-    plain, rows = examine(head), []
-    for variant in variants(head, quick=quick):
-        rows.append(compare(name, variant, (head, plain), deepbet=deepbet))
+    base = head, examine(head)
+    rows = [compare(name, Variant("undisturbed", head, np.eye(4)), base)]
+    rows += [compare(name, variant, base) for variant in variants(head, quick=quick)]
     if not quick:
-        rows += [compare(name, variant, (head, plain), deepbet=False) for variant in orders(head)]
+        rows += [compare(name, variant, base, stripping=False) for variant in orders(head)]
     return rows
 
 
-def compare(name: str, variant: Variant, base: tuple[Volume, Prepared], *, deepbet: bool) -> Exactness:
+def compare(
+    name: str, variant: Variant, base: tuple[Volume, Prepared], *, stripping: bool = True
+) -> Exactness:
     """One variant against its head; a mirrored header is compared with the head mirrored in the template."""
     head, plain = base
     found = examine(variant.volume)
@@ -145,8 +91,11 @@ def compare(name: str, variant: Variant, base: tuple[Volume, Prepared], *, deepb
         back, slices = back @ MIRROR, mirrored(plain)
     error = apart(back, wanted)
     one, other = found.slices.ravel().astype(float), slices.ravel().astype(float)
+    shift = 0.0
+    if not np.array_equal(found.slices, slices):
+        shift = float(np.abs(probabilities(found.slices) - probabilities(slices)).max())
     before, after = field_left(head, variant, (plain, found))
-    dice = dice_to_deepbet(found) if deepbet else float("nan")
+    dice = dice_to_deepbet(found) if stripping else float("nan")
     refused = refusal(found)
     return Exactness(
         name,
@@ -158,6 +107,7 @@ def compare(name: str, variant: Variant, base: tuple[Volume, Prepared], *, deepb
         before,
         after,
         found.escalated,
+        shift,
     )
 
 
@@ -182,39 +132,66 @@ def refusal(found: Prepared) -> str:
     return ""
 
 
+def white_voxels(head: Volume, plain: Prepared) -> tuple[Index, Values]:
+    """Voxels of the undisturbed head that are white matter, (n, 3), and the field's terms there, (n, 20)."""
+    priors = load_template().priors
+    sure = priors.shares[:, 2] > 0.8
+    to_voxel = np.linalg.inv(head.affine) @ plain.alignment.matrix
+    index = np.rint(priors.points[sure] @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
+    lit = head.voxels[tuple(index.T)] > 0
+    return index[lit], priors.basis[sure][lit].astype(float)
+
+
+def put_on_at(head: Volume, biased: Volume, index: Index) -> Values:
+    """(n,) logarithm of the field that the disturbed head was multiplied by."""
+    return np.log(biased.voxels[tuple(index.T)] / head.voxels[tuple(index.T)]).astype(float)
+
+
 def field_left(head: Volume, variant: Variant, found: Pair) -> tuple[float, float]:
     """Spread in white matter of the log field put on, and of what is left of it; NaN without one."""
     if not variant.name.startswith("bias"):
         return float("nan"), float("nan")
-    priors, (plain, biased) = load_template().priors, found
-    white = priors.points[priors.shares[:, 2] > 0.8]
-    to_voxel = np.linalg.inv(head.affine) @ plain.alignment.matrix
-    index = tuple(np.rint(white @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int).T)
-    lit = head.voxels[index] > 0
-    put_on = np.log(variant.volume.voxels[index][lit] / head.voxels[index][lit])
-    terms = priors.basis[priors.shares[:, 2] > 0.8][lit]
-    removed = terms @ (biased.tissues.field - plain.tissues.field)
+    plain, given = found
+    index, terms = white_voxels(head, plain)
+    put_on = put_on_at(head, variant.volume, index)
+    removed = terms @ (given.tissues.field - plain.tissues.field)
     return float(put_on.std()), float((put_on - removed).std())
+
+
+@cache
+def _shipped() -> Any:
+    from deepbet.bet import BrainExtraction
+
+    return BrainExtraction(no_gpu=True)
+
+
+def shipped_mask(volume: Volume) -> Mask:
+    """The brain by deepbet as shipped, on the conformed volume's own voxels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        voxels = np.ascontiguousarray(volume.voxels, dtype=np.float32)
+        return np.asarray(_shipped().postprocess(_shipped().run_model(voxels) > 0.5) > 0)
 
 
 def dice_to_deepbet(found: Prepared) -> float:
     """Dice of our mask and the one deepbet makes as shipped, on the volume's own voxels."""
-    from deepbet.bet import BrainExtraction
     from scipy.ndimage import map_coordinates
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shipped = BrainExtraction(no_gpu=True)
-        voxels = np.ascontiguousarray(found.volume.voxels, dtype=np.float32)
-        theirs = shipped.postprocess(shipped.run_model(voxels) > 0.5) > 0
-    axes = [(np.arange(n) + 0.5) * 128 / n - 0.5 for n in found.volume.shape]
+    theirs, cells = shipped_mask(found.volume), found.brain.inside.shape[0]
+    axes = [(np.arange(n) + 0.5) * cells / n - 0.5 for n in found.volume.shape]
     at = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
     ours = map_coordinates(found.brain.inside, at, order=1, mode="nearest") > 0.5
     return float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()))
 
 
-def deepbet_seconds(head: Volume) -> float:
-    """CPU seconds of deepbet as shipped on one head, one thread."""
-    begun = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    dice_to_deepbet(examine(head))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_utime - begun
+@cache
+def _model() -> Any:
+    from model_store.digest import RELEASE
+    from model_store.handler import Model
+
+    return Model(RELEASE)
+
+
+def probabilities(slices: npt.NDArray[np.uint8]) -> Values:
+    """(3,) of the shipped int8 model for one stack."""
+    return np.asarray(_model().answer(slices[np.newaxis])["probabilities"][0], float)

@@ -26,11 +26,11 @@ MAX_PIXELS = 8 << 20
 MAX_FRAMES = 2048
 """Frames of one DICOM file: a volume, several times."""
 
-MAX_DICOM_ENTRY = 208 << 20
+MAX_DICOM_ENTRY = 120 << 20
 """Bytes one DICOM file may unpack to: a multi-frame volume of MAX_DECODED and its header."""
 
-MAX_DECODED = 200 << 20
-"""Bytes of voxels kept in memory: with everything else, a job stays under 600 MB or little above."""
+MAX_DECODED = 112 << 20
+"""Bytes of voxels kept in memory: libraries and the network's activations need 480 MB, and 600 MB is all."""
 
-REDUCE_ABOVE = 48 << 20
-"""Voxels above which pairs of fine voxels are averaged while they are decoded."""
+REDUCE_ABOVE = 80 << 20
+"""Bytes of voxels above which pairs of fine voxels are averaged while they are decoded."""

@@ -63,8 +63,10 @@ def decode(stream: BinaryIO, layout: Layout) -> Volume:
     check_affine(layout.affine, layout.shape)
     if layout.dtype.kind not in "uif":
         raise BadVoxels(f"voxels of type {layout.dtype} are no intensities")
-    halved = tuple(_halves(layout)) if np.prod(layout.shape) > limits.REDUCE_ABOVE else (1, 1, 1)
-    kept = narrow(np.empty(1, layout.dtype)).itemsize * int(np.prod(np.array(layout.shape) // halved))
+    each = narrow(np.empty(1, layout.dtype)).itemsize
+    large = each * int(np.prod(layout.shape)) > limits.REDUCE_ABOVE
+    halved = tuple(_halves(layout)) if large else (1, 1, 1)
+    kept = each * int(np.prod(np.array(layout.shape) // halved))
     if kept > limits.MAX_DECODED:
         raise TooLarge(f"{layout.shape} voxels of {layout.dtype} take {kept} bytes; send voxels of 1 mm")
     voxels = _read_planes(stream, layout, halved)

@@ -32,7 +32,7 @@ MARGIN = 0.1
 
 
 def strip_again(volume: Volume, found: Alignment, template: Template, network: Network) -> Brain:
-    """The brain as the second network sees it, on a lattice of LATTICE cells a side over the whole field of view."""
+    """The brain as the second network sees it, on LATTICE cells a side over the field of view."""
     ends = tails(pick(strided(volume.voxels), SIZE, (volume.slope, volume.intercept)))
     box = upright_box(found, template)
     inside = network(_seen(volume, box, ends))

@@ -1,0 +1,70 @@
+"""What preprocessing costs: seconds of every step, the peak memory, and how two processes share two cores."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocessing_service import pipeline
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians of repeated runs: cpu and wall seconds of all, wall seconds of each step; memory in MB."""
+
+    name: str
+    cpu: float
+    wall: float
+    steps: dict[str, float]
+    megabytes: float
+
+
+def speed(file: Path, repeats: int) -> Speed:
+    """Warm runs of the whole path over one file, and the peak memory of a fresh process doing it once."""
+    pipeline.examine(file)
+    cpu, wall, steps = [], [], []
+    for _ in range(repeats):
+        begun = time.process_time(), time.perf_counter()
+        stack, _ = pipeline.examine(file)
+        cpu.append(time.process_time() - begun[0])
+        wall.append(time.perf_counter() - begun[1])
+        steps.append(stack.seconds)
+    medians = {step: statistics.median(one[step] for one in steps) for step in pipeline.STEPS}
+    return Speed(file.name, statistics.median(cpu), statistics.median(wall), medians, peak_memory(file))
+
+
+def peak_memory(file: Path) -> float:
+    """MB of a fresh process that imports the library and prepares the file once."""
+    code = (
+        "import sys; from pathlib import Path; from preprocessing_service.pipeline import examine;"
+        "examine(Path(sys.argv[1]));"
+        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(file)], check=True, capture_output=True, text=True)
+    return float(done.stdout) / 1024  # getrusage would tell this process's peak, which a child inherits
+
+
+def scaling(file: Path, repeats: int = 6) -> float:
+    """How many times more heads a second two processes prepare than one."""
+    code = (
+        "import sys, time; from pathlib import Path; from preprocessing_service.pipeline import examine;"
+        "f = Path(sys.argv[1]); examine(f); print('warm', flush=True); sys.stdin.readline();"
+        "t = time.perf_counter();"
+        "[examine(f) for _ in range(int(sys.argv[2]))]; print(time.perf_counter() - t)"
+    )
+
+    def run(count: int) -> float:
+        command = [sys.executable, "-c", code, str(file), str(repeats)]
+        crew = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(count)]
+        for one in crew:
+            one.stdout.readline()  # type: ignore[union-attr]
+        for one in crew:
+            one.stdin.write("go\n")  # type: ignore[union-attr]
+            one.stdin.flush()  # type: ignore[union-attr]
+        return count * repeats / max(float(one.communicate()[0]) for one in crew)
+
+    return run(2) / run(1)
