@@ -46,7 +46,7 @@ def _observed(experiment: Experiment, running: System, ledger: Ledger, *, quick:
     finally:
         over.set()
         fault.join()
-    ledger.settle(within=120)
+    ledger.settle(within=120 if quick else 600)
     seconds = time.monotonic() - started
     watch.stop()
     verdict = ledger.verdict(seconds, doomed=frozenset(experiment.doomed))

@@ -48,6 +48,7 @@ class Experiment:
 
 
 SHORT_LEASE = (("HIPPOCAMP_LEASE_SECONDS", "3"),)
+IMPATIENT = (("HIPPOCAMP_WEBHOOK_TIMEOUT_SECONDS", "2"),)
 
 ALL = [
     Experiment("children", faults.kill_children),
@@ -66,7 +67,7 @@ ALL = [
     ),
     Experiment("gateway", faults.kill_gateway, work="sleep 0.2"),
     Experiment("doubles", faults.double_everything, environment=SHORT_LEASE),
-    Experiment("receivers", misbehave, work="sleep 0.2"),
+    Experiment("receivers", misbehave, work="sleep 0.2", environment=IMPATIENT),
     Experiment("rolling", faults.scale_down_and_up, jobs=60),
     Experiment("disk", faults.fill_blobs, around=faults.small_disk),
     Experiment("maxmemory", faults.starve_redis),

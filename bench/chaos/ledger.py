@@ -23,7 +23,7 @@ from contracts.states import Stage
 DONE = {"succeeded", "failed", "canceled", "expired"}
 STATUS = {"ok": 204, "500": 500, "slow": 204, "redirecting": 302, "gone": 410}
 SLOW_SECONDS = 6.0
-"""Longer than the sender waits (bench/chaos/system.py)."""
+"""Longer than the sender waits in the experiment with receivers."""
 
 
 @dataclass

@@ -178,7 +178,6 @@ def system(
     with tempfile.TemporaryDirectory(prefix="hippocamp-chaos-") as folder:
         environment = {
             "HIPPOCAMP_WEBHOOK_ALLOW": "127.0.0.0/8",
-            "HIPPOCAMP_WEBHOOK_TIMEOUT_SECONDS": "2",
             "HIPPOCAMP_PREPROCESS_SECONDS": "8",
             "HIPPOCAMP_PREPROCESS_MEMORY_BYTES": str(1 << 30),
             "HIPPOCAMP_MODEL_TIMEOUT_SECONDS": "3",
