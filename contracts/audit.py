@@ -20,6 +20,8 @@ GENESIS = "0" * 64
 """What the first line holds instead of a hash."""
 
 _TAIL = 1 << 16
+_ROOM = 1 << 20
+"""Bytes that must be free on the log's disk before anything is changed that it has to tell of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,17 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def probe(self) -> None:
+        """StoreUnavailable when a line could plainly not be written now: no file, no right, no room."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            disk = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise StoreUnavailable(f"The audit log cannot be written ({error.strerror})") from error
+        if disk.f_bavail * disk.f_frsize < _ROOM:
+            raise StoreUnavailable("The audit log cannot be written (no space left)")
 
     def append(self, event: Event) -> None:
         """Write the event and sync it; StoreUnavailable when it could not be kept.

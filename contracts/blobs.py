@@ -51,24 +51,27 @@ def input_path(site: str, job_id: str) -> str:
     return f"inputs/{site}/{job_id}"
 
 
-def stack_path(site: str, content: str, pipeline: str) -> str:
-    """The prepared stack of these bytes by this pipeline; a new model re-scores it without preprocessing."""
-    return f"stacks/{site}/{content}/{pipeline}.npz"
+def stack_path(site: str, shelf: str, pipeline: str) -> str:
+    """The prepared stack of a job's bytes by this pipeline; a new model re-scores it without preprocessing.
+
+    shelf: `Job.shelf`, one for all jobs of the site with the same bytes until the last of them is erased.
+    """
+    return f"stacks/{site}/{shelf}/{pipeline}.npz"
 
 
-def sheet_path(site: str, content: str, pipeline: str) -> str:
+def sheet_path(site: str, shelf: str, pipeline: str) -> str:
     """The quality sheet (PNG) of the same work, also of a head that was refused."""
-    return f"stacks/{site}/{content}/{pipeline}.png"
+    return f"stacks/{site}/{shelf}/{pipeline}.png"
 
 
-def explanation_path(site: str, content: str, *, pipeline: str, model: str) -> str:
+def explanation_path(site: str, shelf: str, *, pipeline: str, model: str) -> str:
     """Activation maps of this model over that stack."""
-    return f"explanations/{site}/{content}/{pipeline}-{model}.npz"
+    return f"explanations/{site}/{shelf}/{pipeline}-{model}.npz"
 
 
-def content_folders(site: str, content: str) -> tuple[str, str]:
-    """All that was ever made of these bytes at this site, by any pipeline and model."""
-    return f"stacks/{site}/{content}/", f"explanations/{site}/{content}/"
+def shelf_folders(site: str, shelf: str) -> tuple[str, str]:
+    """All that was made of these bytes at this site, by any pipeline and model."""
+    return f"stacks/{site}/{shelf}/", f"explanations/{site}/{shelf}/"
 
 
 class BlobStore:

@@ -6,10 +6,12 @@ import base64
 import json
 import secrets
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import redis
+from redis.client import Pipeline
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,54 @@ def new_endpoint(site: str, url: str, *, now_ms: int) -> Endpoint:
 
 def save(client: redis.Redis, endpoint: Endpoint) -> None:
     """Put it in force: jobs that end from now on owe it a delivery; a disabled one is kept apart."""
-    on, off = f"hc:endpoints:{endpoint.site}", f"hc:endpoints_off:{endpoint.site}"
-    into, out_of = (off, on) if endpoint.disabled else (on, off)
     with client.pipeline(transaction=True) as pipe:
-        pipe.hset(into, endpoint.id, json.dumps(asdict(endpoint)))
-        pipe.hdel(out_of, endpoint.id)
+        _put(pipe, endpoint)
         pipe.execute()
+
+
+def _put(pipe: Pipeline, endpoint: Endpoint) -> None:
+    on, off = _keys(endpoint.site)
+    into, out_of = (off, on) if endpoint.disabled else (on, off)
+    pipe.hset(into, endpoint.id, json.dumps(asdict(endpoint)))
+    pipe.hdel(out_of, endpoint.id)
+
+
+def _keys(site: str) -> tuple[str, str]:
+    """Endpoints in force, and those that are off."""
+    return f"hc:endpoints:{site}", f"hc:endpoints_off:{site}"
+
+
+def change(
+    client: redis.Redis, site: str, endpoint_id: str, how: Callable[[Endpoint], Endpoint]
+) -> Endpoint | None:
+    """Put `how` of it in its place, whoever else changes it at the same time; None when there is none."""
+
+    new: list[Endpoint] = []
+
+    def put(pipe: Pipeline) -> None:
+        found = find(pipe, site, endpoint_id)
+        pipe.multi()
+        new[:] = [how(found)] if found else []
+        if new:
+            _put(pipe, new[0])
+
+    client.transaction(put, *_keys(site))
+    return new[0] if new else None
+
+
+def disable(client: redis.Redis, endpoint: Endpoint, why: str) -> None:
+    """Send nothing there any more; an endpoint that was removed meanwhile stays removed."""
+    change(client, endpoint.site, endpoint.id, lambda found: replace(found, disabled=why))
 
 
 def remove(client: redis.Redis, site: str, endpoint_id: str) -> bool:
     """Forget it; deliveries still owed to it will fail. False when there was none."""
-    keys = (f"hc:endpoints:{site}", f"hc:endpoints_off:{site}")
-    return sum(int(client.hdel(key, endpoint_id)) for key in keys) > 0
+    return sum(int(client.hdel(key, endpoint_id)) for key in _keys(site)) > 0
 
 
 def find(client: redis.Redis, site: str, endpoint_id: str) -> Endpoint | None:
     """The endpoint of this site, on or off; None when there is none."""
-    for key in (f"hc:endpoints:{site}", f"hc:endpoints_off:{site}"):
+    for key in _keys(site):
         if text := cast("str | None", client.hget(key, endpoint_id)):
             return _parse(text)
     return None
@@ -80,7 +113,7 @@ def find(client: redis.Redis, site: str, endpoint_id: str) -> Endpoint | None:
 def list_all(client: redis.Redis, site: str) -> list[Endpoint]:
     """All endpoints of the site, oldest first."""
     found: list[Any] = []
-    for key in (f"hc:endpoints:{site}", f"hc:endpoints_off:{site}"):
+    for key in _keys(site):
         found += cast("list[Any]", client.hvals(key))
     return sorted((_parse(text) for text in found), key=lambda e: (e.created_ms, e.id))
 

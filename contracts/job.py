@@ -22,7 +22,8 @@ class Submission:
     """What the gateway knows when it asks the line to take a job.
 
     content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
-    deadline_ms, not_before_ms: Unix time in milliseconds. traceparent: of its trace, "" when none is kept.
+    deadline_ms, not_before_ms: Unix time in milliseconds. answer_key: under which `result` was found, to be
+    looked at once more when it is recorded. traceparent: of its trace, "" when none is kept.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Submission:
     pipeline_digest: str = ""
     model_digest: str = ""
     result: str = ""
+    answer_key: str = ""
     cache: str = "miss"
 
     def to_record(self) -> str:
@@ -72,6 +74,11 @@ class Job:
     @property
     def attempt(self) -> int:
         return int(self.fields["attempt"])
+
+    @property
+    def shelf(self) -> str:
+        """Where in the blob store lies what is made of the job's bytes (contracts/blobs.py)."""
+        return self.fields.get("shelf") or self.fields["content_digest"]
 
     @property
     def version(self) -> int:

@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any, cast
 
 import redis
 
 from contracts.answer_cache import AnswerCache, CacheEntry
-from contracts.blobs import content_folders
-from contracts.errors import (
-    Backlog,
-    BatchNotFound,
-    Gone,
-    HippocampError,
-    JobNotFound,
-    QuotaExceeded,
-    WrongState,
-)
+from contracts.blobs import shelf_folders
+from contracts.errors import Gone, HippocampError, JobNotFound, WrongState
 from contracts.job import Claim, Job, Submission
-from contracts.moves import Outlook, Published, Reaped, Submitted
+from contracts.moves import Outlook, Published, Reaped, Submitted, refusal
 from contracts.scripts import Scripts
-from contracts.states import MOST_ATTEMPTS, JobState, Stage
+from contracts.states import LONGEST_WORK_SECONDS, MOST_ATTEMPTS, JobState, Stage
 from contracts.told import tell
 
-_QUOTAS = {
-    "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
-    "quota:bytes": "The site's waiting uploads fill its quota of bytes; send it again when some have ended",
-}
-_SWEEP_SECONDS = 900
-"""Longer than any worker works on one job, so that what it stores of an erased one is found."""
+_SWEEPS_MS = json.dumps([900_000, (LONGEST_WORK_SECONDS + 900) * 1000])
+"""What a worker still stores of an erased job goes soon, and for certain once no worker can be at it."""
 
 
 class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contracts.errors
@@ -58,6 +47,7 @@ class Line:
         self.answers = AnswerCache(client, cache or client)
         self.now_ms = now_ms
         self._scripts = Scripts(client)
+        self._unanswered: dict[tuple[Stage, str], str] = {}
 
     def _run(self, script: str, *args: str | float) -> Any:
         return self._scripts.run(script, [self._now, *args])
@@ -70,24 +60,29 @@ class Line:
         return "" if self.now_ms is None else self.now_ms
 
     def submit(self, submission: Submission, *, most_waiting: int = 1_000_000) -> Submitted:
-        """Write the record durably and queue it, or finish it when `result` is set; one that is there stays.
+        """Write the record durably and queue it, or finish it when `result` is set and still kept.
 
+        A record that is there already stays, and is what is told.
         Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated.
         """
         state = JobState.SUCCEEDED if submission.result else ""
         answer, lacking, record = self._run_replicated("submit", submission.to_record(), most_waiting, state)
-        if answer == "backlog":
-            raise Backlog(f"{most_waiting} jobs are waiting already; send it again later")
-        if answer == "no_batch":
-            raise BatchNotFound(f"No batch {submission.batch}")
-        if answer in _QUOTAS:
-            raise QuotaExceeded(_QUOTAS[answer], retry_after_seconds=30)
+        if answer not in {"ok", "exists"}:
+            raise refusal(answer, batch=submission.batch, most_waiting=most_waiting)
         return Submitted(_pairs(record), bool(lacking))
 
     def claim(self, stage: Stage, worker: str, *, limit: int = 1, lease_seconds: float = 30) -> list[Claim]:
-        """Take up to `limit` records, fair over sites, then by priority, then by age."""
-        found = self._run("claim", stage, limit, int(lease_seconds * 1000), MOST_ATTEMPTS[stage], worker)
-        claimed, ended = found
+        """Take up to `limit` records, fair over sites, then by priority, then by age; a retried one alone.
+
+        A call whose answer is lost has perhaps taken some: the worker's next call is given these.
+        """
+        question = self._unanswered.pop((stage, worker), None) or uuid.uuid4().hex
+        lease = int(lease_seconds * 1000)
+        try:
+            claimed, ended = self._run("claim", stage, limit, lease, MOST_ATTEMPTS[stage], worker, question)
+        except redis.RedisError:
+            self._unanswered[stage, worker] = question
+            raise
         tell(ended)
         return [Claim(id_, stage, int(fence), _pairs(flat)) for id_, fence, flat in claimed]
 
@@ -112,10 +107,12 @@ class Line:
             self.answers.keep(done.name, cache, until=until)
         return done
 
-    def fail(self, claim: Claim, error: HippocampError) -> None:
+    def fail(
+        self, claim: Claim, error: HippocampError, fields: Mapping[str, str | float] | None = None
+    ) -> None:
         """End the record with the error's code and detail."""
         figures = {"error_figures": json.dumps(error.figures)} if error.figures else {}
-        self._commit(claim, JobState.FAILED, figures, error=error)
+        self._commit(claim, JobState.FAILED, {**(fields or {}), **figures}, error=error)
 
     def _commit(
         self,
@@ -135,10 +132,19 @@ class Line:
         lacking, deliveries, name = done
         return Published(bool(lacking), int(deliveries), str(name))
 
-    def release(self, claim: Claim, note: str, *, delay_seconds: float = 0, counts: bool = True) -> None:
+    def release(
+        self,
+        claim: Claim,
+        note: str,
+        *,
+        delay_seconds: float = 0,
+        counts: bool = True,
+        fields: Mapping[str, str | float] | None = None,
+    ) -> None:
         """Hand the claim back for another try after a delay; `counts=False` gives the attempt back."""
-        delay = int(delay_seconds * 1000)
-        if not self._run("release", claim.stage, claim.id, claim.fence, delay, "" if counts else "1", note):
+        delay, free = int(delay_seconds * 1000), "" if counts else "1"
+        body = json.dumps(dict(fields or {}))
+        if not self._run("release", claim.stage, claim.id, claim.fence, delay, free, note, body):
             raise LeaseLost(f"{claim.id} at {claim.stage}, fence {claim.fence}")
 
     def cancel(self, job_id: str) -> JobState:
@@ -148,18 +154,21 @@ class Line:
             raise JobNotFound(f"No job {job_id}")
         return JobState(state)
 
-    def erase(self, job: Job, *, tombstone: bool = True) -> None:
+    def erase(self, job: Job, *, tombstone: bool = True) -> list[str]:
         """Forget the job, running or not; JobNotFound when it is gone already.
 
-        Stacks, maps and cached results go with the last job of the site that has the same bytes.
+        Stacks, maps and cached results go with the last job of the site that has the same bytes: the folders
+        that nothing will ever name again, which the reconciler deletes and the caller may.
         """
-        folders = json.dumps(content_folders(job.site, job.text("content_digest")))
+        folders = list(shelf_folders(job.site, job.shelf))
         mark = "1" if tombstone else ""
-        stale = self._run_replicated("erase", job.id, job.site, mark, _SWEEP_SECONDS * 1000, folders)
-        if stale is None:
+        erased = self._run_replicated("erase", job.id, job.site, mark, _SWEEPS_MS, json.dumps(folders))
+        if erased is None:
             raise JobNotFound(f"No job {job.id}")
+        last, stale = erased
         if stale:
             self.answers.clear()
+        return folders if last else []
 
     def replay(self, delivery_id: str) -> bool:
         """Queue a finished delivery once more with all its attempts; False when it is not finished."""

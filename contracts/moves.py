@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contracts.errors import Backlog, BatchNotFound, HippocampError, QuotaExceeded
+
+_QUOTAS = {
+    "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
+    "quota:bytes": "The site's waiting uploads fill its quota of bytes; send it again when some have ended",
+}
+
 
 @dataclass(frozen=True)
 class Submitted:
@@ -40,3 +47,12 @@ class Reaped:
     requeued: int
     poisoned: int
     expired: int
+
+
+def refusal(why: str, *, batch: str, most_waiting: int) -> HippocampError:
+    """The error of a submission that submit.lua did not take."""
+    if why == "backlog":
+        return Backlog(f"{most_waiting} jobs are waiting already; send it again later")
+    if why == "no_batch":
+        return BatchNotFound(f"No batch {batch}")
+    return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30)

@@ -47,6 +47,10 @@ MOST_ATTEMPTS = {Stage.PREPROCESS: 3, Stage.INFER: 3, Stage.DELIVER: 10}
 """Claims that a record may use up at a stage before it is given up as poison."""
 
 
+LONGEST_WORK_SECONDS = 86_400
+"""No worker may be set to work longer on what it claimed; after that, nothing it stores can still come."""
+
+
 class Priority(StrEnum):
     """Order among the jobs of one site; it never takes a turn from another site."""
 

@@ -29,10 +29,9 @@ def paths(job: Job) -> Paths:
     """From the record, or derived from digests when the result came from the cache."""
     result = job.result or {}
     pipeline, model = result.get("pipeline_digest", ""), result.get("model_digest", "")
-    content = job.text("content_digest")
     return Paths(
-        job.text("stack_blob") or stack_path(job.site, content, pipeline),
-        job.text("explanation_blob") or explanation_path(job.site, content, pipeline=pipeline, model=model),
+        job.text("stack_blob") or stack_path(job.site, job.shelf, pipeline),
+        job.text("explanation_blob") or explanation_path(job.site, job.shelf, pipeline=pipeline, model=model),
     )
 
 
@@ -52,7 +51,7 @@ def load_stack(blobs: BlobStore, job: Job) -> Stack:
 def load_sheet(blobs: BlobStore, job: Job, pipeline: str) -> bytes:
     """The quality sheet (PNG) by this pipeline; NoPictures when there is none."""
     try:
-        return blobs.get(sheet_path(job.site, job.text("content_digest"), pipeline))
+        return blobs.get(sheet_path(job.site, job.shelf, pipeline))
     except FileNotFoundError:
         raise NoPictures("No quality sheet of this job is kept") from None
 

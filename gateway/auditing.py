@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Flask, Response, current_app, g, request
 
 from contracts.audit import AuditLog, Event
@@ -15,17 +17,29 @@ _QUIET = frozenset({"events.stream", "jobs.index", "jobs.read", "pages.home", "p
 """Routes that tell states, no health data, and are asked several times a second."""
 
 _KEY = "hippocamp.audit"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_log = logging.getLogger("hippocamp.gateway")
 
 
 def note_requests(app: Flask) -> None:
     """Write a line after every request that shows or changes something of a site, and every refused one."""
     with app.app_context():
         app.extensions[_KEY] = AuditLog(resources().settings.audit_file)
+    app.before_request(_ask)
     app.after_request(_note)
 
 
+def _ask() -> None:
+    """Nothing is accepted or changed while the log could not tell of it (StoreUnavailable)."""
+    if request.method not in _READING and request.endpoint and needed(request.endpoint) is not None:
+        current_app.extensions[_KEY].probe()
+
+
 def _note(response: Response) -> Response:
-    """The line is on disk before the answer leaves; when it cannot be, the answer is 503 instead."""
+    """The line is on disk before the answer leaves; when it cannot be, nothing is shown: the answer is 503.
+
+    Unless something was done: then 503 would make the caller do it twice. It is told in the service's log.
+    """
     endpoint = request.endpoint or ""
     refused = response.status_code in {401, 403, 429}
     if not endpoint or needed(endpoint) is None or (endpoint in _QUIET and not refused):
@@ -43,7 +57,9 @@ def _note(response: Response) -> Response:
     try:
         current_app.extensions[_KEY].append(event)
     except StoreUnavailable as error:
-        return answer(error)
+        if request.method in _READING or response.status_code >= 400:
+            return answer(error)
+        _log.error("audit.not_written", extra={**vars(event), "detail": error.detail})
     return response
 
 

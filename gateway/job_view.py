@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
+import redis
 from flask import url_for
 
 from contracts.job import Job as Record
@@ -14,6 +16,8 @@ from contracts.line import Line
 from contracts.states import JobState
 from gateway.problems import describe, kind_of
 from gateway.schemas import Job, JobSummary, Links, Problem, Progress, Timings
+
+_log = logging.getLogger("hippocamp.gateway")
 
 
 def summary(record: Record) -> JobSummary:
@@ -30,6 +34,15 @@ def view(record: Record, line: Line, *, link: Callable[..., str] = url_for) -> J
         "eta_seconds": None if eta is None else round(eta, 1),
     }
     return Job.model_validate(_fields(record, link) | place)
+
+
+def receipt(record: Record, line: Line) -> Job:
+    """The view of a job just recorded; without its place when the line went away since."""
+    try:
+        return view(record, line)
+    except redis.RedisError:
+        _log.warning("receipt.without_place", extra=record.context)
+        return Job.model_validate(_fields(record, url_for) | {"queue_position": None, "eta_seconds": None})
 
 
 def cache(record: Record) -> Literal["hit", "miss"]:

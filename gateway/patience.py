@@ -6,6 +6,8 @@ import re
 import threading
 import time
 
+import redis
+
 from contracts.job import Job
 from contracts.line import Line
 
@@ -41,6 +43,8 @@ def until_ended(line: Line, job: Job, seconds: float) -> Job:
             time.sleep(pause)
             pause = min(0.5, pause * 1.5)
             job = line.get(job.id)
+    except redis.RedisError:
+        return job  # what was accepted stays so; only its news cannot be had
     finally:
         leave_place()
     return job

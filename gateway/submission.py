@@ -57,7 +57,8 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     1. Ask the line whether it is there, before a gigabyte is taken for nothing.
     2. Stream the body into the blob store; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
-    4. Write the record. Whatever fails up to here discards the upload, unless the record may exist.
+    4. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
+       here discards the upload, unless the record may exist.
     5. If the record names another upload, this is a repeated request: discard, answer with the first job.
     6. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
     """
@@ -86,7 +87,7 @@ def admit(
             raise Gone(f"Job {bare.id} was erased")
         check_same(job, submission)
         return Accepted(job, replayed=True)
-    _log.info("job.accepted", extra={**job.context, "cache": submission.cache})
+    _log.info("job.accepted", extra={**job.context, "cache": job.text("cache")})
     if recorded.lacking:
         wake_quietly(to, Stage.PREPROCESS)
     return Accepted(job)
@@ -122,7 +123,8 @@ def _look_up(fresh: Submission, to: Resources) -> Submission:
     known = to.line.answers.find(fresh.site, fresh.content_digest, key)
     if not known:
         return fresh
-    return replace(fresh, result=known, cache="hit", pipeline_digest=pipeline, model_digest=model)
+    hit = replace(fresh, result=known, answer_key=key, cache="hit")
+    return replace(hit, pipeline_digest=pipeline, model_digest=model)
 
 
 def _record(submission: Submission, to: Resources, discard: Callable[[], None]) -> Submitted:

@@ -133,7 +133,7 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
             raise LeaseLost(claim.id)
 
     def on_sheet(png: bytes) -> None:
-        sheet = sheet_path(claim.record["site"], claim.record["content_digest"], place.digest)
+        sheet = sheet_path(claim.job.site, claim.job.shelf, place.digest)
         place.blobs.put(sheet, png, durable=False)
 
     with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
@@ -166,7 +166,7 @@ def announce(place: Workplace) -> None:
 
 
 def _stack_blob(place: Workplace, claim: Claim) -> str:
-    return stack_path(claim.record["site"], claim.record["content_digest"], place.digest)
+    return stack_path(claim.job.site, claim.job.shelf, place.digest)
 
 
 def build(

@@ -8,14 +8,13 @@ import logging
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpcore
 import redis
 
 from contracts import sites, tracing
-from contracts.endpoints import Endpoint, find, save
+from contracts.endpoints import Endpoint, disable, find
 from contracts.errors import DeliveryFailed
 from contracts.job import Claim
 from contracts.leases import held
@@ -140,17 +139,21 @@ def body_of(record: Mapping[str, str]) -> bytes:
 def _after_failure(place: Workplace, claim: Claim, endpoint: Endpoint, error: Exception) -> str:
     status = error.status if isinstance(error, _Refused) else 0
     note = f"{type(error).__name__}: {error}" if not status else str(error)
-    place.redis.hset(f"hc:rec:{claim.id}", "response_status", status)
+    told = {"response_status": status}
     _log.info("delivery.refused", extra={**claim.context, "status": status, "error": type(error).__name__})
     if status == 410:
-        save(place.redis, replace(endpoint, disabled="The receiver answered 410 Gone"))
-        place.line.fail(claim, DeliveryFailed("The receiver answered 410 Gone; the endpoint is disabled"))
+        disable(place.redis, endpoint, "The receiver answered 410 Gone")
+        place.line.fail(
+            claim, DeliveryFailed("The receiver answered 410 Gone; the endpoint is disabled"), told
+        )
         return "disabled"
     if claim.attempt >= MOST_ATTEMPTS[Stage.DELIVER]:
-        place.line.fail(claim, DeliveryFailed(f"No attempt of {claim.attempt} succeeded; the last: {note}"))
+        why = f"No attempt of {claim.attempt} succeeded; the last: {note}"
+        place.line.fail(claim, DeliveryFailed(why), told)
         return "failed"
     _rest(place.redis, endpoint)
-    place.line.release(claim, note, delay_seconds=pause_after(claim.attempt, claim.id))
+    pause = pause_after(claim.attempt, claim.id)
+    place.line.release(claim, note, delay_seconds=pause, fields=told)
     return "retried"
 
 

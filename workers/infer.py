@@ -117,7 +117,7 @@ def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     site, content, pipeline = record["site"], record["content_digest"], record["pipeline_digest"]
     found = result_of(claim, answer)
     result = found.model_dump_json()
-    blob = explanation_path(site, content, pipeline=pipeline, model=answer.digest)
+    blob = explanation_path(site, claim.job.shelf, pipeline=pipeline, model=answer.digest)
     place.blobs.put(blob, explanation_of(answer).to_bytes())
     key = cache_key(site, content, pipeline=pipeline, model=answer.digest)
     fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from contracts.settings import SettingError, Shared, env_count, env_number, env_text
+from contracts.states import LONGEST_WORK_SECONDS
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -53,6 +54,14 @@ class Settings(Shared):
         if wrong or not urls or len(set(urls)) < len(urls):
             raise SettingError(f"HIPPOCAMP_MODEL_SERVER={self.model_server!r}: http:// addresses, each once")
         return urls
+
+    def __post_init__(self) -> None:
+        if self.infer_limit_seconds > LONGEST_WORK_SECONDS:
+            raise SettingError(
+                f"HIPPOCAMP_MODEL_TIMEOUT_SECONDS={self.model_seconds:g} and HIPPOCAMP_INFER_BATCH="
+                f"{self.infer_batch}: a bisected batch may take {self.infer_limit_seconds:g} s,"
+                f" more than {LONGEST_WORK_SECONDS}"
+            )
 
     @property
     def infer_limit_seconds(self) -> float:

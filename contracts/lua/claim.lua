@@ -1,9 +1,25 @@
 -- Give out up to `limit` waiting ids, fair over sites, then by priority, then by age; nothing to the drained.
+-- A record that was tried before is given out alone: what its last worker died of may lie in it.
 -- Returns the claims, and what became of records that had no attempt left.
--- ARGV: now | stage | limit | lease ms | most attempts | worker
+-- ARGV: now | stage | limit | lease ms | most attempts | worker | name of this question
 local now, stage, limit = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local lease, most, worker = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local turn, claimed, ended = 'hc:turn:' .. stage, {}, {}
+local turn, claimed, ended, answer = 'hc:turn:' .. stage, {}, {}, 'hc:claims:' .. ARGV[7]
+
+local function give(id, fence)
+  redis.call('ZADD', 'hc:lease:' .. stage, now + lease, id)
+  claimed[#claimed + 1] = {id, tonumber(fence), redis.call('HGETALL', rec(id))}
+end
+
+-- The same question again: its answer was lost on the way, so it is given once more.
+for _, given in ipairs(redis.call('LRANGE', answer, 0, -1)) do
+  local id, fence = string.match(given, '^(%S+) (%d+)$')
+  if holds(id, stage, fence) then give(id, fence) end
+end
+if #claimed > 0 then
+  redis.call('PEXPIRE', answer, lease)
+  return {claimed, ended}
+end
 
 local host = string.match(worker, '^[^/]*')
 local off = redis.call('HMGET', 'hc:drained', 'stage:' .. stage, 'host:' .. host)
@@ -16,13 +32,17 @@ local function promote()
   end
 end
 
--- Pop the first id of the site whose turn it is and charge the site one unit over its weight.
-local function pop()
+-- The first id of the site whose turn it is, the site, and the virtual time of its turn.
+local function peek()
   local head = redis.call('ZRANGE', turn, 0, 0, 'WITHSCORES')
   if not head[1] then return nil end
-  local site, at = head[1], tonumber(head[2])
+  return redis.call('ZRANGE', 'hc:wait:' .. stage .. ':' .. head[1], 0, 0)[1], head[1], tonumber(head[2])
+end
+
+-- Take that id and charge the site one unit over its weight.
+local function pop(id, site, at)
   local wait = 'hc:wait:' .. stage .. ':' .. site
-  local id = redis.call('ZPOPMIN', wait)[1]
+  redis.call('ZREM', wait, id)
   local weight = tonumber(redis.call('HGET', 'hc:site:' .. site, 'weight') or '1')
   redis.call('SET', 'hc:vtime:' .. stage, at)
   redis.call('HINCRBY', 'hc:depth', stage, -1)
@@ -32,14 +52,16 @@ local function pop()
   else
     redis.call('ZREM', turn, site)
   end
-  return id
 end
 
 promote()
 while #claimed < limit do
-  local id = pop()
+  local id, site, at = peek()
   if not id then break end
-  if tonumber(redis.call('HGET', rec(id), 'attempt')) >= most then
+  local tried = tonumber(redis.call('HGET', rec(id), 'attempt'))
+  if tried > 0 and #claimed > 0 then break end
+  pop(id, site, at)
+  if tried >= most then
     total('poison:' .. stage)
     finish(id, 'failed', now, 'poison', 'The job did not survive ' .. most .. ' attempts at ' .. stage)
     ended[#ended + 1] = told('job.poisoned', id)
@@ -49,11 +71,15 @@ while #claimed < limit do
     redis.call('HSET', rec(id), 'worker', worker, 'claimed_ms', now)
     local first = redis.call('HSETNX', rec(id), 'started_' .. stage .. '_ms', now)
     if first == 0 then total('redelivered:' .. stage) end
-    redis.call('ZADD', 'hc:lease:' .. stage, now + lease, id)
     enter(id, STAGES[stage].running, now)
     total('claimed:' .. stage)
-    claimed[#claimed + 1] = {id, fence, redis.call('HGETALL', rec(id))}
+    redis.call('RPUSH', answer, id .. ' ' .. fence)
+    give(id, fence)
+    if tried > 0 then break end
   end
 end
-if #claimed > 0 then total('batches:' .. stage) end
+if #claimed > 0 then
+  redis.call('PEXPIRE', answer, lease)
+  total('batches:' .. stage)
+end
 return {claimed, ended}

@@ -30,7 +30,7 @@ if TERMINAL[target] then
   finish(id, target, now, ARGV[7], ARGV[8])
 else
   redis.call('ZREM', 'hc:lease:' .. stage, id)
-  redis.call('HSET', rec(id), 'attempt', 0)
+  redis.call('HSET', rec(id), 'attempt', 0, 'unheard', 0)
   enqueue(target, id, now, 0)
 end
 return {STAGES[target] and lacking(target) or 0, announced, name}

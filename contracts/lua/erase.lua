@@ -1,6 +1,7 @@
 -- Forget a job of a site: record, deliveries, its batch when it was the last in it, and what no other job of
--- the site shares with it; nil = no such job, else how many cached results are to go from the cache's server.
--- ARGV: now | id | site | '1' = leave a tombstone | ms until a second sweep | folders of the content as JSON
+-- the site shares with it. The folders of these bytes are never used again: who sends them anew gets others.
+-- nil = no such job, else whether the folders are to go, and how many results from the cache's server.
+-- ARGV: now | id | site | '1' = leave a tombstone | ms until each later sweep as JSON | folders as JSON
 local now, id, site, folders = clock(ARGV[1]), ARGV[2], ARGV[3], cjson.decode(ARGV[6])
 local kind, owner, state, digest, batch = unpack(get(id, 'kind', 'site', 'state', 'content_digest', 'batch'))
 if kind ~= 'job' or owner ~= site then return nil end
@@ -17,15 +18,18 @@ for _, delivery in ipairs(redis.call('SMEMBERS', 'hc:deliveries_of:' .. id)) do
   redis.call('ZREM', 'hc:deliveries:' .. site, delivery)
 end
 
-local names = {}
+local names, last = {}, 0
 redis.call('SREM', content, id)
 if redis.call('EXISTS', content) == 0 then
+  last = 1
   local answers = 'hc:answers:' .. site .. ':' .. digest
   names = redis.call('HVALS', answers)
   for _, name in ipairs(names) do redis.call('RPUSH', 'hc:stale', name) end
   redis.call('DEL', answers)
   redis.call('RPUSH', 'hc:garbage', unpack(folders))
-  redis.call('ZADD', 'hc:sweep', now + ARGV[5], cjson.encode({content = content, folders = folders, names = names}))
+  for _, later in ipairs(cjson.decode(ARGV[5])) do
+    redis.call('ZADD', 'hc:sweep', now + later, cjson.encode({at = later, folders = folders, names = names}))
+  end
 end
 
 redis.call('HINCRBY', 'hc:count:' .. site, state, -1)
@@ -42,4 +46,4 @@ if ARGV[4] == '1' then
   redis.call('HSET', rec(id), 'id', id, 'kind', 'tombstone', 'site', site, 'erased_ms', now)
 end
 total('erased')
-return #names
+return {last, #names}

@@ -15,11 +15,13 @@
 --   batch:<id>          hash    what batches.py writes: site, created_ms, description, expected
 --   count_of:<batch>    hash    state -> jobs of this batch in it
 --   jobs_of:<batch>     zset    job ids of this batch by creation (ms)
---   content:<site>:<digest>  set  jobs that hold these bytes; their blobs and cached results are shared
+--   content:<site>:<digest>  set  jobs that hold these bytes; their shelf (field `shelf`) and results are shared
+--   shelves             string  how many shelves there have been; each has a new number, none comes back
+--   claims:<question>   list    what a question for work was given, "id fence", while its answer may be lost
 --   answers:<site>:<digest>  hash cache key -> name of the cached result for these bytes (answer_cache.py)
 --   stale               list    names of cached results that are to be deleted from the cache's server
 --   deliveries_of:<id>  set     deliveries a job owes or owed
---   sweep               zset    folders of erased content to be deleted once more (ms)
+--   sweep               zset    folders of erased content to be deleted again (ms)
 --   site:<site>         hash    what sites.py configures: weight, most_waiting, most_bytes, ...
 --   totals              hash    event -> how often it happened, for the exporter
 --   garbage             list    blobs nobody needs any more

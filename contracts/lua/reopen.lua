@@ -12,7 +12,7 @@ local stage = stack and 'infer' or 'preprocess'
 redis.call('ZREM', 'hc:quarantine', id)
 redis.call('HDEL', rec(id), 'error_code', 'error_detail', 'error_figures', 'last_error', 'finished_ms', 'deadline_ms',
   'not_before_ms', 'step', 'sent_back')
-redis.call('HSET', rec(id), 'attempt', 0)
+redis.call('HSET', rec(id), 'attempt', 0, 'unheard', 0)
 redis.call('HINCRBY', rec(id), 'round', 1)
 redis.call('HINCRBY', rec(id), 'fence', 1)
 total('reopened')

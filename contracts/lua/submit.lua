@@ -1,9 +1,20 @@
 -- Write a record and put it in line, or finish it at once when its result is already known.
+-- Returns why not, or 'ok' or 'exists' with the record: whoever asks twice is told the same.
 -- ARGV: now | record as JSON | limit of waiting jobs | state ('' = queue it)
 local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local record = cjson.decode(ARGV[2])
 if redis.call('EXISTS', rec(record.id)) == 1 then return {'exists', 0, redis.call('HGETALL', rec(record.id))} end
 if record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site then return {'no_batch', 0, {}} end
+local content = record.site .. ':' .. record.content_digest
+
+-- What the gateway found may have been erased since it looked.
+local key = record.answer_key
+record.answer_key = nil
+if key and redis.call('HEXISTS', 'hc:answers:' .. content, key) == 0 then
+  state, record.cache = '', 'miss'
+  record.result, record.pipeline_digest, record.model_digest = nil, nil, nil
+end
+
 local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
 if state == '' and depth >= limit then return {'backlog', 0, {}} end
 if state == '' then
@@ -23,7 +34,12 @@ if record.batch then
 end
 redis.call('SADD', 'hc:sites', record.site)
 if record.input_blob then redis.call('SADD', 'hc:inputs', record.input_blob) end
-redis.call('SADD', 'hc:content:' .. record.site .. ':' .. record.content_digest, record.id)
+-- Jobs of the same bytes share a shelf for what is made of them, for as long as one of them is there.
+local mate = redis.call('SRANDMEMBER', 'hc:content:' .. content)
+local shelf = mate and redis.call('HGET', rec(mate), 'shelf')
+if not mate then shelf = record.content_digest .. '-' .. redis.call('INCR', 'hc:shelves') end
+if shelf then redis.call('HSET', rec(record.id), 'shelf', shelf) end
+redis.call('SADD', 'hc:content:' .. content, record.id)
 total('submitted')
 if state ~= '' then
   total('cache_hit')

@@ -60,7 +60,11 @@ class Store:
         self.series[instance.series].add(instance, clean)
 
     def submit(self, submit: Submit) -> None:
-        """Make one job of each T1 series; what the gateway refuses is noted as failed."""
+        """Make one job of each T1 series; what the gateway refuses is noted as failed.
+
+        A refusal that may pass is raised while nothing is stored; later it is one of these series alone, so
+        that nobody sends those again that were taken.
+        """
         for series in self.series.values():
             try:
                 series.judge()
@@ -68,9 +72,10 @@ class Store:
             except Unusable as unusable:
                 self.failed += [(one, unusable) for one in series.instances.values()]
             except HippocampError as error:
-                if error.retryable:
+                if error.retryable and not self.stored:
                     raise
-                refused = Unusable(CANNOT_UNDERSTAND, f"{error.code}: {error.detail}")
+                reason = RESOURCES if error.retryable else CANNOT_UNDERSTAND
+                refused = Unusable(reason, f"{error.code}: {error.detail}")
                 self.failed += [(one, refused) for one in series.instances.values()]
             else:
                 self.stored += [(one, job) for one in series.instances.values()]

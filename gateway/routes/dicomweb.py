@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import redis
 from flask import Blueprint, Request, Response, request, url_for
 from werkzeug.exceptions import ClientDisconnected
 
-from contracts.errors import Backlog, BadRequest, StoreUnavailable, TooLarge
+from contracts.errors import Backlog, BadRequest, LineUnavailable, StoreUnavailable, TooLarge
 from contracts.job import Job, new_job_id
 from gateway.auth import current_site
 from gateway.dicomweb.related import PartReader
@@ -81,7 +82,10 @@ def _body(sent: Request) -> Iterator[bytes]:
 
 
 def _submit(upload: SeriesUpload) -> Job:
-    return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace()).job
+    try:
+        return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace()).job
+    except redis.RedisError as error:
+        raise LineUnavailable("Redis did not answer; send the series again in a few seconds") from error
 
 
 def _address(job: Job) -> str:

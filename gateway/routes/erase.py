@@ -6,7 +6,6 @@ import logging
 
 from flask import Blueprint
 
-from contracts.blobs import content_folders
 from contracts.errors import StoreUnavailable
 from gateway import artefacts, direct_uploads
 from gateway.auth import own_job
@@ -28,13 +27,12 @@ def erase(job_id: str) -> Answer:
     The record goes first, in one step; blobs that cannot be deleted now are deleted by the reconciler.
     """
     to, job = resources(), own_job(job_id)
-    to.line.erase(job)
+    folders = to.line.erase(job)
     _log.info("job.erased", extra=job.context)
     artefacts.forget()
     direct_uploads.forget(to, job)
-    if not to.client.exists(f"hc:content:{job.site}:{job.text('content_digest')}"):
-        for folder in content_folders(job.site, job.text("content_digest")):
-            to.blobs.delete(folder)
+    for folder in folders:
+        to.blobs.delete(folder)
     if blob := job.text("input_blob"):
         to.blobs.delete(blob)
     return Answer(None, 204)

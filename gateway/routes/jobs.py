@@ -81,7 +81,7 @@ def submit() -> Answer:
     job_id = job_id_for(current_site(), request.headers.get(HEADER))
     accepted = _by_reference(to, job_id) if request.mimetype == JSON else _by_body(to, job_id)
     wait = patience.wished(request.headers.get("Prefer", ""))
-    job = job_view.view(patience.until_ended(to.line, accepted.job, wait), to.line)
+    job = job_view.receipt(patience.until_ended(to.line, accepted.job, wait), to.line)
     where = {"Location": job.links.self} | ({REPLAYED: "true"} if accepted.replayed else {})
     if wait:
         where["Preference-Applied"] = f"wait={wait}"

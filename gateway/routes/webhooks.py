@@ -69,11 +69,10 @@ def remove(endpoint_id: str) -> Answer:
 def rotate(endpoint_id: str) -> NewEndpoint:
     """For a day, deliveries carry the signatures of the new and of the old secret."""
     client = resources().client
-    found = endpoints.find(client, current_site(), endpoint_id)
-    if found is None:
+    now = _now_ms(client)
+    rotated = endpoints.change(client, current_site(), endpoint_id, lambda found: found.rotated(now))
+    if rotated is None:
         raise EndpointNotFound(f"No webhook endpoint {endpoint_id}")
-    rotated = found.rotated(_now_ms(client))
-    endpoints.save(client, rotated)
     return _with_secret(rotated)
 
 

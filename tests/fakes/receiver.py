@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -11,11 +12,15 @@ from typing import Self
 
 @dataclass
 class Receiver:
-    """status: what it answers; drip: seconds between single bytes of the answer; location: for 3xx."""
+    """status: what it answers; drip: seconds between single bytes of the answer; location: for 3xx.
+
+    meanwhile: done between the request and its answer.
+    """
 
     status: int = 204
     drip: float = 0.0
     location: str = ""
+    meanwhile: Callable[[], object] = bool
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -25,6 +30,7 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                outer.meanwhile()
                 if outer.drip:
                     outer.send_slowly(self)
                     return

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+
+from contracts.line import Line
 
 WAITING = {"preprocess": "queued", "infer": "queued_infer", "deliver": "pending"}
 RUNNING = {"preprocess": "preprocessing", "infer": "inferring", "deliver": "delivering"}
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 MOST = {"preprocess": 3, "infer": 3, "deliver": 10}
+MOST_UNHEARD = 5
 RANK = {"stat": 0, "routine": 1, "bulk": 2}
 
 
@@ -25,6 +34,8 @@ class Record:
     state: str = ""
     attempt: int = 0
     fence: int = 0
+    heard: bool = False
+    unheard: int = 0
     lease: int | None = None
     later: int | None = None
 
@@ -69,33 +80,50 @@ class Model:
         if record.site not in queue.turn:
             queue.turn[record.site] = max(queue.now, queue.owed.get(record.site, 0.0))
 
-    def _pop(self, stage: str) -> Record | None:
+    def _peek(self, stage: str) -> Record | None:
         queue = self.queues[stage]
         if not queue.turn:
             return None
         site = min(queue.turn, key=lambda s: (queue.turn[s], s))
+        return self.records[queue.waiting[site][0]]
+
+    def _pop(self, stage: str, site: str) -> None:
+        queue = self.queues[stage]
         at = queue.turn[site]
-        record = self.records[queue.waiting[site].pop(0)]
+        queue.waiting[site].pop(0)
         queue.now, queue.owed[site] = at, at + 1 / self.weights.get(site, 1)
         queue.turn[site] = queue.owed[site]
         if not queue.waiting[site]:
             del queue.turn[site], queue.waiting[site]
-        return record
 
     def claim(self, stage: str, limit: int, lease: int) -> list[tuple[str, int]]:
+        """What was tried before is given out alone."""
         due = [r for r in self.records.values() if r.stage == stage and r.later is not None]
         for record in sorted((r for r in due if r.later <= self.now), key=lambda r: (r.later, r.id)):
             self._push(record)
         given: list[tuple[str, int]] = []
-        while len(given) < limit and (record := self._pop(stage)) is not None:
+        while len(given) < limit and (record := self._peek(stage)) is not None:
+            tried = record.attempt > 0
+            if tried and given:
+                break
+            self._pop(stage, record.site)
             if record.attempt >= MOST[stage]:
                 self._finish(record, "failed")
                 continue
             record.attempt += 1
             record.fence += 1
-            record.state, record.lease = RUNNING[stage], self.now + lease
+            record.state, record.lease, record.heard = RUNNING[stage], self.now + lease, False
             given.append((record.id, record.fence))
+            if tried:
+                break
         return given
+
+    def claim_again(self, stage: str, given: list[tuple[str, int]], lease: int) -> list[tuple[str, int]]:
+        """A claim whose answer was lost, asked again: what of it is still held is given once more."""
+        held = [(record_id, fence) for record_id, fence in given if self.holds(record_id, stage, fence)]
+        for record_id, _ in held:
+            self.records[record_id].lease = self.now + lease
+        return held
 
     def holds(self, record_id: str, stage: str, fence: int) -> bool:
         record = self.records[record_id]
@@ -104,6 +132,7 @@ class Model:
     def renew(self, record_id: str, stage: str, fence: int, lease: int) -> bool:
         if self.holds(record_id, stage, fence):
             self.records[record_id].lease = self.now + lease
+            self.records[record_id].heard = True
             return True
         return False
 
@@ -114,7 +143,7 @@ class Model:
         if target in TERMINAL:
             self._finish(record, target)
         else:
-            record.attempt = 0
+            record.attempt = record.unheard = 0
             self._enqueue(record, target)
         return True
 
@@ -137,7 +166,7 @@ class Model:
         record = self.records[record_id]
         if record.kind != "delivery" or record.state not in TERMINAL:
             return False
-        record.attempt = 0
+        record.attempt = record.unheard = 0
         self._enqueue(record, "deliver")
         return True
 
@@ -145,6 +174,9 @@ class Model:
         ends = [r for r in self.records.values() if r.lease is not None and r.lease <= self.now]
         for stage in ("preprocess", "infer", "deliver"):
             for record in sorted((r for r in ends if r.stage == stage), key=lambda r: (r.lease, r.id)):
+                if not record.heard and record.unheard < MOST_UNHEARD:
+                    record.unheard += 1
+                    record.attempt -= 1
                 if record.attempt >= MOST[stage]:
                     self._finish(record, "failed")
                 else:
@@ -172,3 +204,17 @@ class Model:
             if delivery not in self.records:
                 self.records[delivery] = Record(delivery, job.site, "routine", self.now, kind="delivery")
                 self._enqueue(self.records[delivery], "deliver")
+
+
+@contextmanager
+def losing_answers(line: Line) -> Iterator[None]:
+    """Every call reaches Redis and does its work; what it answers is lost."""
+    run = line._run
+
+    def deaf(*args: Any) -> None:
+        run(*args)
+        raise redis.ConnectionError("the answer was lost")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line, "_run", deaf)
+        yield

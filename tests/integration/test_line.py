@@ -10,6 +10,7 @@ from contracts.errors import Backlog, JobNotFound, NotAHead
 from contracts.job import Submission
 from contracts.line import LeaseLost, Line
 from contracts.states import JobState, Priority, Stage
+from tests.integration.line_model import losing_answers
 
 pytestmark = pytest.mark.integration
 
@@ -83,6 +84,7 @@ def test_priority_then_age_within_a_site(line: Line) -> None:
 def test_an_expired_lease_goes_back_and_the_late_worker_is_shut_out(line: Line) -> None:
     submit(line, "1")
     (late,) = line.claim(Stage.PREPROCESS, "w1", lease_seconds=1)
+    assert line.renew(late, lease_seconds=1)
     line.now_ms += 2000
     assert line.reap().requeued == 1
     assert not line.renew(late)
@@ -107,12 +109,80 @@ def test_a_renewed_lease_is_left_alone(line: Line) -> None:
 def test_three_lost_attempts_are_poison(line: Line) -> None:
     submit(line, "1")
     for _ in range(3):
-        assert len(line.claim(Stage.PREPROCESS, "w", lease_seconds=1)) == 1
+        (claim,) = line.claim(Stage.PREPROCESS, "w", lease_seconds=1)
+        assert line.renew(claim, lease_seconds=1)
         line.now_ms += 2000
         line.reap()
     job = line.get("job_1")
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "poison")
     assert line.claim(Stage.PREPROCESS, "w") == []
+
+
+def test_a_claim_that_nobody_ever_renewed_costs_no_attempt_a_few_times(line: Line) -> None:
+    submit(line, "1")
+    attempts = []
+    while line.get("job_1").state is not JobState.FAILED:
+        attempts += [c.attempt for c in line.claim(Stage.PREPROCESS, "w", lease_seconds=1)]
+        line.now_ms += 2000
+        line.reap()
+    assert attempts == [1, 1, 1, 1, 1, 1, 2, 3], "five are forgiven, then a death is a death"
+
+
+def test_a_claim_whose_answer_was_lost_is_given_again_and_costs_nothing(line: Line) -> None:
+    submit(line, "1", "2", "3")
+    with losing_answers(line), pytest.raises(redis.ConnectionError):
+        line.claim(Stage.PREPROCESS, "w", limit=2)
+    assert line.running(Stage.PREPROCESS) == 2
+    line.now_ms += 10_000
+    assert [c.id for c in line.claim(Stage.PREPROCESS, "other")] == ["job_3"]
+    again = line.claim(Stage.PREPROCESS, "w")
+    assert [(c.id, c.attempt, c.fence) for c in again] == [("job_1", 1, 1), ("job_2", 1, 1)]
+    line.now_ms += 25_000
+    assert line.reap().requeued == 0, "its lease counts from the answer that arrived"
+    for claim in again:
+        line.advance(claim, Stage.INFER)
+    assert line.claim(Stage.PREPROCESS, "w") == []
+
+
+def test_what_was_tried_before_is_given_out_alone(line: Line) -> None:
+    submit(line, "1", "2", "3", "4")
+    for claim in line.claim(Stage.PREPROCESS, "w", limit=2):
+        line.release(claim, "worker died")
+    submit(line, "5")
+    batches = [[c.id for c in line.claim(Stage.PREPROCESS, "w", limit=4)] for _ in range(4)]
+    assert batches == [["job_1"], ["job_2"], ["job_3", "job_4", "job_5"], []]
+
+
+def test_bytes_that_were_erased_and_sent_anew_share_nothing_with_what_is_being_deleted(line: Line) -> None:
+    submit(line, "1", "2")
+    old = line.get("job_1").shelf
+    assert line.get("job_2").shelf == old
+    assert line.erase(line.get("job_1")) == []
+    assert line.erase(line.get("job_2")) == [f"stacks/a/{old}/", f"explanations/a/{old}/"]
+    submit(line, "3")
+    assert line.get("job_3").shelf != old
+    line.now_ms += 2 * 86_400_000
+    line.reap()
+    swept = line.redis.lrange("hc:garbage", 0, -1)
+    assert swept.count(f"stacks/a/{old}/") == 3, "at once, soon, and when no worker can be at it"
+    assert not [name for name in swept if line.get("job_3").shelf in name]
+
+
+def test_a_result_that_was_erased_since_it_was_found_is_made_anew(line: Line) -> None:
+    line.redis.hset("hc:answers:a:c0ffee", "key", "name")
+    hit = {"result": '{"cdr": "0"}', "answer_key": "key", "cache": "hit", "model_digest": "m"}
+    submit(line, "1", **hit)
+    assert line.get("job_1").state is JobState.SUCCEEDED
+    line.erase(line.get("job_1"))
+    submit(line, "2", **hit)
+    job = line.get("job_2")
+    assert (job.state, job.text("cache"), job.result) == (JobState.QUEUED, "miss", None)
+
+
+def test_whoever_submits_twice_is_shown_the_same_record(line: Line) -> None:
+    first = line.submit(submission("1"))
+    assert first.record == line.record("job_1")
+    assert line.submit(submission("1", "b")).record == first.record
 
 
 def test_a_release_that_does_not_count_gives_the_attempt_back(line: Line) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,6 +13,7 @@ from contracts.answer_cache import CacheEntry
 from contracts.job import Claim, Submission
 from contracts.line import LeaseLost, Line
 from contracts.states import JobState, Stage
+from tests.integration.line_model import losing_answers
 
 pytestmark = pytest.mark.integration
 
@@ -30,6 +32,11 @@ class World:
     def claim(self, worker: str) -> None:
         for claim in self.line.claim(self.stage, worker, lease_seconds=LEASE):
             self.claims[worker] = claim
+
+    def claim_deaf(self, worker: str) -> None:
+        """The claim is made, its answer is lost; the worker's next claim asks again."""
+        with losing_answers(self.line), suppress(redis.ConnectionError):
+            self.line.claim(self.stage, worker, lease_seconds=LEASE)
 
     def renew(self, worker: str) -> None:
         if worker in self.claims and not self.line.renew(self.claims[worker], lease_seconds=LEASE):
@@ -70,6 +77,7 @@ Step = tuple[str, str]
 """(who, what)"""
 
 A = [("A", "claim"), ("A", "renew"), ("A", "commit")]
+DEAF = [("A", "claim_deaf"), ("A", "claim"), ("A", "commit")]
 B = [("B", "claim"), ("B", "commit")]
 STOPPED = [("B", "claim"), ("B", "hand_back")]
 REAPER = [("R", "late_reap"), ("R", "late_reap")]
@@ -155,6 +163,14 @@ def test_two_workers_a_reaper_and_crashes(redis_client: redis.Redis, stage: Stag
                 yield [a, b, REAPER]
 
     assert explore(redis_client, stage, scripts) > 600
+
+
+def test_a_worker_whose_answers_are_lost(redis_client: redis.Redis) -> None:
+    def scripts() -> Iterator[list[list[Step]]]:
+        for a in crashing(DEAF):
+            yield [a, B, REAPER[:1], CANCELLER]
+
+    assert explore(redis_client, Stage.INFER, scripts) > 400
 
 
 def test_a_canceller_among_two_workers_and_a_reaper(redis_client: redis.Redis) -> None:

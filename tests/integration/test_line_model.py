@@ -22,7 +22,7 @@ from contracts.errors import NotAHead
 from contracts.job import Claim, Submission
 from contracts.line import LeaseLost, Line
 from contracts.states import Priority, Stage
-from tests.integration.line_model import RUNNING, TERMINAL, WAITING, Model, Record
+from tests.integration.line_model import RUNNING, TERMINAL, WAITING, Model, Record, losing_answers
 
 pytestmark = pytest.mark.integration
 
@@ -74,13 +74,22 @@ class LineHistory(RuleBasedStateMachine):
         states = {record.state for record in self.model.records.values()}
         return [stage for stage in Stage if WAITING[stage] in states]
 
-    @rule(data=st.data(), limit=st.integers(1, 4))
-    def claim(self, data: st.DataObject, limit: int) -> None:
+    @rule(data=st.data(), limit=st.integers(1, 4), lost=st.sampled_from([False] * 4 + [True]))
+    def claim(self, data: st.DataObject, limit: int, lost: bool) -> None:
+        """lost: the answer does not arrive, time passes, and the worker asks again."""
         if not self.waiting_stages():
             self.submit(data.draw(st.sampled_from(SITES)), Priority.ROUTINE, None, 0)
         stage = data.draw(st.sampled_from(self.waiting_stages()))
+        given = self.model.claim(stage, limit, LEASE * 1000)
+        if lost:
+            with losing_answers(self.line), pytest.raises(redis.ConnectionError):
+                self.line.claim(stage, "w", limit=limit, lease_seconds=LEASE)
+            self.wait(data.draw(st.sampled_from([1, 6000])))
+            self.reap()
+            again = self.model.claim_again(stage, given, LEASE * 1000)
+            given = again or self.model.claim(stage, limit, LEASE * 1000)
         claims = self.line.claim(stage, "w", limit=limit, lease_seconds=LEASE)
-        assert [(c.id, c.fence) for c in claims] == self.model.claim(stage, limit, LEASE * 1000)
+        assert [(c.id, c.fence) for c in claims] == given
         self.claims += claims
 
     def held(self) -> list[Claim]:

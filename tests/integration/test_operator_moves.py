@@ -163,7 +163,8 @@ def test_what_the_reaper_and_the_last_attempt_end_is_told(
     submit(line, "job_1")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            line.claim(Stage.PREPROCESS, "w", lease_seconds=1)
+            (claim,) = line.claim(Stage.PREPROCESS, "w", lease_seconds=1)
+            line.renew(claim, lease_seconds=1)
             line.now_ms = (line.now_ms or 0) + 2000
             line.reap()
     events = [(record.getMessage(), vars(record)["attempt"]) for record in caplog.records]

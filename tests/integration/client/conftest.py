@@ -76,14 +76,14 @@ class Carrier:
         if self.blobs.get(claim.record["input_blob"]) == self.refused:
             self.line.fail(claim, NotT1w("the tissue contrast is 0.2"))
             return
-        where = stack_path(claim.job.site, claim.job.text("content_digest"), PIPELINE)
+        where = stack_path(claim.job.site, claim.job.shelf, PIPELINE)
         self.blobs.put(where, self.stack)
         fields = {"stack_blob": where, "pipeline_digest": PIPELINE, "quality": "{}"}
         self.line.advance(claim, Stage.INFER, fields | {"seconds_preprocess": json.dumps({"strip": 0.1})})
 
     def _score(self, claim: Claim) -> None:
         site, content = claim.job.site, claim.job.text("content_digest")
-        shown = explanation_path(site, content, pipeline=PIPELINE, model=MODEL)
+        shown = explanation_path(site, claim.job.shelf, pipeline=PIPELINE, model=MODEL)
         self.blobs.put(shown, self.explanation)
         text = result().model_dump_json()
         kept = CacheEntry(cache_key(site, content, pipeline=PIPELINE, model=MODEL), text, 60)

@@ -141,6 +141,18 @@ def test_broken_instances_beside_good_ones(url: str, carrier: Carrier) -> None:
     assert {item.FailureReason for item in data.OtherFailuresSequence} == {0xC000}
 
 
+def test_a_series_that_was_taken_is_said_to_be_although_the_next_is_not(
+    url: str, pacs: DICOMwebClient, redis_client: redis.Redis
+) -> None:
+    """The sender sends the refused series again, and only that."""
+    redis_client.hset("hc:site:here", "most_waiting", 1)
+    answer = pacs.store_instances(slices(T1) + slices("1.2.3.9"))
+    assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
+    assert {item.FailureReason for item in answer.FailedSOPSequence} == {0xA700}
+    assert post(url, [encoded(one) for one in slices("1.2.3.9")]).status_code == 429
+    assert redis_client.zcard("hc:jobs:here") == 1
+
+
 def test_wrong_requests_are_problems(url: str) -> None:
     assert post(url, [], kind="multipart/form-data").json()["code"] == "request.unsupported_media_type"
     assert post(url, [], kind='multipart/related; type="text/html"').status_code == 415

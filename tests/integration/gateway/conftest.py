@@ -116,7 +116,7 @@ def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[[str], None]
         (first,) = line.claim(Stage.PREPROCESS, "test")
         assert first.id == job_id
         site, content = first.job.site, first.job.text("content_digest")
-        where = stack_path(site, content, PIPELINE)
+        where = stack_path(site, first.job.shelf, PIPELINE)
         blobs.put(where, stack.to_bytes())
         line.advance(
             first,
@@ -129,7 +129,7 @@ def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[[str], None]
             },
         )
         (second,) = line.claim(Stage.INFER, "test")
-        shown = explanation_path(site, content, pipeline=PIPELINE, model=MODEL)
+        shown = explanation_path(site, first.job.shelf, pipeline=PIPELINE, model=MODEL)
         blobs.put(shown, explanation.to_bytes())
         text = result().model_dump_json()
         line.succeed(

@@ -103,7 +103,7 @@ def main(gateway: str, redis_url: str, blobs_url: str) -> None:
         if name == "waiting":
             return
         (claim,) = line.claim(Stage.PREPROCESS, "seed", lease_seconds=3600)
-        site, content = claim.job.site, claim.job.text("content_digest")
+        site, shelf = claim.job.site, claim.job.shelf
         if name == "refused":
             line.fail(
                 claim, NotAHead("No brain was found: 12 mL look like one, 600 are needed", volume_ml=12)
@@ -112,8 +112,8 @@ def main(gateway: str, redis_url: str, blobs_url: str) -> None:
             line.renew(claim, lease_seconds=3600, step="skull_strip")
         else:
             where, shown = (
-                stack_path(site, content, PIPELINE),
-                explanation_path(site, content, pipeline=PIPELINE, model=MODEL),
+                stack_path(site, shelf, PIPELINE),
+                explanation_path(site, shelf, pipeline=PIPELINE, model=MODEL),
             )
             blobs.put(where, stack.to_bytes())
             blobs.put(shown, made_up_maps(seed).to_bytes())

@@ -20,6 +20,7 @@ from contracts.blobs import BlobStore
 from contracts.errors import NotAHead
 from contracts.job import Submission
 from contracts.line import Line
+from contracts.moves import Submitted
 from contracts.states import Stage
 from contracts.whole_file import WholeFile
 from gateway.app import create_app
@@ -312,6 +313,27 @@ def test_an_answer_lost_after_the_record_does_not_lose_the_upload(
     else:
         problem(answer, 503, "unavailable.line")
         assert left_behind(blobs) == []
+
+
+@pytest.mark.parametrize("headers", [{}, {"Prefer": "wait=5"}], ids=["at once", "waiting"])
+def test_a_job_that_was_recorded_is_told_although_redis_goes_away_at_once(
+    http: FlaskClient, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    submit = Line.submit
+
+    def gone(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("gone")
+
+    def last(line: Line, submission: Submission, **more: int) -> Submitted:
+        recorded = submit(line, submission, **more)
+        monkeypatch.setattr(redis.Redis, "execute_command", gone)
+        return recorded
+
+    monkeypatch.setattr(Line, "submit", last)
+    answer = http.post("/v1/jobs", data=form(nifti()), headers=headers)
+    monkeypatch.undo()
+    assert (answer.status_code, answer.json["state"], answer.json["queue_position"]) == (202, "queued", None)
+    assert redis_client.zrange("hc:jobs:here", 0, -1) == [answer.json["id"]]
 
 
 def test_an_error_nobody_foresaw_tells_no_secret(

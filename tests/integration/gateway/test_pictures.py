@@ -59,7 +59,7 @@ def test_the_quality_sheet_is_the_stored_one(
     assert http.get(address).json["code"] == "job.wrong_state"
     finish(submitted)
     assert http.get(address).json["code"] == "result.no_pictures"
-    blobs.put(sheet_path("here", line.get(submitted).text("content_digest"), PIPELINE), b"a sheet")
+    blobs.put(sheet_path("here", line.get(submitted).shelf, PIPELINE), b"a sheet")
     answer = http.get(http.get(f"/v1/jobs/{submitted}").json["links"]["qc"])
     assert (answer.status_code, answer.content_type, answer.data) == (200, "image/png", b"a sheet")
 
@@ -69,7 +69,7 @@ def test_a_refused_head_shows_why(http: FlaskClient, submitted: str, blobs: Blob
     (claim,) = line.claim(Stage.PREPROCESS, "test")
     assert http.get(f"/v1/jobs/{submitted}").json["links"]["qc"] is None
     line.fail(claim, NotT1w("the rim is too bright", rim_to_core=0.95))
-    blobs.put(sheet_path("here", claim.record["content_digest"], PIPELINE), b"why")
+    blobs.put(sheet_path("here", claim.job.shelf, PIPELINE), b"why")
     links = http.get(f"/v1/jobs/{submitted}").json["links"]
     assert (http.get(links["qc"]).data, links["overview"]) == (b"why", None)
 

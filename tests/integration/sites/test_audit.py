@@ -11,8 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from contracts.audit import AuditLog, Event, main, read, verify
+from contracts.errors import StoreUnavailable
 from gateway.settings import Settings
-from tests.integration.sites.conftest import Caller
+from tests.integration.gateway.conftest import nifti
+from tests.integration.sites.conftest import RAW, Caller
 
 pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 
@@ -57,6 +59,34 @@ def test_an_answer_that_cannot_be_noted_is_not_given(
     settings.audit_file.mkdir()
     answer = http.get(f"/v1/jobs/{job_id}/result", headers=north.headers)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable.blobs")
+
+
+def test_nothing_is_accepted_or_changed_while_it_could_not_be_noted(
+    http: FlaskClient, settings: Settings, north: Caller, submit: Callable[..., str]
+) -> None:
+    job_id = submit(north)
+    settings.audit_file.unlink()
+    settings.audit_file.mkdir()
+    for method, address in (("POST", "/v1/jobs"), ("DELETE", f"/v1/jobs/{job_id}")):
+        answer = http.open(
+            address, method=method, data=nifti(seed=2), headers=north.headers, content_type=RAW
+        )
+        assert (answer.status_code, answer.json["code"]) == (503, "unavailable.blobs")
+    assert [job["id"] for job in http.get("/v1/jobs", headers=north.headers).json["jobs"]] == [job_id]
+
+
+def test_a_log_that_fails_after_the_deed_does_not_deny_it(
+    http: FlaskClient, north: Caller, submit: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    def broken(*_: object) -> None:
+        raise StoreUnavailable("The audit log cannot be written (Input/output error)")
+
+    monkeypatch.setattr(AuditLog, "append", broken)
+    job_id = submit(north)
+    assert [job["id"] for job in http.get("/v1/jobs", headers=north.headers).json["jobs"]] == [job_id]
+    (told,) = [vars(record) for record in caplog.records if record.getMessage() == "audit.not_written"]
+    assert (told["who"], told["what"], told["job"]) == (north.prefix, "jobs.submit", job_id)
 
 
 def test_every_change_of_a_line_is_found(tmp_path: Path) -> None:

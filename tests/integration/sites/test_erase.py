@@ -32,7 +32,7 @@ def prepare(line: Line, blobs: BlobStore) -> Claim:
     """Claim the next job and store its stack, as the preprocess worker does before its commit."""
     (claim,) = line.claim(Stage.PREPROCESS, "w")
     job = claim.job
-    blobs.put(stack_path(job.site, job.text("content_digest"), PIPELINE), head().to_bytes())
+    blobs.put(stack_path(job.site, job.shelf, PIPELINE), head().to_bytes())
     return claim
 
 
@@ -41,9 +41,9 @@ def finish(line: Line, blobs: BlobStore) -> None:
     claim = prepare(line, blobs)
     job = claim.job
     site, content = job.site, job.text("content_digest")
-    line.advance(claim, Stage.INFER, {"stack_blob": stack_path(site, content, PIPELINE)})
+    line.advance(claim, Stage.INFER, {"stack_blob": stack_path(site, job.shelf, PIPELINE)})
     (claim,) = line.claim(Stage.INFER, "w")
-    shown = explanation_path(site, content, pipeline=PIPELINE, model=MODEL)
+    shown = explanation_path(site, job.shelf, pipeline=PIPELINE, model=MODEL)
     blobs.put(shown, maps().to_bytes())
     entry = CacheEntry(
         cache_key(site, content, pipeline=PIPELINE, model=MODEL), result().model_dump_json(), 60
@@ -77,6 +77,9 @@ def test_an_erased_job_leaves_its_tombstone_and_nothing_else(
     assert len(traces(redis_client, blobs, job_id[4:], digest)) > 8
     assert http.delete(f"/v1/jobs/{job_id}", headers=north.headers).status_code == 204
     left = traces(redis_client, blobs, job_id[4:], digest)
+    asked = {key for key in left if key.startswith("hc:claims:")}
+    assert all(0 < redis_client.ttl(key) <= 30 for key in asked), "what workers were given, for a lease"
+    left -= asked
     assert left == {f"hc:rec:{job_id}", "hc:garbage", "hc:sweep"}, (
         "the last two are what is still to be swept"
     )
@@ -107,7 +110,7 @@ def test_a_running_job_ends_and_its_worker_publishes_nothing(
     (claim,) = line.claim(Stage.PREPROCESS, "w")
     job = claim.job
     http.delete(f"/v1/jobs/{job_id}", headers=north.headers)
-    late = stack_path("north", job.text("content_digest"), PIPELINE)
+    late = stack_path("north", job.shelf, PIPELINE)
     blobs.put(late, head().to_bytes())
     with pytest.raises(LeaseLost):
         line.advance(claim, Stage.INFER)
@@ -117,6 +120,26 @@ def test_a_running_job_ends_and_its_worker_publishes_nothing(
     line.reap()
     assert late.rpartition("/")[0] + "/" in redis_client.lrange("hc:garbage", 0, -1)
     assert redis_client.get("hc:bytes:north") == "0"
+
+
+def test_bytes_sent_anew_lose_nothing_to_the_deletion_of_the_erased_ones(
+    http: FlaskClient, line: Line, blobs: BlobStore, north: Caller, submit: Submit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The folders are deleted late, when the same bytes have been through the line once more."""
+    first = submit(north)
+    finish(line, blobs)
+    late: list[str] = []
+    with monkeypatch.context() as slow:
+        slow.setattr(BlobStore, "delete", lambda _, path: late.append(path))
+        assert http.delete(f"/v1/jobs/{first}", headers=north.headers).status_code == 204
+    second = submit(north)
+    finish(line, blobs)
+    for path in [*late, *line.redis.lrange("hc:garbage", 0, -1)]:
+        if path != line.get(second).text("input_blob"):
+            blobs.delete(path)
+    for shown in ("slices/3.png", "explanation.nii.gz"):
+        assert http.get(f"/v1/jobs/{second}/{shown}", headers=north.headers).status_code == 200
 
 
 def test_what_another_job_of_the_site_shares_stays(

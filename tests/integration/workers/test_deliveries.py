@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from standardwebhooks import Webhook
 
-from contracts.endpoints import Endpoint, find, new_endpoint, save
+from contracts.endpoints import Endpoint, find, new_endpoint, remove, save
 from contracts.line import Line
 from contracts.states import Stage
 from tests.fakes.receiver import Receiver
@@ -139,6 +139,19 @@ def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: Workplace, clock
     assert len(fast.received) == 1
     attempts = [int(clocked.record(d)["attempt"]) for d in place.redis.zrange("hc:deliveries:slow", 0, -1)]
     assert sorted(attempts) == [0, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("status", [204, 410, 500])
+def test_what_is_erased_during_an_attempt_stays_erased(place: Workplace, clocked: Line, status: int) -> None:
+    """While the receiver thinks, the site erases the job and removes the endpoint."""
+    with Receiver(status=status) as receiver:
+        endpoint, delivery = owe(place, receiver.url)
+        job = clocked.get(clocked.record(delivery)["job_id"])
+        receiver.meanwhile = lambda: (clocked.erase(job), remove(place.redis, "a", endpoint.id))
+        assert deliver.work_once(place) is not None
+    assert len(receiver.received) == 1
+    assert clocked.record(delivery) == {}
+    assert find(place.redis, "a", endpoint.id) is None
 
 
 def test_a_removed_endpoint_ends_what_it_was_owed(place: Workplace, clocked: Line) -> None:

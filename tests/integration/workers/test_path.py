@@ -83,6 +83,20 @@ def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "model.refused")
 
 
+def test_who_dies_with_a_batch_takes_nobody_along_thrice(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+) -> None:
+    """An infer process dies of one job of its batch: from then on each of them is scored alone."""
+    jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
+    for _ in jobs:
+        preprocess.work_once(desk)
+    for claim in clocked.claim(Stage.INFER, "dead", limit=4):
+        clocked.release(claim, "worker died")
+    assert [len(infer.work_once(place)) for _ in range(4)] == [1, 1, 1, 0]
+    assert torchserve.sizes == [1, 1, 1]
+    assert {clocked.get(job_id).state for job_id in jobs} == {JobState.SUCCEEDED}
+
+
 @pytest.mark.parametrize("mode", ["500", "503", "hang"])
 def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
     place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe, mode: str
@@ -110,10 +124,11 @@ def test_a_refused_volume_fails_at_once_with_its_figure(place: Workplace, desk: 
     assert json.loads(job.text("error_figures")) == {"volume_ml": 3}
     maintain.take_out_garbage(place)
     assert not place.blobs.exists(job.text("input_blob"))
-    assert place.blobs.get(sheet_path("a", "c9", PIPELINE)) == SHEET
+    sheet = sheet_path("a", job.shelf, PIPELINE)
+    assert place.blobs.get(sheet) == SHEET
     place.line.erase(job)
     maintain.take_out_garbage(place)
-    assert not place.blobs.exists(sheet_path("a", "c9", PIPELINE))
+    assert not place.blobs.exists(sheet)
 
 
 def test_a_bug_costs_three_attempts_then_it_is_poison(
