@@ -1,4 +1,4 @@
-"""`python -m deploy.local up|down|status|demo`: what the Makefile calls."""
+"""`python -m deploy.local up|down|status|keep|demo`: what the Makefile calls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local import keeper
 from deploy.local.demo import demonstrate
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
@@ -20,14 +21,18 @@ from deploy.local.supervisor import Stack
 def main() -> None:
     """Run one command; every failure is one line on stderr and a non-zero exit."""
     parser = argparse.ArgumentParser(prog="deploy.local", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "demo"])
+    parser.add_argument("command", choices=["up", "down", "status", "keep", "demo"])
     parser.add_argument("--volume", type=Path, help="demo: another volume than the sample")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
     stack, console = Stack(LocalSettings()), Console(soft_wrap=True, highlight=False)
     if arguments.command == "up":
         up(stack, console)
+        keeper.start(stack.settings)
+    elif arguments.command == "keep":
+        keeper.keep(stack)
     elif arguments.command == "down":
+        keeper.stop(stack.settings)
         stack.down()
         console.print("everything is stopped; data stays in", str(stack.settings.folder))
     elif arguments.command == "status":
@@ -45,6 +50,7 @@ def up(stack: Stack, console: Console) -> None:
     if stack.is_up():
         console.print(f"already running: {stack.settings.gateway_url}")
         return
+    keeper.stop(stack.settings)
     console.print("starting Redis, TorchServe, gateway and workers ...")
     stack.up()
     console.print(f"ready: {stack.settings.gateway_url}   (stop it with `make down`)")
@@ -52,11 +58,15 @@ def up(stack: Stack, console: Console) -> None:
 
 def status(stack: Stack, console: Console) -> int:
     """Print one row a service; 0 when all of them live, 1 otherwise."""
-    table = Table("service", "state", "pid", "log")
+    table, again = Table("service", "state", "pid", "restarts", "log"), keeper.restarts(stack.settings)
     for item in stack.remembered():
         state = "running" if item.process() else "[red]ended[/red]"
-        table.add_row(item.name, state, str(item.pid), str(stack.log(item.name)))
+        table.add_row(
+            item.name, state, str(item.pid), str(again.get(item.name, 0)), str(stack.log(item.name))
+        )
     console.print(table)
+    if not keeper.living(stack.settings):
+        console.print("nothing starts again what ends: no keeper runs (`make up` starts one)")
     if stack.is_up():
         console.print(f"{stack.settings.gateway_url} is up")
         return 0

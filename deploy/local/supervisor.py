@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 
+from deploy.local import running
+from deploy.local.running import MARK, Running
 from deploy.local.services import ALL, Make, Service
 from deploy.local.settings import LocalSettings
-
-MARK = "HIPPOCAMP_RUN"
-"""Names, in the environment of every process of a local system, the folder it belongs to."""
 
 
 class StartFailed(SystemExit):
     """A service cannot start or died at once; the message is one line saying which and why."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A started service as remembered: the start time tells it from a later process with its pid."""
-
-    name: str
-    pid: int
-    created: float
-    stop_seconds: float
-
-    def process(self) -> psutil.Process | None:
-        """The living process, None when it has ended."""
-        with suppress(psutil.Error):
-            found = psutil.Process(self.pid)
-            ours = abs(found.create_time() - self.created) < 1
-            if ours and found.status() != psutil.STATUS_ZOMBIE:
-                return found
-        return None
 
 
 class Stack:
@@ -58,9 +34,7 @@ class Stack:
 
     def remembered(self) -> list[Running]:
         """Services started before, alive or not, in start order."""
-        if not self.memory.exists():
-            return []
-        return [Running(**item) for item in json.loads(self.memory.read_text())]
+        return running.read(self.memory)
 
     def is_up(self) -> bool:
         """Whether every service is alive."""
@@ -83,7 +57,7 @@ class Stack:
     def down(self) -> None:
         """Stop everything in reverse order; what does not stop in its time is killed."""
         for item in reversed(self.remembered()):
-            _stop(item, str(self.settings.folder))
+            item.stop(str(self.settings.folder))
         self.memory.unlink(missing_ok=True)
         for child in self._children:
             child.wait(10)
@@ -93,15 +67,19 @@ class Stack:
         """Where a service's output goes."""
         return self.settings.folder / "logs" / f"{name}.log"
 
-    def restart(self, name: str) -> None:
-        """Start one service again that has ended (for tests and operators)."""
+    def restart(self, name: str, *, wait: bool = True) -> None:
+        """Start one service again that has ended; `wait` until its port is open."""
         for make in self.services:
             if make.__name__ == name:
-                self._start(make(self.settings))
+                self._start(make(self.settings), wait=wait)
                 return
         raise ValueError(f"no service {name}")
 
-    def _start(self, service: Service) -> None:
+    def bury(self) -> None:
+        """Take note of children that ended, so that none stays as a zombie."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def _start(self, service: Service, *, wait: bool = True) -> None:
         for port in service.ports:
             _refuse_busy(service.name, port)
         with self.log(service.name).open("ab") as log:
@@ -117,7 +95,7 @@ class Stack:
         self._children.append(process)
         created = psutil.Process(process.pid).create_time()
         self._remember(Running(service.name, process.pid, created, service.stop_seconds))
-        if service.ready_port is not None:
+        if wait and service.ready_port is not None:
             self._wait_for_port(service, process, service.ready_port)
 
     def _counters(self, service: Service) -> dict[str, str]:
@@ -132,8 +110,10 @@ class Stack:
         return {**shared, **service.environment, **self._counters(service), MARK: str(self.settings.folder)}
 
     def _remember(self, item: Running) -> None:
-        kept = [old for old in self.remembered() if old.name != item.name]
-        self.memory.write_text(json.dumps([vars(old) for old in [*kept, item]]))
+        """In the place it had, for services are stopped in the reverse of their order."""
+        known = self.remembered()
+        again = [item if old.name == item.name else old for old in known]
+        running.write(self.memory, again if item in again else [*known, item])
 
     def _wait_for_port(self, service: Service, process: subprocess.Popen[bytes], port: int) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
@@ -192,19 +172,3 @@ def _variable(name: str) -> str:
     if name == "model_server":
         return "MODEL_SERVER_PORT (and its siblings)"
     return f"{name.upper()}_METRICS_PORT"
-
-
-def _stop(item: Running, mark: str) -> None:
-    """SIGTERM to the leader, which passes it on as it sees fit; then SIGKILL to what is left of its group.
-
-    A group is only touched when its processes carry this system's mark: ids come back after a restart.
-    """
-    leader = item.process()
-    if leader is not None:
-        with suppress(psutil.Error):
-            leader.terminate()
-            leader.wait(item.stop_seconds)
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == item.pid and process.environ().get(MARK) == mark:
-                process.send_signal(signal.SIGKILL)

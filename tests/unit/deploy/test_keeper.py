@@ -1,0 +1,115 @@
+"""The keeper on real processes: what ends is started again, in its place, with pauses, and `down` ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local import keeper
+from deploy.local.keeper import Keeper
+from deploy.local.services import Service
+from deploy.local.settings import LocalSettings
+from deploy.local.supervisor import Stack
+
+
+def first(_: LocalSettings) -> Service:
+    """Sleeps, with a child of its own."""
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    return Service(name="first", command=[sys.executable, "-c", script])
+
+
+def second(_: LocalSettings) -> Service:
+    return Service(name="second", command=[sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def mayfly(_: LocalSettings) -> Service:
+    return Service(name="mayfly", command=[sys.executable, "-c", ""])
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """Start services without waiting for a gateway; all are stopped at the end."""
+    stacks = []
+
+    def go(*services: Callable[[LocalSettings], Service]) -> Stack:
+        stack = Stack(LocalSettings(start_seconds=5).beside(tmp_path), services)
+        stacks.append(stack)
+        (tmp_path / "logs").mkdir()
+        for one in services:
+            stack.restart(one.__name__)
+        return stack
+
+    yield go
+    for stack in stacks:
+        keeper.stop(stack.settings)
+        stack.down()
+
+
+def kill(stack: Stack, name: str) -> int:
+    (pid,) = [item.pid for item in stack.remembered() if item.name == name]
+    os.kill(pid, signal.SIGKILL)
+    psutil.Process(pid).wait(10) if psutil.pid_exists(pid) else None
+    return pid
+
+
+def eventually(check: Callable[[], object]) -> None:
+    ends = time.monotonic() + 20
+    while not check():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:
+    stack = start(first, second)
+    assert Keeper(stack).look() == []
+    child = psutil.Process(stack.remembered()[0].pid)
+    eventually(child.children)
+    (grandchild,) = child.children()
+    pid = kill(stack, "first")
+    assert Keeper(stack).look() == ["first"]
+    assert [item.name for item in stack.remembered()] == ["first", "second"], (
+        "stopped in this order, reversed"
+    )
+    assert stack.remembered()[0].pid != pid
+    assert stack.is_up()
+    assert keeper.restarts(stack.settings) == {"first": 1}
+    eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..., Stack]) -> None:
+    stack = start(mayfly)
+    now = [0.0]
+    watch = Keeper(stack, clock=lambda: now[0])
+    seen = []
+    for second_of_day in range(200):
+        now[0] = float(second_of_day)
+        eventually(lambda: stack.remembered()[0].process() is None)
+        if watch.look():
+            seen.append(second_of_day)
+    assert seen[:6] == [0, 1, 3, 7, 15, 31]
+    assert all(later - sooner <= 64 for sooner, later in pairwise(seen))
+
+
+def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[..., Stack]) -> None:
+    stack = start(second)
+    process = keeper.start(stack.settings)
+    assert process is not None
+    assert keeper.start(stack.settings) is None
+    assert keeper.living(stack.settings)
+    (mine,) = json.loads((stack.settings.folder / "keeper.json").read_text())
+    assert "keep" in psutil.Process(mine["pid"]).cmdline()
+    keeper.stop(stack.settings)
+    process.wait(10)
+    assert not keeper.living(stack.settings)
+    kill(stack, "second")
+    time.sleep(0.1)
+    assert not stack.is_up(), "nobody starts it again"
