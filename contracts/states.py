@@ -19,7 +19,7 @@ class JobState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True once nothing will change the job any more."""
+        """True once nothing will change the job any more, unless an operator opens it again."""
         return self in _TERMINAL
 
 

@@ -68,7 +68,9 @@ def test_top_shows_depth_and_sites(
     assert shown.returncode == 0, shown.stderr
     (stage,) = [line for line in shown.stdout.splitlines() if line.split()[:1] == ["preprocess"]]
     (site,) = [line for line in shown.stdout.splitlines() if line.split()[:1] == ["far"]]
-    assert (stage.split()[1], stage.split()[3:6]) == ("1", ["0", "60", "s"]), "waiting, later, oldest"
+    waiting, _, later, oldest = stage.split()[1:5]
+    assert (waiting, later) == ("1", "0")
+    assert int(oldest) >= 60
     assert site.split()[1] == "1"
 
 
