@@ -16,7 +16,7 @@ STAGES = ("preprocess", "infer", "deliver")
 ENDS = ("succeeded", "failed", "canceled", "expired")
 _PROOF_SECONDS = 120
 _WINDOW_SECONDS = 30.0
-_TREND = 24
+_TREND = 16
 _BARS = " ▁▂▃▄▅▆▇█"
 _MOST_SITES = 12
 
@@ -68,9 +68,11 @@ def picture(seen: Seen) -> Group:
 def _headline(now: Figures) -> Text:
     text = Text("Hippocamp  ", style="bold")
     for labels, age in sorted(now.of("hippocamp_proof_age_seconds"), key=lambda row: row[0].get("part", "")):
-        good = age <= _PROOF_SECONDS
+        part, good = labels.get("part", ""), age <= _PROOF_SECONDS
         shown = f"{age:.0f} s ago" if age != float("inf") else "never"
-        text.append(f"{labels.get('part')} {shown}  ", style="not bold green" if good else "bold red")
+        # A gateway proves itself to whoever asks /readyz; that nobody asked is not its fault.
+        style = "not bold green" if good else "not bold dim" if part == "gateway" else "bold red"
+        text.append(f"{part} {shown}  ", style=style)
     memory = now.total("hippocamp_redis_used_bytes") / 1e6
     log_ok = now.total("hippocamp_redis_aof_ok") == 1 and now.total("hippocamp_redis_aof_enabled") == 1
     log = "log ok" if log_ok else "NO LOG"
@@ -90,8 +92,7 @@ def _warnings(now: Figures) -> Text:
 
 
 _STAGE_COLUMNS = (
-    "waiting", "trend", "later", "oldest", "running", "slots", "pools", "started/s", "each", "batch", "again",
-    "leases lost",
+    "waiting", "trend", "later", "oldest", "running", "slots", "started/s", "each", "batch", "again", "lost",
 )  # fmt: skip
 
 
@@ -114,7 +115,6 @@ def _stage(seen: Seen, stage: str) -> Iterable[str | Text]:
         f"{_oldest(now, stage=stage):.0f} s",
         f"{now.total('hippocamp_running', stage=stage):.0f}",
         Text(f"{slots:.0f}", style="" if slots else "bold red"),
-        f"{now.total('hippocamp_pools', stage=stage):.0f}",
         f"{started:.2f}",
         f"{now.total('hippocamp_pace_seconds', stage=stage):.2f} s",
         f"{started / batches:.1f}" if batches else "-",
@@ -163,7 +163,9 @@ def _oldest(now: Figures, **labels: str) -> float:
 
 
 def _table(first: str, columns: Iterable[str]) -> Table:
-    table = Table(first, box=None, header_style="bold cyan", padding=(0, 2, 0, 0))
+    table = Table(first, box=None, header_style="bold cyan", padding=(0, 1, 0, 0))
+    table.columns[0].no_wrap = True
+    table.columns[0].min_width = 10
     for name in columns:
         table.add_column(name, justify="left" if name == "trend" else "right", no_wrap=True)
     return table
