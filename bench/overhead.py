@@ -15,13 +15,17 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
 import psutil
 
+from bench.accounting import cpu_by_service, since
+from bench.machine import describe, stop_cleanly
+from bench.plots import bars
+from bench.volumes import copies
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
@@ -32,11 +36,12 @@ TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of all processes and wall seconds for `jobs` volumes."""
+    """CPU seconds of all processes and wall seconds for `jobs` volumes; parts: where the CPU went."""
 
     jobs: int
     cpu: float
     wall: float
+    parts: dict[str, float] = field(default_factory=dict)
 
     @property
     def cpu_per_job(self) -> float:
@@ -47,39 +52,36 @@ class Cost:
         return 60 * self.jobs / self.wall
 
 
-def copies(volume: Path, folder: Path, count: int) -> list[Path]:
-    """The same head under `count` different digests: only the time in the gzip header differs."""
-    body = bytearray(volume.read_bytes())
-    made = []
-    for number in range(count):
-        body[4:8] = (number + 1).to_bytes(4, "little")
-        made.append(folder / f"head{number:03d}.nii.gz")
-        made[-1].write_bytes(body)
-    return made
-
-
 def bare_process(volumes: list[Path], pipe: Connection) -> None:
-    """One process of the bare loop: prepare, score, nothing else; one warm-up volume before the clock."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
+    """One process of the bare loop: prepare, score, nothing else; two warm-up volumes before the clock.
 
+    It keeps its memory as the services do, or the comparison would flatter them by a tenth.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
     from model_store.digest import RELEASE
-    from model_store.handler import Model
+    from model_store.handler import Model, keep_memory
     from preprocessing_service import prepare
 
-    torch.set_num_threads(1)
+    keep_memory()
     model = Model(RELEASE)
+    steps: dict[str, float] = {}
 
     def run(path: Path) -> None:
-        model.answer(prepare(path).slices[None])
+        stack = prepare(path, on_sheet=len)  # the sheet is drawn, as the service has it drawn
+        begun = time.perf_counter()
+        model.answer(stack.slices[None])
+        for name, seconds in {**stack.seconds, "network": time.perf_counter() - begun}.items():
+            steps[name] = steps.get(name, 0.0) + seconds
 
     run(volumes[0])
+    run(volumes[0])
+    steps.clear()
     pipe.send("ready")
     pipe.recv()
     before = time.process_time()
     for path in volumes:
         run(path)
-    pipe.send(time.process_time() - before)
+    pipe.send((time.process_time() - before, steps))
 
 
 def bare(volumes: list[Path], processes: int) -> Cost:
@@ -96,21 +98,12 @@ def bare(volumes: list[Path], processes: int) -> Cost:
     started = time.monotonic()
     for pipe in pipes:
         pipe.send("go")
-    cpu = sum(pipe.recv() for pipe in pipes)
+    told = [pipe.recv() for pipe in pipes]
     wall = time.monotonic() - started
     for worker in workers:
         worker.join()
-    return Cost(len(volumes), cpu, wall)
-
-
-def cpu_by_service(stack: Stack) -> dict[str, float]:
-    """CPU seconds each service and its living children have used."""
-    used = {}
-    for item in stack.remembered():
-        leader = item.process()
-        family = [leader, *leader.children(recursive=True)] if leader else []
-        used[item.name] = sum(sum(one.cpu_times()[:2]) for one in family)
-    return used
+    steps = {name: sum(each[name] for _, each in told) for name in told[0][1]}
+    return Cost(len(volumes), sum(cpu for cpu, _ in told), wall, steps)
 
 
 def send(http: httpx.Client, path: Path) -> str:
@@ -129,10 +122,8 @@ def drain(http: httpx.Client, ids: list[str]) -> None:
             raise SystemExit(f"{job_id} ended as {state}")
 
 
-def saturated(
-    volumes: list[Path], warm: list[Path], settings: LocalSettings
-) -> tuple[Cost, dict[str, float]]:
-    """All volumes through the whole system, submitted at once; cost, and CPU seconds by service."""
+def saturated(volumes: list[Path], warm: list[Path], settings: LocalSettings) -> Cost:
+    """All volumes through the whole system, submitted at once; parts are its services."""
     stack = Stack(settings)
     stack.up()
     try:
@@ -143,36 +134,33 @@ def saturated(
                 ids = list(pool.map(lambda path: send(http, path), volumes))
             drain(http, ids)
             wall = time.monotonic() - started
-            used = {name: cpu - before[name] for name, cpu in cpu_by_service(stack).items()}
+            used = since(before, cpu_by_service(stack))
     finally:
         stack.down()
-    return Cost(len(volumes), sum(used.values()), wall), used
+    return Cost(len(volumes), sum(used.values()), wall, used)
 
 
-def compare(count: int, rounds: int) -> tuple[float, float]:
-    """Run both in turn and print the tables; median ratios of CPU a job and of throughput."""
-    cores = len(psutil.Process().cpu_affinity() or [0])
-    cpu_ratios, throughput_ratios = [], []
+def compare(count: int, rounds: int) -> list[tuple[Cost, Cost]]:
+    """Bare loop and whole system in turn."""
+    cores, found = len(psutil.Process().cpu_affinity() or [0]), []
     with tempfile.TemporaryDirectory() as scratch:
         volumes = copies(sample_volume(), Path(scratch), count + 2 * cores)
         warm, work = volumes[: 2 * cores], volumes[2 * cores :]
         for number in range(rounds):
             alone = bare(work, cores)
             settings = LocalSettings().beside(Path(scratch) / f"run{number}")
-            whole, used = saturated(work, warm, settings)
-            cpu_ratios.append(whole.cpu_per_job / alone.cpu_per_job)
-            throughput_ratios.append(whole.per_minute / alone.per_minute)
-            report(number, alone, whole, used)
-    return statistics.median(cpu_ratios), statistics.median(throughput_ratios)
+            found.append((alone, saturated(work, warm, settings)))
+            report(number, *found[-1])
+    return found
 
 
-def report(number: int, alone: Cost, whole: Cost, used: dict[str, float]) -> None:
-    """One round as a table."""
-    print(f"round {number + 1}        CPU s/job   volumes/min")
-    print(f"  bare loop    {alone.cpu_per_job:9.3f}   {alone.per_minute:11.1f}")
-    print(f"  whole system {whole.cpu_per_job:9.3f}   {whole.per_minute:11.1f}")
-    for name, seconds in sorted(used.items(), key=lambda item: -item[1]):
-        print(f"    {name:12s} {1000 * seconds / whole.jobs:9.1f} ms CPU a job")
+def report(number: int, alone: Cost, whole: Cost) -> None:
+    """One round as a table: where each millisecond goes."""
+    print(f"round {number + 1}            ms a job   volumes/min")
+    for title, cost in (("bare loop, CPU", alone), ("whole system, CPU", whole)):
+        print(f"  {title:18s} {1000 * cost.cpu_per_job:7.1f}   {cost.per_minute:11.1f}")
+        for name, seconds in sorted(cost.parts.items(), key=lambda item: -item[1]):
+            print(f"    {name:16s} {1000 * seconds / cost.jobs:7.1f}")
 
 
 def main() -> None:
@@ -182,12 +170,32 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round of 12 volumes")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--plot", type=Path)
     chosen = parser.parse_args()
+    stop_cleanly()
     count, rounds = (12, 1) if chosen.quick else (chosen.volumes, chosen.rounds)
-    cpu, throughput = compare(count, rounds)
-    print(f"cpu_ratio={cpu:.3f} throughput_ratio={throughput:.3f} volumes={count} rounds={rounds}")
-    if chosen.check and (cpu > MOST_CPU or throughput < LEAST_THROUGHPUT):
+    print(describe())
+    found = compare(count, rounds)
+    cpu = statistics.median(whole.cpu_per_job / alone.cpu_per_job for alone, whole in found)
+    throughput = statistics.median(whole.per_minute / alone.per_minute for alone, whole in found)
+    passed = cpu <= MOST_CPU and throughput >= LEAST_THROUGHPUT
+    if chosen.plot:
+        picture(chosen.plot, *found[-1])
+    print(
+        f"cpu_ratio={cpu:.3f} throughput_ratio={throughput:.3f} volumes={count} rounds={rounds}"
+        f" passed={'yes' if passed else 'no'}"
+    )
+    if chosen.check and not passed:
         sys.exit(1)
+
+
+def picture(path: Path, alone: Cost, whole: Cost) -> None:
+    """The last round as two bars."""
+    rows = {
+        title: {name: 1000 * seconds / cost.jobs for name, seconds in cost.parts.items()}
+        for title, cost in (("bare loop", alone), ("whole system", whole))
+    }
+    bars(path, rows, title="CPU a job, one head", unit="ms")
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ def tiny(number: int) -> bytes:
     return header((8, 8, 8)) + number.to_bytes(8, "little") * 64
 
 
-def header(shape: tuple[int, int, int]) -> bytes:
-    """The 352 bytes before the voxels of a 1 mm uint8 NIfTI-1 file."""
+def header(shape: tuple[int, int, int], *, doubles: bool = False) -> bytes:
+    """The 352 bytes before the voxels of a 1 mm NIfTI-1 file of bytes or of float64."""
     head = bytearray(352)
     struct.pack_into("<i", head, 0, 348)
     struct.pack_into("<8h", head, 40, 3, *shape, 1, 1, 1, 1)
-    struct.pack_into("<2h", head, 70, 2, 8)
+    struct.pack_into("<2h", head, 70, *((64, 64) if doubles else (2, 8)))
     struct.pack_into("<8f", head, 76, 1, 1, 1, 1, 0, 0, 0, 0)
     struct.pack_into("<3f", head, 108, 352, 1, 0)
     struct.pack_into("<2h", head, 252, 0, 1)

@@ -52,7 +52,7 @@ def fill(system: System, waiting: int, sites: int) -> None:
         (system.folder / "blobs" / "inputs" / f"site{site}").mkdir(parents=True, exist_ok=True)
     first = system.folder / "blobs" / "inputs" / "first"
     first.write_bytes(blob)
-    script = line._scripts["submit"]
+    script = line._scripts._named["submit"]
     for start in range(0, waiting, 1000):
         with client.pipeline(transaction=False) as pipe:
             for number in range(start, min(start + 1000, waiting)):
@@ -73,21 +73,27 @@ def fill(system: System, waiting: int, sites: int) -> None:
 def run(system: System, jobs: int) -> None:
     """Submit `jobs` volumes over keep-alive connections and wait until as many jobs have succeeded."""
     target = system.ended() + jobs
-    local = threading.local()
-
-    def send(number: int) -> None:
-        if not hasattr(local, "http"):
-            local.http = httpx.Client(base_url=system.url, timeout=60, trust_env=False)
-        headers = {"Content-Type": "application/octet-stream"}
-        local.http.post("/v1/jobs", content=tiny(number), headers=headers).raise_for_status()
-
-    with ThreadPoolExecutor(SENDERS) as pool:
-        list(pool.map(send, itertools.islice(_numbers, jobs)))
+    submit_all(system, jobs)
     deadline = time.monotonic() + 120
     while system.ended() < target:
         if time.monotonic() > deadline:
             raise SystemExit(f"only {system.ended()} of {target} jobs have succeeded")
         time.sleep(0.05)
+
+
+def submit_all(system: System, jobs: int) -> list[str]:
+    """Submit new volumes over a few keep-alive connections; the jobs' ids."""
+    local = threading.local()
+
+    def send(number: int) -> str:
+        if not hasattr(local, "http"):
+            local.http = httpx.Client(base_url=system.url, timeout=60, trust_env=False)
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = local.http.post("/v1/jobs", content=tiny(number), headers=headers)
+        return str(answer.raise_for_status().json()["id"])
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        return list(pool.map(send, itertools.islice(_numbers, jobs)))
 
 
 def cost(system: System, jobs: int, *, waiting: int, sites: int) -> JobCost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from model_archiver.model_packaging import generate_model_archive
 
 from contracts.connections import connect
 from deploy.local import services
-from deploy.local.services import Service
+from deploy.local.services import Make, Service
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
 from model_store.archive import NAME, SERVING
@@ -68,10 +68,12 @@ class System:
 
 
 @contextmanager
-def system(settings: LocalSettings | None = None, **extra: str) -> Iterator[System]:
-    """A fresh system in a temporary folder, gone afterwards."""
+def system(
+    settings: LocalSettings | None = None, services: Sequence[Make] = SERVICES, **extra: str
+) -> Iterator[System]:
+    """A fresh system in a temporary folder, gone afterwards; `extra` goes into its environment."""
     with tempfile.TemporaryDirectory(prefix="hippocamp-bench-") as folder:
-        stack = Stack((settings or LocalSettings()).beside(Path(folder), **extra), SERVICES)
+        stack = Stack((settings or LocalSettings()).beside(Path(folder), **extra), services)
         stack.up()
         try:
             yield System(stack)

@@ -94,6 +94,7 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "disable_token_authorization": "true",
         "enable_model_api": "false",
         "metrics_mode": "prometheus",
+        "disable_system_metrics": "true",  # a Python process with torch in it, every minute
         "install_py_dep_per_model": "false",
     }
     return "".join(f"{key}={value}\n" for key, value in lines.items())

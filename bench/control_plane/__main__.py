@@ -1,0 +1,142 @@
+"""What a job costs besides its pixels: CPU, Redis traffic, uploads, polls, cache hits and events.
+
+`python -m bench.control_plane [--jobs N] [--quick] [--check] [--plot FILE.svg]`. `--check` fails above 10 ms
+CPU a job, scenes more than 10 % apart, reads below half of bare Flask, or when an upload takes memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from bench.control_plane.jobs import JobCost, cost, fill, run
+from bench.control_plane.reads import _SAME, ReadCost, costs
+from bench.control_plane.system import System, system
+from bench.control_plane.uploads import UploadCost
+from bench.control_plane.uploads import cost as upload_cost
+from bench.machine import describe, stop_cleanly
+from bench.plots import bars
+from bench.volumes import tiny
+
+MOST_MS, MOST_SPREAD, LEAST_READS, MOST_GROWN = 10.0, 0.10, 0.5, 64 << 20
+SCENES = [(0, 1), (1_000, 1), (1_000, 10), (100_000, 1), (100_000, 1_000)]
+SIZES = [(1_000_000, 40), (12_000_000, 12), (100_000_000, 2), (1_000_000_000, 1)]
+
+
+def finished(system: System) -> str:
+    """A job that has succeeded, of the volume that will be sent again."""
+    with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
+        headers = {"Content-Type": "application/octet-stream", "Prefer": "wait=30"}
+        answer = http.post("/v1/jobs", content=tiny(_SAME), headers=headers).raise_for_status().json()
+    if answer["state"] != "succeeded":
+        raise SystemExit(f"the job ended as {answer['state']}")
+    return str(answer["id"])
+
+
+def measure(jobs: int, scenes: list[tuple[int, int]], sizes: list[tuple[int, int]], reads: int) -> Results:
+    """Every scene on a fresh system; reads and uploads on the first."""
+    found = Results([], [], [])
+    for waiting, sites in scenes:
+        with system() as running:
+            if not found.jobs:
+                found.reads = costs(running, finished(running), reads)
+                found.uploads = [upload_cost(running, *size) for size in sizes]
+                run(running, 20)
+            fill(running, waiting, sites)
+            found.jobs.append(cost(running, jobs, waiting=waiting, sites=sites))
+    return found
+
+
+class Results:
+    """What the three parts found."""
+
+    def __init__(self, jobs: list[JobCost], reads: list[ReadCost], uploads: list[UploadCost]) -> None:
+        self.jobs, self.reads, self.uploads = jobs, reads, uploads
+
+    @property
+    def worst_ms(self) -> float:
+        """Most CPU a job of all scenes."""
+        return max(one.total_ms for one in self.jobs)
+
+    @property
+    def spread(self) -> float:
+        """(largest - smallest) / smallest over the scenes."""
+        totals = [one.total_ms for one in self.jobs]
+        return (max(totals) - min(totals)) / min(totals)
+
+    @property
+    def passed(self) -> bool:
+        """All targets."""
+        return (
+            self.worst_ms <= MOST_MS
+            and self.spread <= MOST_SPREAD
+            and min(one.ratio for one in self.reads) >= LEAST_READS
+            and max(one.grown for one in self.uploads) <= MOST_GROWN
+        )
+
+
+def show(found: Results, console: Console) -> None:
+    """Three tables."""
+    names = sorted(found.jobs[0].cpu_ms, key=lambda name: -found.jobs[0].cpu_ms[name])
+    about = [f"{one.waiting:,} waiting, {one.sites:,} sites" for one in found.jobs]
+    table = Table("", *about, title="CPU ms a job, by service; traffic with Redis a job")
+    for name in names:
+        table.add_row(name, *(f"{one.cpu_ms[name]:.2f}" for one in found.jobs))
+    table.add_row("[bold]all", *(f"[bold]{one.total_ms:.2f}" for one in found.jobs))
+    table.add_row("jobs/s", *(f"{one.jobs / one.seconds:.0f}" for one in found.jobs))
+    for label, field in (
+        ("round trips", "round_trips"),
+        ("commands", "commands"),
+        ("bytes", "network_bytes"),
+    ):
+        table.add_row(f"Redis {label}", *(f"{getattr(one, field):,.1f}" for one in found.jobs))
+    table.add_row("bytes in its log", *(f"{one.log_bytes:,.0f}" for one in found.jobs))
+    console.print(table)
+    table = Table("upload, bytes", "MB/s a core", "copy + SHA-256", "ratio", "memory grew, MB")
+    for up in found.uploads:
+        ratio, grown = f"{up.rate / up.bare_rate:.2f}", f"{up.grown / 1e6:.0f}"
+        table.add_row(f"{up.size:,}", f"{up.rate:.0f}", f"{up.bare_rate:.0f}", ratio, grown)
+    console.print(table)
+    table = Table("", "a second and core", "bare Flask", "ratio")
+    for one in found.reads:
+        table.add_row(one.name, f"{one.rate:.0f}", f"{one.bare_rate:.0f}", f"{one.ratio:.2f}")
+    console.print(table)
+
+
+def main() -> int:
+    """1 when --check finds a target missed."""
+    parser = argparse.ArgumentParser(prog="bench.control_plane", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=600)
+    parser.add_argument("--quick", action="store_true", help="fewer jobs, shallower lines, smaller uploads")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--plot", type=Path)
+    given = parser.parse_args()
+    stop_cleanly()
+    if given.quick:
+        found = measure(200, [(0, 1), (10_000, 1_000)], SIZES[:2], 300)
+    else:
+        found = measure(given.jobs, SCENES, SIZES, 2000)
+    console = Console(width=150, highlight=False, soft_wrap=True)
+    console.print(json.dumps(describe()))
+    show(found, console)
+    if given.plot:
+        rows = {f"{one.waiting:,} waiting\n{one.sites:,} sites": one.cpu_ms for one in found.jobs}
+        bars(given.plot, rows, title="CPU a job without its pixels", unit="ms")
+    reads = " ".join(f"{one.name.replace(' ', '_')}_ratio={one.ratio:.2f}" for one in found.reads)
+    print(
+        f"cpu_ms={found.worst_ms:.2f} spread={found.spread:.3f} {reads}"
+        f" upload_ratio={found.uploads[-1].rate / found.uploads[-1].bare_rate:.2f}"
+        f" upload_grown_mb={max(one.grown for one in found.uploads) / 1e6:.0f}"
+        f" passed={'yes' if found.passed else 'no'}"
+    )
+    return 1 if given.check and not found.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
