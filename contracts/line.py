@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, cast
@@ -238,7 +239,13 @@ class Line:
         if own is None:
             return Outlook(position, None)
         later = score or 0.0 if job.stage is Stage.PREPROCESS else 0.0
-        return Outlook(position, (position or 0) * own / max(1, int(running)) + own + later)
+        wait = max((position or 0) * own / max(1, int(running)), self._until(job))
+        return Outlook(position, wait + own + later)
+
+    def _until(self, job: Job) -> float:
+        """Seconds until the job may start; by this machine's clock, which is near enough for an estimate."""
+        now = time.time() * 1000 if self.now_ms is None else self.now_ms
+        return max(0.0, (int(job.text("not_before_ms") or 0) - now) / 1000)
 
 
 def _pairs(flat: list[str]) -> dict[str, str]:

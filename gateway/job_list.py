@@ -1,20 +1,21 @@
-"""Jobs of a site or a batch, newest first, page by page, from the sorted sets the line keeps."""
+"""Jobs of a site or a batch, or its deliveries, newest first, from the sorted sets the line keeps."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, cast
 
 import redis
 
 from contracts.job import Job
-from contracts.states import JobState
 
+_LISTED = {"job", "delivery"}
 _MOST_READ = 1000
 """Records read for one page at most: a rare state must not make one request walk a site's whole history."""
 
 
 def page(
-    client: redis.Redis, kept_in: str, *, state: JobState | None, after: str | None, limit: int
+    client: redis.Redis, kept_in: str, *, state: StrEnum | None, after: str | None, limit: int
 ) -> tuple[list[Job], str | None]:  # fmt: skip
     """(jobs, cursor of the next page or None); kept_in: key of the sorted set.
 
@@ -28,7 +29,7 @@ def page(
             return found, None
         for (job_id, created), job in zip(ids, _records(client, [i for i, _ in ids]), strict=True):
             read, cursor = read + 1, (created, job_id)
-            if job and (state is None or job.state is state):
+            if job and state in {None, job.text("state")}:
                 found.append(job)
                 if len(found) == limit:
                     break
@@ -62,4 +63,4 @@ def _records(client: redis.Redis, ids: list[str]) -> list[Job | None]:
     with client.pipeline(transaction=False) as pipe:
         for job_id in ids:
             pipe.hgetall(f"hc:rec:{job_id}")
-        return [Job(fields) if fields.get("kind") == "job" else None for fields in pipe.execute()]
+        return [Job(fields) if fields.get("kind") in _LISTED else None for fields in pipe.execute()]

@@ -81,11 +81,19 @@ def _fields(record: Record, link: Callable[..., str]) -> dict[str, object]:
         "updated_at": record.time("updated_ms"),
         "finished_at": record.time("finished_ms"),
         "deadline_at": record.time("deadline_ms"),
+        "not_before_at": _not_before(record),
         "timings": _timings(record),
         "trace_id": record.text("trace_id"),
         "error": problem(record),
         "links": _links(record, link),
     }
+
+
+def _not_before(record: Record) -> datetime | None:
+    """Only while it holds the job up; a retry that pauses counts too."""
+    at = record.time("not_before_ms")
+    waits = record.state in {JobState.QUEUED, JobState.QUEUED_INFER}
+    return at if waits and at and at > datetime.now(UTC) else None
 
 
 def _step(record: Record) -> str | None:

@@ -13,6 +13,7 @@ from contracts.states import JobState, Priority, Stage
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
 BATCH_ID = "^bat_[0-9a-f]{32}$"
 CURSOR = r"^[0-9]{1,15}\.job_[0-9a-f]{32}$"
+DELIVERY_CURSOR = r"^[0-9]{1,15}\.whd_[0-9a-z_]{3,100}$"
 MOST_DEADLINE = 31 * 86400
 
 
@@ -47,6 +48,9 @@ class SubmitOptions(Wire):
         ge=1,
         le=MOST_DEADLINE,
         description="Give up (state `expired`) when it is not done by then",
+    )
+    not_before_seconds: int = Field(
+        default=0, ge=0, le=MOST_DEADLINE, description="Wait at least so long before work on it starts"
     )
     batch: str | None = Field(default=None, pattern=BATCH_ID, description="The batch it belongs to")
 
@@ -108,6 +112,7 @@ class JobSummary(Wire):
     updated_at: datetime
     finished_at: datetime | None
     deadline_at: datetime | None
+    not_before_at: datetime | None = Field(description="It waits until then; null when it may start")
     timings: Timings
     trace_id: str
     error: Problem | None = Field(description="Why it failed or expired")

@@ -109,10 +109,15 @@ def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace
 def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:
     options = validated(SubmitOptions, given)
     bare = replace(bare, priority=options.priority, batch=options.batch or "")
-    if options.deadline_seconds is None:
+    deadline, later = options.deadline_seconds, options.not_before_seconds
+    if deadline is None and not later:
         return bare
     now, _ = to.client.time()  # Redis's clock is the one that expires jobs
-    return replace(bare, deadline_ms=(now + options.deadline_seconds) * 1000)
+    return replace(
+        bare,
+        deadline_ms=(now + deadline) * 1000 if deadline else None,
+        not_before_ms=(now + later) * 1000 if later else None,
+    )
 
 
 def _look_up(fresh: Submission, to: Resources) -> Submission:

@@ -25,6 +25,7 @@ RAW = (
 _HEADERS = {
     "priority": "Hippocamp-Priority",
     "deadline_seconds": "Hippocamp-Deadline-Seconds",
+    "not_before_seconds": "Hippocamp-Not-Before-Seconds",
     "batch": "Hippocamp-Batch",
 }
 

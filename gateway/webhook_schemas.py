@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field, HttpUrl
 
 from contracts.states import DeliveryState
-from gateway.schemas import Wire
+from gateway.schemas import DELIVERY_CURSOR, Wire
 
 
 class EndpointRequest(Wire):
@@ -51,15 +51,19 @@ class Delivery(Wire):
     created_at: datetime
     next_attempt_at: datetime | None
     last_error: str | None
+    response_status: int | None = Field(description="What the receiver last answered; null without an answer")
 
 
 class DeliveryQuery(Wire):
-    """Paging of the delivery list."""
+    """Filter and paging of the delivery list."""
 
+    state: DeliveryState | None = None
+    after: str | None = Field(default=None, pattern=DELIVERY_CURSOR, description="`next` of the page before")
     limit: int = Field(default=50, ge=1, le=200)
 
 
 class DeliveryList(Wire):
-    """The site's latest deliveries, newest first."""
+    """A page of deliveries, newest first. It may hold fewer than `limit` and still have a `next`."""
 
     deliveries: list[Delivery]
+    next: str | None = Field(description="Cursor for `after`; null at the end")

@@ -15,14 +15,13 @@ _FORBIDDEN = tuple(
     for text in (
         "100.64.0.0/10",  # carrier-grade NAT, RFC 6598
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
-        "64:ff9b::/96",  # NAT64, RFC 6052: hides any IPv4 address
-        "64:ff9b:1::/48",  # local NAT64, RFC 8215
         "2002::/16",  # 6to4, RFC 3056
         "2001::/32",  # Teredo, RFC 4380
-        "::/96",  # IPv4-compatible, RFC 4291
-        "fec0::/10",  # site-local, RFC 3879
+        "3fff::/20",  # documentation, RFC 9637
+        "2001::/23",  # IETF protocol assignments, RFC 2928
     )
 )
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class TargetRefused(Exception):  # noqa: N818  named for what happened, as in contracts.errors
@@ -30,8 +29,10 @@ class TargetRefused(Exception):  # noqa: N818  named for what happened, as in co
 
 
 def is_public(address: Address) -> bool:
-    """True for a unicast address of the open internet."""
+    """True for a unicast address of the open internet; of IPv6, only what is given out for it (2000::/3)."""
     if address.is_multicast or not address.is_global:
+        return False
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
         return False
     return not any(address in network for network in _FORBIDDEN if network.version == address.version)
 

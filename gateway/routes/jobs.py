@@ -66,6 +66,10 @@ _SUBMIT = Operation(
             "give up after so many seconds; for raw bodies",
             {"type": "integer", "minimum": 1, "maximum": MOST_DEADLINE},
         ),
+        "Hippocamp-Not-Before-Seconds": Header(
+            "start no sooner than in so many seconds; for raw bodies",
+            {"type": "integer", "minimum": 0, "maximum": MOST_DEADLINE},
+        ),
         "Hippocamp-Batch": Header(
             "the batch it belongs to; for raw bodies", {"type": "string", "pattern": BATCH_ID}
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import redis
 from flask import Blueprint
@@ -12,6 +12,7 @@ from contracts import endpoints
 from contracts.errors import WrongState
 from contracts.job import Job as Record
 from contracts.states import Stage
+from gateway import job_list
 from gateway.auth import current_site
 from gateway.errors import DeliveryNotFound, EndpointNotFound
 from gateway.operations import Answer, Operation, operation
@@ -79,14 +80,10 @@ def rotate(endpoint_id: str) -> NewEndpoint:
 @blueprint.get("/webhook-deliveries")
 @operation(Operation("List webhook deliveries", "webhooks", {200: DeliveryList}, query=DeliveryQuery))
 def deliveries(query: DeliveryQuery) -> DeliveryList:
-    """The latest deliveries, newest first, with their attempts and last error."""
-    client = resources().client
-    ids = cast("list[str]", client.zrevrange(f"hc:deliveries:{current_site()}", 0, query.limit - 1))
-    with client.pipeline(transaction=False) as pipe:
-        for delivery_id in ids:
-            pipe.hgetall(f"hc:rec:{delivery_id}")
-        found = cast("list[dict[str, str]]", pipe.execute())
-    return DeliveryList(deliveries=[_delivery(Record(fields)) for fields in found if fields])
+    """One page of deliveries with their attempts and last error; follow `next` until it is null."""
+    kept_in = f"hc:deliveries:{current_site()}"
+    found, following = job_list.page(resources().client, kept_in, **dict(query))
+    return DeliveryList(deliveries=[_delivery(one) for one in found], next=following)
 
 
 @blueprint.post("/webhook-deliveries/<delivery_id>/replay")
@@ -130,6 +127,7 @@ def _delivery(record: Record) -> Delivery:
         | {
             "created_at": record.time("created_ms"),
             "next_attempt_at": record.time("not_before_ms") if record.text("state") == "pending" else None,
+            "response_status": int(record.text("response_status") or 0) or None,
             "last_error": record.text("last_error") or record.text("error_detail") or None,
         }
     )

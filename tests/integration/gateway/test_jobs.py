@@ -10,6 +10,7 @@ import socket
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -334,6 +335,27 @@ def test_a_job_that_was_recorded_is_told_although_redis_goes_away_at_once(
     monkeypatch.undo()
     assert (answer.status_code, answer.json["state"], answer.json["queue_position"]) == (202, "queued", None)
     assert redis_client.zrange("hc:jobs:here", 0, -1) == [answer.json["id"]]
+
+
+@pytest.mark.parametrize("how", ["field", "header"])
+def test_a_job_can_wait_for_its_time(http: FlaskClient, redis_client: redis.Redis, how: str) -> None:
+    line = Line(redis_client)
+    if how == "field":
+        job = http.post("/v1/jobs", data=form(nifti(), not_before_seconds="3600")).json
+    else:
+        headers = {"Hippocamp-Not-Before-Seconds": "3600"}
+        job = http.post("/v1/jobs", data=nifti(), content_type=RAW, headers=headers).json
+    redis_client.hset("hc:pace", mapping={"preprocess": 1000})
+    assert line.claim(Stage.PREPROCESS, "w") == []
+    shown = http.get(f"/v1/jobs/{job['id']}").json
+    assert shown["state"] == "queued"
+    waits = datetime.fromisoformat(shown["not_before_at"]) - datetime.now(UTC)
+    assert 3500 < waits.total_seconds() <= 3600
+    assert 3500 < shown["eta_seconds"] < 3602
+    line.now_ms = int(time.time() * 1000) + 3_601_000
+    assert [claim.id for claim in line.claim(Stage.PREPROCESS, "w")] == [job["id"]]
+    assert http.get(f"/v1/jobs/{job['id']}").json["not_before_at"] is None
+    problem(http.post("/v1/jobs", data=form(nifti(), not_before_seconds="-1")), 400, "request.bad_value")
 
 
 def test_an_error_nobody_foresaw_tells_no_secret(

@@ -10,6 +10,7 @@ from contracts import endpoints
 from contracts.errors import DeliveryFailed
 from contracts.line import Line
 from contracts.states import Stage
+from tests.integration.gateway.conftest import form, nifti
 
 pytestmark = pytest.mark.integration
 
@@ -77,7 +78,27 @@ def test_deliveries_are_in_the_open_and_replayed(
     line.fail(claim, DeliveryFailed("answered 500"))
     (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
     assert (owed["state"], owed["last_error"]) == ("failed", "answered 500")
+    assert owed["response_status"] is None
     answer = http.post(again)
     assert (answer.status_code, answer.json["state"]) == (202, "pending")
     assert http.post("/v1/webhook-deliveries/whd_0_0/replay").json["code"] == "webhook.delivery_not_found"
     assert http.post(f"/v1/webhook-deliveries/{submitted}/replay").status_code == 404
+
+
+def test_deliveries_are_paged_and_filtered(
+    http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
+) -> None:
+    line = Line(redis_client)
+    for seed in range(5):
+        line.cancel(http.post("/v1/jobs", data=form(nifti(seed=seed))).json["id"])
+    (claim,) = line.claim(Stage.DELIVER, "w")
+    line.fail(claim, DeliveryFailed("answered 500"), {"response_status": 500})
+    seen, after = [], ""
+    while after is not None:
+        page = http.get(f"/v1/webhook-deliveries?limit=2{after and '&after=' + after}").json
+        seen += [one["id"] for one in page["deliveries"]]
+        after = page["next"]
+    assert len(seen) == len(set(seen)) == 5
+    (failed,) = http.get("/v1/webhook-deliveries?state=failed").json["deliveries"]
+    assert (failed["id"], failed["response_status"]) == (claim.id, 500)
+    assert http.get("/v1/webhook-deliveries?after=nonsense").json["code"] == "request.bad_value"
