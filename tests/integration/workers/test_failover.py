@@ -51,6 +51,12 @@ class Cluster:
         return (master["num-slaves"], master["num-other-sentinels"]) == (1, 2)
 
 
+def online(master: redis.Redis) -> bool:
+    """Its replica has all it has."""
+    told = master.info("replication")
+    return told["connected_slaves"] == 1 and told["slave0"]["state"] == "online"
+
+
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     master = Server(tmp_path / "master")
@@ -63,8 +69,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         sentinels.append(Server(folder, config=folder / "sentinel.conf", options=("--sentinel",)))
     servers = [master, replica, *sentinels]
     try:
-        for server in servers:
+        for server in (master, replica):
             server.start()
+        with redis.Redis(port=master.port) as asked:  # or the sentinels look again only in ten seconds
+            eventually(lambda: online(asked))
+        for sentinel in sentinels:
+            sentinel.start()
         yield Cluster(master, replica, sentinels)
     finally:
         for server in servers:
