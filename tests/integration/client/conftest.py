@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 from client import Client, Patience
 from contracts import deployed
 from contracts.answer_cache import CacheEntry
-from contracts.blobs import BlobStore, explanation_path, stack_path
+from contracts.blobs import BlobStore, explanation_path, sheet_path, stack_path
 from contracts.connections import connect
 from contracts.errors import NotT1w
 from contracts.job import Claim
@@ -78,6 +78,7 @@ class Carrier:
             return
         where = stack_path(claim.job.site, claim.job.shelf, PIPELINE)
         self.blobs.put(where, self.stack)
+        self.blobs.put(sheet_path(claim.job.site, claim.job.shelf, PIPELINE), b"a sheet")
         fields = {"stack_blob": where, "pipeline_digest": PIPELINE, "quality": "{}"}
         self.line.advance(claim, Stage.INFER, fields | {"seconds_preprocess": json.dumps({"strip": 0.1})})
 
