@@ -8,13 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
-from deploy.local import keeper
+from contracts.connections import connect
+from deploy.local import keeper, services
 from deploy.local.keeper import Keeper
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
@@ -90,11 +93,11 @@ def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..
     now = [0.0]
     watch = Keeper(stack, clock=lambda: now[0])
     seen = []
-    for second_of_day in range(200):
-        now[0] = float(second_of_day)
+    for moment in range(200):
+        now[0] = float(moment)
         eventually(lambda: stack.remembered()[0].process() is None)
         if watch.look():
-            seen.append(second_of_day)
+            seen.append(moment)
     assert seen[:6] == [0, 1, 3, 7, 15, 31]
     assert all(later - sooner <= 64 for sooner, later in pairwise(seen))
 
@@ -113,3 +116,19 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     kill(stack, "second")
     time.sleep(0.1)
     assert not stack.is_up(), "nobody starts it again"
+
+
+def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..., Stack]) -> None:
+    stack = start(services.redis)
+    client = connect(f"redis://127.0.0.1:{stack.settings.ports.redis}/0", retries=0)
+    client.set("kept", "yes")
+    kill(stack, "redis")
+    assert Keeper(stack).look() == ["redis"]
+
+    def answers() -> bool:
+        with suppress(redis.RedisError):
+            return client.get("kept") == "yes"
+        return False
+
+    eventually(answers)
+    client.close()
