@@ -46,13 +46,13 @@ def main() -> int:
 
 def measure_speed(names: tuple[str, ...], *, quick: bool) -> list[Check]:
     """CPU, wall, memory of whole heads, a series, a head that needs the second network, and two at once."""
-    repeats = 3 if quick else 15
+    repeats = 3 if quick else 9
     with tempfile.TemporaryDirectory() as made:
         plain, pitched, largest = made_files(Path(made))
         rows = [speed(file, repeats) for file in (plain, *(volumes_folder() / name for name in names))]
         second, most = speed(pitched, 3), peak_memory(largest)
         print_speeds([*rows, second])
-        doubled = scaling(plain, 4 * repeats)
+        doubled = scaling(plain, 3 * repeats)
     print(f"two processes prepare {doubled:.2f} times as many heads as one")
     print(f"the largest volume that is taken whole, {largest.name}: {most:.0f} MB\n")
     heads = [row for row in rows if row.name.endswith(".nii.gz")]
