@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.heads import Variant, load_head, orders, variants
 from contracts.errors import QualityRefused
-from contracts.grid import GRID_TO_MNI
+from contracts.grid import GRID_TO_MNI, TRAINING, Grid
 from preprocessing_service import pipeline
 from preprocessing_service.coarse import coarsen
 from preprocessing_service.network import coarse_network
@@ -119,7 +119,13 @@ def apart(one: Matrix, other: Matrix) -> float:
 
 def mirrored(plain: Prepared) -> npt.NDArray[np.uint8]:
     """The undisturbed head's slices with left and right exchanged in template space."""
-    seen = resample(plain.volume, plain.brain, plain.alignment, plain.tissues, grid=MIRROR @ GRID_TO_MNI)
+    seen = resample(
+        plain.volume,
+        plain.brain,
+        plain.alignment,
+        plain.tissues,
+        grid=Grid(MIRROR @ GRID_TO_MNI, TRAINING.shape),
+    )
     return normalise(seen, plain.tissues, plain.coarse.unit)
 
 

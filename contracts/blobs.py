@@ -64,6 +64,11 @@ def sheet_path(site: str, shelf: str, pipeline: str) -> str:
     return f"stacks/{site}/{shelf}/{pipeline}.png"
 
 
+def brain_path(site: str, shelf: str, pipeline: str) -> str:
+    """The whole stripped brain (gzipped NIfTI) that the same work left for people to look at."""
+    return f"stacks/{site}/{shelf}/{pipeline}-brain.nii.gz"
+
+
 def explanation_path(site: str, shelf: str, *, pipeline: str, model: str) -> str:
     """Activation maps of this model over that stack."""
     return f"explanations/{site}/{shelf}/{pipeline}-{model}.npz"

@@ -30,6 +30,8 @@ class Stack:
     quality: measure name -> figure, as compared by the quality gate.
     seconds: step name -> CPU-bound wall seconds it took.
     source: the DICOM series the volume came from, None for other formats.
+    brain: the whole stripped brain as gzipped NIfTI, for people to look at; it becomes a blob of its
+        own, so it is b"" when the stack was read back.
     """
 
     slices: npt.NDArray[np.uint8]
@@ -39,6 +41,7 @@ class Stack:
     quality: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     source: DicomSource | None = None
+    brain: bytes = b""
 
     def __post_init__(self) -> None:
         if self.slices.shape != (SLICES, HEIGHT, WIDTH) or self.slices.dtype != np.uint8:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from contracts.blobs import BlobStore, explanation_path, sheet_path, stack_path
+from contracts.blobs import BlobStore, brain_path, explanation_path, sheet_path, stack_path
 from contracts.explanation import Explanation
 from contracts.job import Job
 from contracts.result import CDR, CLASS_KEYS
 from contracts.stack import Stack
 from gateway.errors import NoPictures
+from gateway.planes import Brain
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,12 @@ class Paths:
 
     stack: str
     explanation: str
+    brain: str
 
-    def heatmap(self, which: str) -> str:
-        """The cached NIfTI volume of one class."""
-        return f"{self.explanation.removesuffix('.npz')}-{which}.nii.gz"
+    def heatmap(self, which: str, grid: str = "input") -> str:
+        """The cached NIfTI volume of one class, on the voxels of the input or of the brain."""
+        where = "" if grid == "input" else f"-{grid}"
+        return f"{self.explanation.removesuffix('.npz')}-{which}{where}.nii.gz"
 
 
 def paths(job: Job) -> Paths:
@@ -32,6 +35,7 @@ def paths(job: Job) -> Paths:
     return Paths(
         job.text("stack_blob") or stack_path(job.site, job.shelf, pipeline),
         job.text("explanation_blob") or explanation_path(job.site, job.shelf, pipeline=pipeline, model=model),
+        brain_path(job.site, job.shelf, pipeline),
     )
 
 
@@ -45,6 +49,14 @@ def load_stack(blobs: BlobStore, job: Job) -> Stack:
     try:
         return _stack(blobs, paths(job).stack)
     except FileNotFoundError:
+        raise _missing() from None
+
+
+def load_brain(blobs: BlobStore, job: Job) -> Brain:
+    """The whole brain; NoPictures when it is no longer kept. Do not write into it: it is shared."""
+    try:
+        return _brain(blobs, paths(job).brain)
+    except (FileNotFoundError, ValueError):
         raise _missing() from None
 
 
@@ -68,6 +80,7 @@ def forget() -> None:
     """Drop what is kept in memory; something was erased."""
     _stack.cache_clear()
     _explanation.cache_clear()
+    _brain.cache_clear()
 
 
 @lru_cache(maxsize=16)
@@ -78,6 +91,11 @@ def _stack(blobs: BlobStore, path: str) -> Stack:
 @lru_cache(maxsize=16)
 def _explanation(blobs: BlobStore, path: str) -> Explanation:
     return Explanation.from_bytes(blobs.get(path))
+
+
+@lru_cache(maxsize=16)
+def _brain(blobs: BlobStore, path: str) -> Brain:
+    return Brain.from_bytes(blobs.get(path))
 
 
 def _missing() -> NoPictures:

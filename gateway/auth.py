@@ -18,11 +18,12 @@ from contracts.errors import Forbidden, Gone, JobNotFound, Unauthenticated
 from contracts.job import Job
 from contracts.settings import SettingError
 from gateway.keys import Verifier, in_force
+from gateway.provider import Provider
 from gateway.rate import spend
 from gateway.resources import resources
 from gateway.scopes import needed
-from gateway.sessions import session_prefix
-from gateway.tokens import TokenChecker, TokenSettings
+from gateway.sessions import session
+from gateway.tokens import Token, TokenChecker, TokenSettings
 
 _log = logging.getLogger("hippocamp.gateway")
 _KEY = "hippocamp.auth"
@@ -42,6 +43,7 @@ class Principal:
 class _Guard:
     verifier: Verifier
     tokens: TokenChecker | None
+    provider: Provider | None
     loopback: bool
 
 
@@ -49,7 +51,10 @@ def protect(app: Flask) -> None:
     """Ask every request for its key, before anything of its body is read."""
     oidc = TokenSettings()
     app.extensions[_KEY] = _Guard(
-        Verifier(), TokenChecker(oidc) if oidc.issuer else None, is_loopback(_settings_bind(app))
+        Verifier(),
+        TokenChecker(oidc) if oidc.issuer else None,
+        Provider(oidc) if oidc.issuer and oidc.client_id else None,
+        is_loopback(_settings_bind(app)),
     )
     app.before_request(_admit)
     app.after_request(_tell_allowance)
@@ -122,7 +127,7 @@ def _admit() -> BaseResponse | None:
         caller, site = _identify(_guard())
     except Unauthenticated:
         if request.blueprint == "pages":
-            return redirect(url_for("login.form"))
+            return redirect(url_for("login.form", next=request.path))
         raise
     g.principal = caller
     if scope not in caller.scopes:
@@ -139,17 +144,23 @@ def _identify(guard: _Guard) -> tuple[Principal, sites.Site | None]:
     if text.startswith("hk_"):
         return _site_of(*guard.verifier.verify(resources().client, text, now_ms=_now_ms()))
     if text and guard.tokens is not None:
-        token = guard.tokens.check(text)
-        site = sites.find(resources().client, token.site)
-        if site is None or not site.enabled:
-            raise Unauthenticated("The token names a site that is not in force here")
-        return Principal(site.name, token.scopes, f"oidc:{token.subject[:80]}"), site
+        return site_of_token(guard.tokens.check(text))
     if text:
         raise Unauthenticated("The Authorization header holds no API key (hk_...)")
-    if prefix := session_prefix(resources().client):
+    if logged_in := session(resources().client):
         refuse_foreign_pages()
-        return _site_of(*in_force(resources().client, prefix, now_ms=_now_ms()))
+        if logged_in.token is not None:
+            return site_of_token(logged_in.token)
+        return _site_of(*in_force(resources().client, logged_in.prefix, now_ms=_now_ms()))
     return _open(guard), None
+
+
+def site_of_token(token: Token) -> tuple[Principal, sites.Site]:
+    """The person and the site that a checked token names; Unauthenticated when the site is not in force."""
+    site = sites.find(resources().client, token.site)
+    if site is None or not site.enabled:
+        raise Unauthenticated("The token names a site that is not in force here")
+    return Principal(site.name, token.scopes, f"oidc:{token.subject[:80]}"), site
 
 
 def _site_of(key: ApiKey, site: sites.Site) -> tuple[Principal, sites.Site]:
@@ -197,6 +208,16 @@ def _tell_allowance(response: Response) -> Response:
 def verifier() -> Verifier:
     """What checks keys in this process."""
     return _guard().verifier
+
+
+def tokens() -> TokenChecker | None:
+    """What checks tokens; None when no issuer is configured."""
+    return _guard().tokens
+
+
+def provider() -> Provider | None:
+    """Where people may log in; None when nobody may."""
+    return _guard().provider
 
 
 def _guard() -> _Guard:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from contracts.grid import BRAIN, GRID_TO_MNI
 from contracts.stack import Stack
 
 
@@ -17,3 +19,10 @@ def left_edge(stack: Stack) -> Literal["L", "R"]:
 def spacing_mm(stack: Stack) -> float:
     """Edge of one pixel in the input's world; the registration's zoom is part of it."""
     return float(np.linalg.norm(stack.grid_to_world[:3, 0]))
+
+
+def on_brain_grid(stack: Stack) -> Stack:
+    """The stack as if the brain's grid (contracts.grid.BRAIN) were the volume that was sent."""
+    to_world = stack.grid_to_world @ np.linalg.inv(GRID_TO_MNI) @ BRAIN.to_mni
+    slices, rows, columns = BRAIN.shape
+    return replace(stack, input_shape=(columns, rows, slices), input_affine=to_world)

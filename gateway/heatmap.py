@@ -27,10 +27,10 @@ def to_nifti(stack: Stack, explanation: Explanation, which: int) -> bytes:
     voxels = np.zeros(stack.input_shape, np.uint8)
     box = tuple(slice(c, c + n) for c, n in zip(corner, values.shape, strict=True))
     voxels[box] = np.rint(values * (255 / top))
-    return gzip.compress(_nifti(voxels, stack.input_affine, top / 255), compresslevel=1, mtime=0)
+    return gzip.compress(nifti(voxels, stack.input_affine, top / 255), compresslevel=1, mtime=0)
 
 
-def _nifti(voxels: npt.NDArray[np.uint8], affine: Matrix, slope: float) -> bytes:
+def nifti(voxels: npt.NDArray[np.uint8], affine: Matrix, slope: float) -> bytes:
     image: Any = nib.Nifti1Image(voxels, affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")
     image.header.set_slope_inter(slope, 0)
@@ -47,7 +47,7 @@ def _sample(
     low, high = _box(stack, to_input)
     shape = tuple(int(n) for n in high - low)
     to_grid = to_grid @ _shift(low)
-    to_cell = _cells(maps.shape[1:]) @ to_grid
+    to_cell = cells(maps.shape[1:]) @ to_grid
     values = ndimage.affine_transform(maps, to_cell[:3], output_shape=shape, order=1, mode="nearest")
     values[~_inside(to_grid, shape)] = 0
     return np.maximum(values, 0), tuple(int(n) for n in low)
@@ -69,7 +69,7 @@ def _shift(by: npt.NDArray[np.int64]) -> Matrix:
     return move
 
 
-def _cells(shape: tuple[int, ...]) -> Matrix:
+def cells(shape: tuple[int, ...]) -> Matrix:
     """Grid (column, row, slice) -> map cell (slice, row, column).
 
     A map of h cells covers all 208 rows, so pixel centres and cell centres differ:

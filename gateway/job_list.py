@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, cast
 
 import redis
 
 from contracts.job import Job
+from gateway.schemas import JobQuery
 
 _LISTED = {"job", "delivery"}
 _MOST_READ = 1000
@@ -15,7 +17,7 @@ _MOST_READ = 1000
 
 
 def page(
-    client: redis.Redis, kept_in: str, *, state: StrEnum | None, after: str | None, limit: int
+    client: redis.Redis, kept_in: str, *, wanted: Callable[[Job], bool], after: str | None, limit: int
 ) -> tuple[list[Job], str | None]:  # fmt: skip
     """(jobs, cursor of the next page or None); kept_in: key of the sorted set.
 
@@ -29,11 +31,34 @@ def page(
             return found, None
         for (job_id, created), job in zip(ids, _records(client, [i for i, _ in ids]), strict=True):
             read, cursor = read + 1, (created, job_id)
-            if job and state in {None, job.text("state")}:
+            if job and wanted(job):
                 found.append(job)
                 if len(found) == limit:
                     break
     return found, f"{cursor[0]:.0f}.{cursor[1]}" if cursor else None
+
+
+def asked_for(query: JobQuery) -> Callable[[Job], bool]:
+    """Whether a job is one that the query asks for."""
+
+    def wanted(job: Job) -> bool:
+        if query.state not in {None, job.state}:
+            return False
+        if query.priority not in {None, job.text("priority")}:
+            return False
+        return query.q is None or any(name.startswith(query.q) for name in _names(job))
+
+    return wanted
+
+
+def in_state(state: StrEnum | None) -> Callable[[Job], bool]:
+    """Whether a record is in this state; None asks for all."""
+    return lambda record: state in {None, record.text("state")}
+
+
+def _names(job: Job) -> tuple[str, ...]:
+    texts = (job.text(field) for field in ("content_digest", "error_code", "trace_id"))
+    return (job.id, job.id.removeprefix("job_"), *texts)
 
 
 def _parse(after: str | None) -> tuple[float, str] | None:

@@ -15,7 +15,7 @@ from contracts.job import Job as Record
 from contracts.line import Line
 from contracts.states import JobState
 from gateway.problems import describe, kind_of
-from gateway.schemas import Job, JobSummary, Links, Problem, Progress, Timings
+from gateway.schemas import Job, JobSummary, Links, Outcome, Problem, Progress, Timings
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -85,6 +85,7 @@ def _fields(record: Record, link: Callable[..., str]) -> dict[str, object]:
         "timings": _timings(record),
         "trace_id": record.text("trace_id"),
         "error": problem(record),
+        "outcome": _outcome(record),
         "links": _links(record, link),
     }
 
@@ -94,6 +95,11 @@ def _not_before(record: Record) -> datetime | None:
     at = record.time("not_before_ms")
     waits = record.state in {JobState.QUEUED, JobState.QUEUED_INFER}
     return at if waits and at and at > datetime.now(UTC) else None
+
+
+def _outcome(record: Record) -> Outcome | None:
+    found = record.result
+    return Outcome(**{name: found[name] for name in ("cdr", "label", "uncertain")}) if found else None
 
 
 def _step(record: Record) -> str | None:
@@ -129,5 +135,7 @@ def _links(record: Record, link: Callable[..., str]) -> Links:
         slices=when_done("pictures.slices"),
         overview=when_done("pictures.overview"),
         explanation=when_done("pictures.explanation"),
+        planes=when_done("planes.index"),
+        brain=when_done("planes.brain"),
         qc=link("pictures.quality", job_id=record.id) if done or _judged(record) else None,
     )

@@ -46,6 +46,8 @@ _PATH_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "delivery_id": {"type": "string", "pattern": "^whd_"},
     "study_uid": {"type": "string", "pattern": "^[0-9.]{1,64}$"},
     "n": {"type": "integer", "minimum": 1, "maximum": 32},
+    "plane": {"type": "string", "enum": ["axial", "coronal", "sagittal"]},
+    "cut": {"type": "integer", "minimum": 1, "maximum": 154},
 }
 
 

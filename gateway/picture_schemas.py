@@ -38,6 +38,44 @@ class ExplanationQuery(Wire):
     )
 
 
+class BrainMapQuery(ExplanationQuery):
+    """Which map is written, and on whose voxels."""
+
+    grid: Literal["input", "brain"] = Field(
+        default="input", description="Voxels of the volume that was sent, or of `brain.nii.gz`"
+    )
+
+
+class LayerQuery(Wire):
+    """What of a cut is drawn: the anatomy opaque, everything else on a clear ground."""
+
+    layer: Literal["anatomy", "cdr0", "cdr05", "cdr1", "outline", "slab"] = Field(
+        default="anatomy",
+        description="Anatomy; a class's map; the template's brain and ventricles; the model's field",
+    )
+
+
+class PlaneInfo(Wire):
+    """One of the three planes: how many cuts, how large, and which side of the subject each edge is."""
+
+    count: int
+    width: int
+    height: int
+    left: Literal["R", "A"]
+    right: Literal["L", "P"]
+    top: Literal["A", "S"]
+    bottom: Literal["P", "I"]
+    start: int = Field(ge=1, description="The cut to show first: through the middle of what the model saw")
+
+
+class PlaneList(Wire):
+    """Geometry of the cuts through the whole brain."""
+
+    spacing_mm: float = Field(description="Edge of one pixel, in the template's space")
+    planes: dict[str, PlaneInfo]
+    slab: list[int] = Field(description="The axial cut through the middle of each of the 32 slices")
+
+
 class SliceInfo(Wire):
     """One slice of the stack and what the network made of it."""
 

@@ -15,7 +15,7 @@ Grey = npt.NDArray[np.uint8]
 Heat = npt.NDArray[np.float32]
 
 _COLUMNS = 8
-_SHOW_FROM = 0.15
+SHOW_FROM = 0.15
 """Share of full colour below which nothing is painted, so that noise does not tint the whole head."""
 _STOPS = np.linspace(0, 1, 6)
 _INFERNO = np.array(
@@ -43,9 +43,13 @@ def heat(explanation: Explanation, n: int, which: int) -> Heat:
 
 def paint(grey: Grey, share: Heat, opacity: float) -> Grey:
     """(h, w, 3) uint8: `grey` (h, w) under the colours of `share` (h, w), more opaque where there is more."""
-    colours = np.stack([np.interp(share, _STOPS, _INFERNO[:, c]) for c in range(3)], axis=-1)
-    alpha = opacity * np.clip((share - _SHOW_FROM) / (1 - _SHOW_FROM), 0, 1)[..., None] ** 0.7
-    return np.asarray(np.rint(grey[..., None] * (1 - alpha) + colours * alpha), dtype=np.uint8)
+    alpha = opacity * np.clip((share - SHOW_FROM) / (1 - SHOW_FROM), 0, 1)[..., None] ** 0.7
+    return np.asarray(np.rint(grey[..., None] * (1 - alpha) + colours(share) * alpha), dtype=np.uint8)
+
+
+def colours(share: Heat) -> npt.NDArray[np.float64]:
+    """(..., 3), 0 to 255: the colour of each share."""
+    return np.stack([np.interp(share, _STOPS, _INFERNO[:, c]) for c in range(3)], axis=-1)
 
 
 def upright(pixels: Grey) -> Grey:

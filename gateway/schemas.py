@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.result import Result
+from contracts.result import Cdr, Result
 from contracts.states import JobState, Priority, Stage
 
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
@@ -91,7 +91,17 @@ class Links(Wire):
     slices: str | None
     overview: str | None
     explanation: str | None
+    planes: str | None
+    brain: str | None
     qc: str | None
+
+
+class Outcome(Wire):
+    """The answer in short; the result says how sure it is."""
+
+    cdr: Cdr
+    label: str
+    uncertain: bool = Field(description="True when no stage can be ruled out")
 
 
 class JobSummary(Wire):
@@ -116,6 +126,7 @@ class JobSummary(Wire):
     timings: Timings
     trace_id: str
     error: Problem | None = Field(description="Why it failed or expired")
+    outcome: Outcome | None = Field(description="The answer of a job that succeeded")
     links: Links
 
 
@@ -141,6 +152,12 @@ class JobQuery(Wire):
     """Filter and paging of the job list."""
 
     state: JobState | None = None
+    priority: Priority | None = None
+    q: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.]{2,64}$",
+        description="Beginning of a job id, of the SHA-256 of the bytes, of an error code or a trace id",
+    )
     after: str | None = Field(default=None, pattern=CURSOR, description="`next` of the page before")
     limit: int = Field(default=50, ge=1, le=200)
 

@@ -1,32 +1,49 @@
-"""Web sessions: a cookie stands for a key; Redis knows only the cookie's hash and the key's prefix."""
+"""Web sessions: a cookie stands for a key or for a person whom the provider vouched for.
+
+Redis knows only the cookie's hash, and the key's prefix or the person's site and scopes.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
+from dataclasses import dataclass
 from typing import cast
 
 import redis
 from flask import request
 from werkzeug.wrappers import Response
 
+from contracts.api_keys import Scope
+from gateway.tokens import Token
+
 COOKIE = "hippocamp_session"
 SECONDS = 8 * 3600
 
 
-def open_session(client: redis.Redis, prefix: str, response: Response) -> None:
-    """Log the browser in with the key of this prefix, for a working day."""
+@dataclass(frozen=True)
+class Session:
+    """Who is logged in: the prefix of a key, or what a provider's token said."""
+
+    prefix: str = ""
+    token: Token | None = None
+
+
+def open_session(client: redis.Redis, who: Session, response: Response) -> None:
+    """Log the browser in for a working day."""
     value = secrets.token_urlsafe(32)
-    client.set(_record(value), prefix, ex=SECONDS)
+    client.set(_record(value), _text(who), ex=SECONDS)
     response.set_cookie(
         COOKIE, value, max_age=SECONDS, httponly=True, samesite="Strict", secure=request.is_secure
     )
 
 
-def session_prefix(client: redis.Redis) -> str:
-    """Prefix of the key that the request's cookie stands for; "" without a cookie or after its time."""
+def session(client: redis.Redis) -> Session | None:
+    """Whom the request's cookie stands for; None without a cookie or after its time."""
     value = request.cookies.get(COOKIE, "")
-    return cast("str | None", client.get(_record(value))) or "" if value else ""
+    text = cast("str | None", client.get(_record(value))) if value else None
+    return _parse(text) if text else None
 
 
 def close_session(client: redis.Redis, response: Response) -> None:
@@ -34,6 +51,20 @@ def close_session(client: redis.Redis, response: Response) -> None:
     if value := request.cookies.get(COOKIE, ""):
         client.delete(_record(value))
     response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
+
+
+def _text(who: Session) -> str:
+    if who.token is None:
+        return who.prefix
+    token = who.token
+    return json.dumps({"site": token.site, "scopes": sorted(token.scopes), "subject": token.subject})
+
+
+def _parse(text: str) -> Session:
+    if not text.startswith("{"):
+        return Session(prefix=text)
+    told = json.loads(text)
+    return Session(token=Token(told["site"], frozenset(map(Scope, told["scopes"])), told["subject"]))
 
 
 def _record(value: str) -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from contracts.settings import SettingError, Shared, env_count, env_number, env_text
 
+_CARD = Path(__file__).resolve().parents[1] / "model_store" / "release" / "CARD.md"
+"""Where it lies in the repository and in the images."""
+
 
 @dataclass(frozen=True)
 class Settings(Shared):
@@ -19,6 +22,8 @@ class Settings(Shared):
         machine is served, and only while no site is configured.
     audit: the audit log; beside the folder of the blobs unless it is named.
     public_blobs: address of the bucket's server as uploaders see it, for direct uploads; "" when it is ours.
+    operators: sites whose admins see all sites' figures on the page for operators; others see their own.
+    model_card: the card that the page shows (Markdown).
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
 
@@ -29,6 +34,8 @@ class Settings(Shared):
     most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))
     line_seconds: float = field(default_factory=lambda: env_number("LINE_SECONDS", 0.8, least=0.05, most=30))
     public_blobs: str = field(default_factory=lambda: env_text("PUBLIC_BLOBS_ENDPOINT", ""))
+    operators: str = field(default_factory=lambda: env_text("OPERATORS", ""))
+    model_card: Path = field(default_factory=lambda: Path(env_text("MODEL_CARD", str(_CARD))))
     health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,9 @@ class TokenSettings:
     jwks: str = field(default_factory=lambda: env_text("OIDC_JWKS", ""))
     site_claim: str = field(default_factory=lambda: env_text("OIDC_SITE_CLAIM", "hippocamp_site"))
     scope_claim: str = field(default_factory=lambda: env_text("OIDC_SCOPE_CLAIM", "scope"))
+    client_id: str = field(default_factory=lambda: env_text("OIDC_CLIENT_ID", ""))
+    client_secret: str = field(default_factory=lambda: env_text("OIDC_CLIENT_SECRET", ""), repr=False)
+    login_scopes: str = field(default_factory=lambda: env_text("OIDC_LOGIN_SCOPES", "openid"))
 
     def __post_init__(self) -> None:
         if self.issuer and not (self.audience and self.jwks):
@@ -58,14 +62,24 @@ class TokenChecker:
             self._local = _read(Path(settings.jwks))
 
     def check(self, text: str) -> Token:
-        """The token's content; Unauthenticated when anything about it is wrong."""
+        """The content of an access token; Unauthenticated when anything about it is wrong."""
+        return self._token(self._claims(text, self.settings.audience))
+
+    def check_login(self, text: str, nonce: str) -> Token:
+        """The content of an ID token made for this installation's login (OpenID Connect Core, 3.1.3.7)."""
+        claims = self._claims(text, self.settings.client_id)
+        if not hmac.compare_digest(str(claims.get("nonce", "")), nonce):
+            raise Unauthenticated("The provider's answer belongs to another login")
+        return self._token(claims)
+
+    def _claims(self, text: str, audience: str) -> dict[str, Any]:
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 text,
                 self._key(text),
                 algorithms=_ALGORITHMS,
                 issuer=self.settings.issuer,
-                audience=self.settings.audience,
+                audience=audience,
                 leeway=30,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
@@ -73,7 +87,7 @@ class TokenChecker:
             raise Unavailable("The issuer's keys could not be fetched; try again") from error
         except (jwt.PyJWTError, ValueError) as error:
             raise Unauthenticated(f"The token is not accepted ({type(error).__name__})") from error
-        return self._token(claims)
+        return claims
 
     def _key(self, text: str) -> Any:
         if self._remote is not None:

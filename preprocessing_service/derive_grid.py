@@ -26,7 +26,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage, optimize
 
-from contracts.grid import GRID_TO_MNI
+from contracts.grid import GRID_TO_MNI, TRAINING, Grid
 from preprocessing_service import pipeline
 from preprocessing_service.assets import template_file
 from preprocessing_service.steps import resample
@@ -134,7 +134,9 @@ def sides(stack: Array, matrix: Array, head: Path) -> tuple[float, float]:
     _, found = pipeline.examine(head)
     scores = []
     for grid in (matrix, MIRROR @ matrix):
-        seen = resample.resample(found.volume, found.brain, found.alignment, found.tissues, grid=grid)
+        seen = resample.resample(
+            found.volume, found.brain, found.alignment, found.tissues, grid=Grid(grid, TRAINING.shape)
+        )
         level = np.percentile(seen[seen > 0], 95) / 220
         one, other = _asymmetry(seen / level), _asymmetry(stack)
         scores.append(float(np.corrcoef(one[stack > 20], other[stack > 20])[0, 1]))

@@ -15,6 +15,7 @@ from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.escalate import BELOW, strip_again
+from preprocessing_service.steps.keep import keep
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.quality import LEAST_OVERLAP, Prepared, judge, measure, overlap
 from preprocessing_service.steps.read import read
@@ -27,7 +28,7 @@ from preprocessing_service.volume import Volume
 OnStep = Callable[[str], None]
 OnSheet = Callable[[bytes], None]
 Found = tuple[Brain, CoarseHead, Alignment]
-STEPS = ("read", "conform", "strip", "register", "bias", "resample", "normalise", "quality")
+STEPS = ("read", "conform", "strip", "register", "bias", "resample", "normalise", "quality", "keep")
 """In the order they run and are reported."""
 
 
@@ -121,6 +122,8 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
     with clock("quality"):
         head = Prepared(volume, brain, coarse, alignment, tissues, slices, again)
         figures = measure(head, template)
+    with clock("keep"):
+        whole = keep(volume, brain, coarse, alignment, tissues)
     stack = Stack(
         slices,
         grid_to_world(alignment),
@@ -129,5 +132,6 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
         quality=figures,
         seconds=clock.seconds,
         source=stored.source,
+        brain=whole,
     )
     return stack, head

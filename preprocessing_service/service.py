@@ -15,7 +15,7 @@ from typing import Protocol
 from celery import Celery, signals
 
 from contracts import deployed, presence, tracing
-from contracts.blobs import BlobStore, sheet_path, stack_path
+from contracts.blobs import BlobStore, brain_path, sheet_path, stack_path
 from contracts.connections import connect
 from contracts.job import Claim
 from contracts.leases import held
@@ -144,6 +144,8 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
             stack = place.prepare(volume, scratch=scratch, on_step=on_step, on_sheet=on_sheet)
     if stack.quality.get("escalated"):
         record_escalation()
+    whole = brain_path(claim.job.site, claim.job.shelf, place.digest)
+    place.blobs.put(whole, stack.brain, durable=False)
     place.blobs.put(path, stack.to_bytes(), durable=False)  # inference sends a lost one back
     return stack, False
 

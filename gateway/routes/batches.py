@@ -53,7 +53,8 @@ def read(batch_id: str, query: JobQuery) -> BatchPage:
     if found is None or found.site != current_site():
         raise BatchNotFound(f"No batch {batch_id}")
     counts = BatchCounts.model_validate(batches.counts(client, batch_id))
-    jobs, following = job_list.page(client, batches.listed_in(batch_id), **dict(query))
+    kept_in, wanted = batches.listed_in(batch_id), job_list.asked_for(query)
+    jobs, following = job_list.page(client, kept_in, wanted=wanted, after=query.after, limit=query.limit)
     page = {"jobs": [job_view.summary(job) for job in jobs], "next": following}
     return BatchPage.model_validate(_fields(found, counts) | page)
 

@@ -115,7 +115,10 @@ def _by_reference(to: Resources, job_id: str) -> Accepted:
 @operation(Operation("List the site's jobs, newest first", "jobs", {200: JobPage}, query=JobQuery))
 def index(query: JobQuery) -> JobPage:
     """One page of jobs; follow `next` until it is null."""
-    found, following = job_list.page(resources().client, f"hc:jobs:{current_site()}", **dict(query))
+    kept_in, wanted = f"hc:jobs:{current_site()}", job_list.asked_for(query)
+    found, following = job_list.page(
+        resources().client, kept_in, wanted=wanted, after=query.after, limit=query.limit
+    )
     return JobPage(jobs=[job_view.summary(job) for job in found], next=following)
 
 

@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+from flask import Blueprint, Response, current_app, g, render_template
+from markdown_it import MarkdownIt
+
+from contracts import deployed
 from contracts.result import CDR, CLASS_KEYS, LABELS, NOTICE
 from gateway.auth import own_job
 from gateway.errors import NoSuchPage
 from gateway.problems import all_kinds, kind_of
 from gateway.resources import resources
+from gateway.routes.load import sees_all
 
 blueprint = Blueprint("pages", __name__)
+
+_VIEWER = "vendor/niivue.js"
+
+
+@blueprint.app_context_processor
+def _caller() -> dict[str, Any]:
+    """What the frame around every page shows of who is there."""
+    return {"caller": g.get("principal"), "notice": NOTICE}
 
 
 @blueprint.get("/")
 def home() -> str:
     """Drop volumes, watch recent jobs."""
-    return render_template("home.html", notice=NOTICE, most_bytes=resources().settings.max_upload_bytes)
+    return render_template("home.html", most_bytes=resources().settings.max_upload_bytes)
 
 
 @blueprint.get("/jobs/<job_id>")
 def job(job_id: str) -> str:
-    """One job: its way through the stages, then the answer and the slices."""
+    """One job: its way through the stages, then the answer and the brain."""
     classes = [(key, cdr, LABELS[cdr]) for key, cdr in zip(CLASS_KEYS, CDR, strict=True)]
-    return render_template("job.html", notice=NOTICE, job_id=own_job(job_id).id, classes=classes)
+    built = (Path(current_app.static_folder or "") / _VIEWER).exists()
+    return render_template("job.html", job_id=own_job(job_id).id, classes=classes, viewer=built)
+
+
+@blueprint.get("/operations")
+def operations() -> str:
+    """Depth, age, throughput, workers and failing webhooks, live."""
+    return render_template("operations.html", everything=sees_all())
+
+
+@blueprint.get("/model")
+def model() -> str:
+    """The card of the model in service: what it is for, what it was measured at, where it fails."""
+    pipeline, digest = deployed.current(resources().client)
+    card = _card(resources().settings.model_card)
+    return render_template("model.html", card=card, pipeline=pipeline, model=digest)
 
 
 @blueprint.get("/problems")
 def problems() -> str:
     """Every code an error can have."""
     kinds = sorted({kind.code: kind for kind in all_kinds()}.values(), key=lambda kind: kind.code)
-    return render_template("problems.html", notice=NOTICE, kinds=kinds)
+    return render_template("problems.html", kinds=kinds)
 
 
 @blueprint.get("/problems/<code>")
@@ -39,10 +69,21 @@ def problem(code: str) -> str:
     kind = kind_of(code)
     if kind.code != code:
         raise NoSuchPage(f"No problem has the code {code!r}")
-    return render_template("problems.html", notice=NOTICE, kinds=[kind])
+    return render_template("problems.html", kinds=[kind])
 
 
 @blueprint.get("/favicon.ico")
 def favicon() -> Response:
     """Browsers ask for it whatever the page says."""
     return Response(status=204)
+
+
+@cache
+def _card(path: Path) -> str:
+    """The card as HTML; tags in its text stay text."""
+    try:
+        text = path.read_text()
+    except OSError:
+        raise NoSuchPage("This installation carries no model card: HIPPOCAMP_MODEL_CARD names it") from None
+    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return html

@@ -11,9 +11,9 @@ from contracts.stack import HEIGHT, SLICES, WIDTH
 from gateway import artefacts, heatmap, pictures
 from gateway.auth import own_job
 from gateway.errors import NO_JOB, NoPictures
-from gateway.geometry import left_edge, spacing_mm
+from gateway.geometry import left_edge, on_brain_grid, spacing_mm
 from gateway.operations import Operation, operation
-from gateway.picture_schemas import ExplanationQuery, OverlayQuery, OverviewQuery, SliceInfo, SliceList
+from gateway.picture_schemas import BrainMapQuery, OverlayQuery, OverviewQuery, SliceInfo, SliceList
 from gateway.resources import resources
 from gateway.routes.results import succeeded
 
@@ -90,19 +90,20 @@ def quality(job_id: str) -> Response:
         "Download the activation map as a volume",
         "pictures",
         {200: NIFTI},
-        query=ExplanationQuery,
+        query=BrainMapQuery,
         errors=_ERRORS,
     )
 )
-def explanation(job_id: str, query: ExplanationQuery) -> Response:
-    """NIfTI-1 on the voxel grid of the submitted volume (same shape and affine)."""
+def explanation(job_id: str, query: BrainMapQuery) -> Response:
+    """NIfTI-1 on the voxel grid of the submitted volume, or of the brain (same shape and affine)."""
     blobs, job = resources().blobs, succeeded(job_id)
     which = query.class_ or artefacts.decided(job)
-    path = artefacts.paths(job).heatmap(which)
+    path = artefacts.paths(job).heatmap(which, query.grid)
     try:
         data = blobs.get(path)
     except FileNotFoundError:
         stack, maps = artefacts.load_stack(blobs, job), artefacts.load_explanation(blobs, job)
+        stack = on_brain_grid(stack) if query.grid == "brain" else stack
         data = heatmap.to_nifti(stack, maps, CLASS_KEYS.index(which))
         blobs.put(path, data)
     name = f"{job.id}-{which}.nii.gz"

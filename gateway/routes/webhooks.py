@@ -82,7 +82,13 @@ def rotate(endpoint_id: str) -> NewEndpoint:
 def deliveries(query: DeliveryQuery) -> DeliveryList:
     """One page of deliveries with their attempts and last error; follow `next` until it is null."""
     kept_in = f"hc:deliveries:{current_site()}"
-    found, following = job_list.page(resources().client, kept_in, **dict(query))
+    found, following = job_list.page(
+        resources().client,
+        kept_in,
+        wanted=job_list.in_state(query.state),
+        after=query.after,
+        limit=query.limit,
+    )
     return DeliveryList(deliveries=[_delivery(one) for one in found], next=following)
 
 

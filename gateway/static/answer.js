@@ -1,6 +1,6 @@
 // The answer in words and bars; what the model cannot tell is said as plainly as what it can.
 
-import { CLASSES, cdrName, element, figure, percent, plain, seconds } from "./words.js";
+import { CLASSES, cdrName, element, figure, measure, percent, plain, seconds } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -54,7 +54,8 @@ export function showAnswer(result, job) {
   at("verdict").replaceChildren(...verdict(result));
   at("bars").replaceChildren(...CLASSES.map((one) => bar(result, one)));
   at("unusual").replaceChildren(unusual(result.out_of_distribution));
-  figures(at("quality"), Object.entries(result.quality).map(([name, value]) => [plain(name), figure(value)]));
+  figures(at("quality"), Object.entries(result.quality).map(([name, value]) => measure(name, value)));
+  at("regions-list").replaceChildren(...regions(result.regions ?? {}));
   const spans = { wait_preprocess: "Waited", preprocess: "Prepared", wait_infer: "Waited for the model", infer: "Scored", total: "In all" };
   figures(at("times"), job.cache === "hit"
     ? [["In all", `${seconds(job.timings.total)} (known volume)`]]
@@ -65,9 +66,37 @@ export function showAnswer(result, job) {
   ]);
   const files = [
     [job.links.result, "Result (JSON)", "stage, probabilities, intervals, provenance"],
+    [job.links.result, "Report (PDF)", "one page to print", "application/pdf", "pdf"],
+    [job.links.brain, "Brain (NIfTI)", "without skull, along the template's axes, lies on the volume you sent"],
     [job.links.explanation, "Evidence map (NIfTI)", "decided group, on the voxel grid of the volume you sent"],
     [job.links.overview, "All slices (PNG)", "with the evidence for the decided group"],
+    ...(job.links.qc ? [[job.links.qc, "Quality sheet (PNG)", "brain and template outlined, every figure of the gate"]] : []),
   ];
-  at("downloads").replaceChildren(...files.map(([address, name, about]) =>
-    element("li", {}, element("a", { href: address, textContent: name, download: "" }), element("small", { textContent: about }))));
+  at("downloads").replaceChildren(...files.map((one) => download(job, one)));
+}
+
+// An address that answers in several formats is asked by fetch: a link cannot send an Accept header.
+function download(job, [address, name, about, media, ending]) {
+  const link = element("a", { href: address, textContent: name, download: "" });
+  if (media) {
+    link.addEventListener("click", async (event) => {
+      event.preventDefault();
+      const answer = await fetch(address, { headers: { Accept: media } });
+      const held = URL.createObjectURL(await answer.blob());
+      element("a", { href: held, download: `${job.id}.${ending}` }).click();
+      setTimeout(() => URL.revokeObjectURL(held), 10_000);
+    });
+  }
+  return element("li", {}, link, element("small", { textContent: about }));
+}
+
+function regions(found) {
+  const most = Math.max(1, ...Object.values(found));
+  return Object.entries(found).sort(([, one], [, other]) => other - one).map(([name, value]) => {
+    const fill = element("div", { className: "fill" });
+    fill.style.width = `${(100 * value) / most}%`;
+    return element("div", { className: value > 1 ? "bar above" : "bar" },
+      element("span", { textContent: name }), element("span", { className: "num", textContent: value.toFixed(2) }),
+      element("div", { className: "track thin", ariaHidden: "true" }, fill));
+  });
 }

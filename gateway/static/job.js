@@ -1,12 +1,13 @@
-// The page of one job: follow it through the stages, then show the answer.
+// The page of one job: follow it through the stages, then show the answer and the brain.
 
-import { ask, Problem, watch } from "./api.js";
+import { ask, follow, Problem } from "./api.js";
 import { showAnswer } from "./answer.js";
+import { nameOf } from "./sending.js";
 import { openViewer } from "./viewer.js";
 import { CLASSES, element, ENDED, plain, put, seconds } from "./words.js";
 
 const at = (id) => document.getElementById(id);
-const address = `/v1/jobs/${at("job").dataset.job}`;
+const id = at("job").dataset.job, address = `/v1/jobs/${id}`;
 const STEPS = [["queued", "Received"], ["preprocessing", "Prepare"], ["queued_infer", "Wait for model"], ["inferring", "Score"], ["succeeded", "Done"]];
 
 function reached(job) {
@@ -35,28 +36,41 @@ function place(job) {
   return parts.join(" · ");
 }
 
+function alarm(...children) {
+  at("failure").replaceChildren(element("div", { className: "alert bad" }, ...children));
+}
+
 function show(job) {
   put(at("chip"), job.state);
   showSteps(job);
   at("place").textContent = place(job);
   at("cancel").hidden = ENDED.includes(job.state);
   if (job.error) {
-    at("failure").replaceChildren(element("div", { className: "alert bad" },
-      element("p", {}, element("strong", { textContent: job.error.title })),
+    alarm(element("p", {}, element("strong", { textContent: job.error.title })),
       element("p", { textContent: job.error.detail }),
-      element("p", {}, element("a", { href: job.error.type, textContent: job.error.code }), ` · trace ${job.error.trace_id}`)));
+      element("p", {}, element("a", { href: job.error.type, textContent: job.error.code }), ` · trace ${job.error.trace_id}`));
   }
 }
 
+function showPicture(card, image, source) {
+  at(image).addEventListener("error", () => { at(card).hidden = true; });
+  at(image).src = source;
+  at(card).hidden = false;
+}
+
 async function open() {
-  const job = await watch(address, show, (one) => ENDED.includes(one.state), (error) => {
+  at("name").textContent = nameOf(id);
+  const { body: first } = await ask(address);
+  show(first);
+  const job = ENDED.includes(first.state) ? first : await follow(first, show, (one) => ENDED.includes(one.state), (error) => {
     if (error) at("place").textContent = "Connection lost, trying again …";
   });
+  if (job.links.qc) showPicture("sheet-card", "sheet", job.links.qc);
   if (job.state !== "succeeded") return;
   const { body: result } = await ask(job.links.result);
   showAnswer(result, job);
   at("answer").hidden = false;
-  at("overview").src = job.links.overview;
+  showPicture("overview-card", "overview", job.links.overview);
   await openViewer(job.links, CLASSES.find(([, cdr]) => cdr === result.cdr)[0]);
 }
 
@@ -66,5 +80,5 @@ at("cancel").addEventListener("click", async () => {
 
 open().catch((error) => {
   const words = error instanceof Problem ? `${error.title}: ${error.message}` : `The page could not be filled: ${error.message}`;
-  at("failure").replaceChildren(element("div", { className: "alert bad" }, element("p", { textContent: words })));
+  alarm(element("p", { textContent: words }));
 });

@@ -1,88 +1,89 @@
-// The slice viewer: anatomy below, the painted slice above it; their mix is the overlay's opacity.
+// What the viewer shows: one state that the controls change and that the planes, or NiiVue, draw.
 
-import { ask } from "./api.js";
+import { ask, Problem } from "./api.js";
+import { openPlanes } from "./planes.js";
 import { element } from "./words.js";
 
-const SCALE = 2;
 const at = (id) => document.getElementById(id);
+const chosen = (name) => document.querySelector(`input[name=${name}]:checked`)?.value ?? "";
+const WINDOW = 230, LEVEL = 115;
+
+function read() {
+  return {
+    overlay: chosen("overlay"), opacity: at("opacity").value / 100,
+    window: Number(at("window").value), level: Number(at("level").value),
+    outline: at("outline").checked, slab: at("slab").checked, cross: at("cross").checked,
+  };
+}
+
+function drawStrip(slices, key) {
+  const all = slices.flatMap((slice) => Object.values(slice.logits));
+  const low = Math.min(...all), range = Math.max(...all) - low || 1;
+  at("strip").replaceChildren(...slices.map((slice) => {
+    const bar = element("i");
+    bar.style.height = `${6 + (94 * (slice.logits[key] - low)) / range}%`;
+    return bar;
+  }));
+}
+
+async function volumeDrawer(links) {
+  const { openVolume } = await import("./volume.js");
+  return openVolume(at("gl"), links);
+}
 
 export async function openViewer(links, decided) {
+  for (const radio of document.querySelectorAll("input[name=overlay]")) radio.checked = radio.value === decided;
   const { body: about } = await ask(links.slices);
-  const known = new Map(); // address -> promise of an object URL, so that scrolling needs no network
-  const last = about.slices.length;
-  let wanted = 0;
-
-  function picture(n, overlay) {
-    const query = new URLSearchParams(overlay ? { scale: SCALE, overlay, opacity: 1 } : { scale: SCALE });
-    const address = `${links.slices}/${n}.png?${query}`;
-    if (!known.has(address)) {
-      const load = fetch(address).then((answer) => {
-        if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
-        return answer.blob();
-      }).then(URL.createObjectURL);
-      load.catch(() => known.delete(address));
-      known.set(address, load);
-    }
-    return known.get(address);
-  }
-
-  const chosen = () => document.querySelector("input[name=overlay]:checked")?.value ?? "";
-
-  async function show() {
-    const n = Number(at("slice").value), overlay = chosen(), turn = ++wanted;
-    at("count").textContent = `${n} / ${last}`;
-    at("slice").setAttribute("aria-valuetext", `slice ${n} of ${last}`);
-    [...at("strip").children].forEach((bar, index) => bar.classList.toggle("on", index + 1 === n));
-    const [below, above] = await Promise.all([picture(n, ""), overlay ? picture(n, overlay) : ""]);
-    if (turn !== wanted) return;
-    at("plain").src = below;
-    at("plain").alt = `Axial slice ${n} of ${last}`;
-    at("painted").hidden = !overlay;
-    if (overlay) at("painted").src = above;
-  }
-
-  function drawStrip() {
-    const key = chosen() || decided;
-    const values = about.slices.map((slice) => slice.logits[key]);
-    const all = about.slices.flatMap((slice) => Object.values(slice.logits));
-    const low = Math.min(...all), range = Math.max(...all) - low || 1;
-    at("strip").replaceChildren(...values.map((value) => {
-      const bar = element("i");
-      bar.style.height = `${6 + (94 * (value - low)) / range}%`;
-      return bar;
-    }));
-  }
-
-  function move(by) {
-    at("slice").value = Math.min(last, Math.max(1, Number(at("slice").value) + by));
-    show();
-  }
-
-  const KEYS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 5, PageDown: -5, Home: -last, End: last };
-  at("film").addEventListener("keydown", (event) => {
-    if (event.key in KEYS) { event.preventDefault(); move(KEYS[event.key]); }
+  const { body: geometry } = await ask(links.planes).catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+    at("panes").hidden = true; // made before brains were kept, or no longer kept: the slices below remain
+    at("gone").hidden = false;
+    at("gone").textContent = error.message;
+    return { body: null };
   });
-  at("film").addEventListener("wheel", (event) => { event.preventDefault(); move(event.deltaY > 0 ? -1 : 1); }, { passive: false });
+  if (!geometry) return;
+  const planes = openPlanes(links, geometry, (window, level) => { at("window").value = window; at("level").value = level; draw(); });
+  let volume = null;
+
+  function draw() {
+    const state = read();
+    drawStrip(about.slices, state.overlay || decided);
+    [...at("strip").children].forEach((bar, n) => bar.classList.toggle("on", geometry.slab[n] === planes.cut("axial")));
+    if (at("volume").hidden) planes.draw(state);
+    else volume?.draw(state);
+  }
+
+  async function switchMode() {
+    const wanted = chosen("mode") === "volume";
+    if (wanted && !volume) {
+      try {
+        volume = await volumeDrawer(links);
+      } catch { // no WebGL 2 here: the planes show the same
+        at("modes").hidden = true;
+        document.querySelector("input[name=mode][value=planes]").checked = true;
+        return switchMode();
+      }
+    }
+    at("volume").hidden = !wanted;
+    at("panes").hidden = wanted;
+    at("viewer").dataset.mode = wanted ? "volume" : "planes";
+    draw();
+    volume?.resize();
+  }
+
+  const best = about.slices.reduce((top, slice, n) => (slice.logits[decided] > about.slices[top].logits[decided] ? n : top), 0);
+  planes.move("axial", geometry.slab[best]);
+  planes.moved = draw;
+  for (const id of ["opacity", "window", "level", "outline", "slab", "cross"]) at(id).addEventListener("input", draw);
+  for (const radio of document.querySelectorAll("input[name=overlay]")) radio.addEventListener("change", draw);
+  for (const radio of document.querySelectorAll("input[name=mode]")) radio.addEventListener("change", switchMode);
+  at("reset").addEventListener("click", () => { at("window").value = WINDOW; at("level").value = LEVEL; draw(); });
   at("strip").addEventListener("click", (event) => {
     const box = at("strip").getBoundingClientRect();
-    at("slice").value = 1 + Math.floor(((event.clientX - box.left) / box.width) * last);
-    show();
+    planes.move("axial", geometry.slab[Math.floor(((event.clientX - box.left) / box.width) * about.slices.length)]);
+    draw();
   });
-  at("slice").addEventListener("input", show);
-  const mix = () => { at("painted").style.opacity = at("opacity").value / 100; };
-  at("opacity").addEventListener("input", mix);
-  for (const radio of document.querySelectorAll("input[name=overlay]")) {
-    radio.checked = radio.value === decided;
-    radio.addEventListener("change", () => { drawStrip(); show(); });
-  }
-
-  at("slice").max = last;
-  at("left").textContent = about.left_edge;
-  at("right").textContent = about.left_edge === "R" ? "L" : "R";
-  at("slice").value = 1 + about.slices.reduce((best, slice, n) =>
-    slice.logits[decided] > about.slices[best].logits[decided] ? n : best, 0);
-  mix();
-  drawStrip();
-  await show();
-  for (let n = 1; n <= last; n++) await Promise.all([picture(n, ""), picture(n, chosen() || decided)]).catch(() => {});
+  const built = document.querySelector("input[name=mode][data-built]");
+  if (built) built.checked = true;
+  await switchMode();
 }

@@ -8,6 +8,7 @@ export const STATES = {
 export const ENDED = ["succeeded", "failed", "canceled", "expired"];
 export const CLASSES = [["cdr0", "0", "normal"], ["cdr05", "0.5", "very mild"], ["cdr1", ">=1", "mild or worse"]];
 export const cdrName = (cdr) => `CDR ${cdr.replace(">=", "≥ ")}`;
+export const outcome = ({ cdr, label, uncertain }) => (uncertain ? `uncertain (${cdrName(cdr)} most probable)` : `${cdrName(cdr)} ${label}`);
 export const percent = (share) => `${Math.round(100 * share)} %`;
 export const plain = (name) => name.replaceAll("_", " ");
 
@@ -19,6 +20,7 @@ export function figure(value) {
 
 export function seconds(value) {
   if (value === null || value === undefined) return "–";
+  if (value === 0) return "0 s";
   return value < 10 ? `${value.toFixed(2)} s` : value < 90 ? `${value.toFixed(0)} s` : `${(value / 60).toFixed(1)} min`;
 }
 
@@ -39,4 +41,20 @@ export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
+}
+
+// Measures of the quality gate: how they are said, and in which unit.
+const share = (value) => `${Math.round(100 * value)} %`;
+const yes = (value) => (value ? "yes" : "no");
+const MEASURES = {
+  brain_ml: ["Brain", (value) => `${Math.round(value)} ml`], overlap: ["Fit of brain and template (Dice)", figure],
+  residual: ["Intensity unlike the template", share], slab_covered: ["Model's field in the image", share],
+  size_ratio: ["Size against the template", figure], noise: ["Noise over grey-white contrast", figure],
+  grey_to_csf: ["Grey over fluid (log)", figure], white_to_grey: ["White over grey (log)", figure],
+  rim_to_core: ["Rim over middle", figure], rim_of_misfit: ["Rim where nothing fits", figure],
+  stripped_before: ["Came without skull", yes], escalated: ["Looked at by the second network", yes],
+};
+export function measure(name, value) {
+  const [words, say] = MEASURES[name] ?? [plain(name), figure];
+  return [words, say(value)];
 }

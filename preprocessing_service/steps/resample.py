@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from contracts.grid import GRID_TO_MNI
-from contracts.stack import HEIGHT, SLICES, WIDTH
+from contracts.grid import GRID_TO_MNI, TRAINING, Grid
 from preprocessing_service.compiled import compiled
 from preprocessing_service.polynomial import basis
 from preprocessing_service.sampling import (
@@ -30,13 +29,13 @@ KNOT = 8
 
 
 def resample(
-    volume: Volume, brain: Brain, alignment: Alignment, tissues: Tissues, *, grid: Matrix = GRID_TO_MNI
+    volume: Volume, brain: Brain, alignment: Alignment, tissues: Tissues, *, grid: Grid = TRAINING
 ) -> Floats:
-    """(32, 208, 176) float32 field-corrected intensities of the brain on the training grid, else zero."""
-    to_voxel = np.linalg.inv(volume.affine) @ alignment.matrix @ grid
+    """(slices, rows, columns) float32 field-corrected intensities of the brain on the grid, else zero."""
+    to_voxel = np.linalg.inv(volume.affine) @ alignment.matrix @ grid.to_mni
     inside = around_brain(brain, brain.from_voxel(volume) @ to_voxel)
     knots = field_on_grid(tissues, grid)
-    out = np.zeros((SLICES, HEIGHT, WIDTH), np.float32)
+    out = np.zeros(grid.shape, np.float32)
     source = strided(volume.voxels)
     scale = (volume.slope, volume.intercept)
     _read_slab(source, to_voxel[:3], (inside.values, inside.matrix), (knots, scale), out)
@@ -57,11 +56,11 @@ def grid_to_world(alignment: Alignment) -> Matrix:
     return np.asarray(alignment.matrix @ GRID_TO_MNI)
 
 
-def field_on_grid(tissues: Tissues, grid: Matrix) -> Floats:
+def field_on_grid(tissues: Tissues, grid: Grid = TRAINING) -> Floats:
     """The field's reciprocal at every eighth grid voxel, (columns, rows, slices) knots."""
-    knots = [np.arange(-(-length // KNOT) + 1) * float(KNOT) for length in (WIDTH, HEIGHT, SLICES)]
+    knots = [np.arange(-(-length // KNOT) + 1) * float(KNOT) for length in reversed(grid.shape)]
     mesh = np.stack(np.meshgrid(*knots, indexing="ij"), -1).reshape(-1, 3)
-    points = mesh @ grid[:3, :3].T + grid[:3, 3]
+    points = mesh @ grid.to_mni[:3, :3].T + grid.to_mni[:3, 3]
     log_field = basis(points.astype(np.float32)) @ tissues.field
     shape = [len(axis) for axis in knots]
     return np.asarray(np.exp(-log_field).reshape(shape), dtype=np.float32)

@@ -53,6 +53,8 @@ class Engine:
         options = ["--format", "docker", "--isolation", "chroot"] if self.name == "podman" else []
         if wheels := os.environ.get("HIPPOCAMP_WHEELS"):
             options += ["-v", f"{wheels}:/wheels:ro", "--build-arg", "PIP_FIND_LINKS=/wheels"]
+        if registry := os.environ.get("NPM_CONFIG_REGISTRY"):
+            options += ["--build-arg", f"NPM_CONFIG_REGISTRY={registry}"]
         options += ["--network", "host", "-q", "-t", f"hippocamp-{image}", "-f", IMAGES[image], "."]
         self.run("build", *options, seconds=1800)
 

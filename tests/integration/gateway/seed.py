@@ -5,6 +5,7 @@ python -m tests.integration.gateway.seed http://127.0.0.1:8080 redis://127.0.0.1
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -16,10 +17,11 @@ from nilearn import datasets, image
 from scipy import ndimage
 
 from contracts import deployed
-from contracts.blobs import BlobStore, explanation_path, stack_path
+from contracts.blobs import BlobStore, brain_path, explanation_path, stack_path
 from contracts.connections import connect
 from contracts.errors import NotAHead
 from contracts.explanation import Explanation
+from contracts.grid import BRAIN
 from contracts.line import Line
 from contracts.result import Intervals, Probabilities, Result
 from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
@@ -47,6 +49,19 @@ def template_stack() -> Stack:
         "noise_ratio": 0.041,
     }
     return Stack(slices, GRID_TO_MNI, brain.shape, brain.affine, quality, {"strip": 0.21, "register": 0.13})
+
+
+def template_brain() -> bytes:
+    """The MNI152 brain on the grid of kept brains, as preprocessing writes it."""
+    brain = image.math_img(
+        "t * m", t=datasets.load_mni152_template(1), m=datasets.load_mni152_brain_mask(resolution=1)
+    )
+    shape = tuple(reversed(BRAIN.shape))
+    at = np.vstack([np.indices(shape).reshape(3, -1), np.ones(np.prod(shape))])
+    voxels = (np.linalg.inv(brain.affine) @ BRAIN.to_mni)[:3] @ at
+    values = ndimage.map_coordinates(brain.get_fdata(), voxels, order=1).reshape(shape)
+    grey = np.clip(values / np.percentile(values, 99.8) * 235, 0, 255).astype(np.uint8)
+    return gzip.compress(nib.Nifti1Image(grey, BRAIN.to_mni).to_bytes(), 1)
 
 
 def made_up_maps(seed: int) -> Explanation:
@@ -79,6 +94,7 @@ def made_up_result(p: tuple[float, float, float], stack: Stack, *, odd: float) -
         pipeline_digest=PIPELINE,
         model_engine="int8 x86",
         quality=stack.quality,
+        regions={"medial temporal lobe": 1.62, "lateral ventricles": 1.21, "frontal cortex": 0.44},
         seconds={"preprocess": 0.44, "infer": 0.71},
     )
 
@@ -116,6 +132,7 @@ def main(gateway: str, redis_url: str, blobs_url: str) -> None:
                 explanation_path(site, shelf, pipeline=PIPELINE, model=MODEL),
             )
             blobs.put(where, stack.to_bytes())
+            blobs.put(brain_path(site, shelf, PIPELINE), template_brain())
             blobs.put(shown, made_up_maps(seed).to_bytes())
             line.advance(
                 claim,

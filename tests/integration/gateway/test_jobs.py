@@ -379,3 +379,13 @@ def test_a_full_disk_is_503_and_leaves_nothing(
     monkeypatch.setattr(WholeFile, "close", full)
     problem(http.post("/v1/jobs", data=form(nifti())), 503, "unavailable.blobs")
     assert left_behind(blobs) == []
+
+
+def test_the_list_is_searched_by_what_ids_begin_with(http: FlaskClient) -> None:
+    ids = [http.post("/v1/jobs", data={"file": (io.BytesIO(nifti(seed=n)), "x"), "priority": p}).json["id"]
+           for n, p in enumerate(("stat", "bulk", "bulk"))]  # fmt: skip
+    digest = http.get(f"/v1/jobs/{ids[1]}").json["content_digest"]
+    for asked, found in ((ids[0], [ids[0]]), (ids[0][4:16], [ids[0]]), (digest[:20], [ids[1]]), ("zz", [])):
+        assert [job["id"] for job in http.get(f"/v1/jobs?q={asked}").json["jobs"]] == found
+    assert {job["id"] for job in http.get("/v1/jobs?priority=bulk").json["jobs"]} == set(ids[1:])
+    assert http.get("/v1/jobs?q=%2F..").json["code"] == "request.bad_value"

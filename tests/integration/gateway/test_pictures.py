@@ -15,6 +15,7 @@ from PIL import Image
 from contracts import deployed
 from contracts.blobs import BlobStore, sheet_path
 from contracts.errors import NotT1w
+from contracts.grid import BRAIN, BRAIN_MM
 from contracts.line import Line
 from contracts.stack import HEIGHT, WIDTH
 from contracts.states import Stage
@@ -113,3 +114,57 @@ def test_pictures_that_are_gone_say_so(
     blobs.delete(paths(line.get(finished)).explanation)
     assert http.get(f"/v1/jobs/{finished}/slices").json["code"] == "result.no_pictures"
     assert http.get(f"/v1/jobs/{finished}/slices/1.png").status_code == 200
+
+
+def test_cuts_hang_as_radiologists_hang_them(
+    http: FlaskClient, finished: str, blobs: BlobStore, line: Line
+) -> None:
+    brain = np.zeros(BRAIN.shape[::-1], np.uint8)
+    brain[100:110, 20:30, 40:50] = 200  # right, at the back, low
+    kept = gzip.compress(nib.Nifti1Image(brain, BRAIN.to_mni).to_bytes())
+    blobs.put(paths(line.get(finished)).brain, kept)
+    about = http.get(f"/v1/jobs/{finished}/planes").json
+    axial = about["planes"]["axial"]
+    assert (axial["count"], axial["width"], axial["height"]) == (132, 126, 154)
+    assert [axial[edge] for edge in ("left", "right", "top", "bottom")] == ["R", "L", "A", "P"]
+    assert len(about["slab"]) == 32
+    seen = np.argwhere(pixels(http, f"/v1/jobs/{finished}/planes/axial/45.png") > 0).mean(0)
+    assert seen == pytest.approx([153 - 24.5, 125 - 104.5])  # below the middle, left of it
+    coronal = np.argwhere(pixels(http, f"/v1/jobs/{finished}/planes/coronal/25.png") > 0).mean(0)
+    assert coronal == pytest.approx([131 - 44.5, 125 - 104.5])
+    sagittal = np.argwhere(pixels(http, f"/v1/jobs/{finished}/planes/sagittal/105.png") > 0).mean(0)
+    assert sagittal == pytest.approx([131 - 44.5, 153 - 24.5])  # the nose is on the left
+    assert not pixels(http, f"/v1/jobs/{finished}/planes/axial/1.png").any()
+    same = nib.Nifti1Image.from_bytes(gzip.decompress(http.get(f"/v1/jobs/{finished}/brain.nii.gz").data))
+    np.testing.assert_array_equal(np.asarray(same.dataobj), brain)
+
+
+def test_layers_lie_on_clear_ground(http: FlaskClient, finished: str) -> None:
+    base = f"/v1/jobs/{finished}/planes/axial/64.png"
+    hot, none = pixels(http, f"{base}?layer=cdr1"), pixels(http, f"{base}?layer=cdr0")
+    assert hot.shape == none.shape == (154, 126, 4)
+    assert hot[..., 3].max() > 100
+    assert none[..., 3].max() == 0  # a class without evidence paints nothing
+    rim = pixels(http, f"{base}?layer=outline")
+    assert rim.shape == (3 * 154, 3 * 126, 4)
+    assert {tuple(colour) for colour in rim[rim[..., 3] > 0]} == {(255, 176, 0, 255), (64, 196, 255, 255)}
+    lit = np.argwhere(rim[..., 0] == 255) / 3 * BRAIN_MM  # mm
+    assert 165 < np.ptp(lit[:, 0]) < 190  # a brain's length and width
+    assert 130 < np.ptp(lit[:, 1]) < 150
+    assert pixels(http, f"{base}?layer=slab")[..., 3].any()
+    assert not pixels(http, f"/v1/jobs/{finished}/planes/axial/1.png?layer=cdr1")[..., 3].any()
+
+
+def test_the_map_on_the_grid_of_the_brain(http: FlaskClient, finished: str) -> None:
+    answer = http.get(f"/v1/jobs/{finished}/explanation.nii.gz?class=cdr1&grid=brain")
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(answer.data))
+    assert image.shape == BRAIN.shape[::-1]
+    assert np.asarray(image.dataobj).max() > 0
+
+
+def test_planes_of_a_brain_that_is_not_kept(http: FlaskClient, finished: str) -> None:
+    for path in ("planes", "planes/axial/3.png", "brain.nii.gz", "outline.nii.gz"):
+        answer = http.get(f"/v1/jobs/{finished}/{path}")
+        assert (answer.status_code, answer.json["code"]) == (404, "result.no_pictures")
+    for path in ("planes/oblique/3.png", "planes/axial/0.png", "planes/axial/133.png"):
+        assert http.get(f"/v1/jobs/{finished}/{path}?layer=slab").json["code"] == "result.no_pictures"

@@ -22,7 +22,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     plausible = {
         "job_id": "job_" + "0" * 32, "endpoint_id": "whe_" + "0" * 32, "delivery_id": "whd_0_0",
         "batch_id": "bat_" + "0" * 32, "n": 3, "code": "input.empty",
-        "filename": "site.css", "digest": "0" * 64,
+        "filename": "site.css", "digest": "0" * 64, "plane": "axial", "cut": 60,
     }  # fmt: skip
     for rule in app.url_map.iter_rules():
         values: dict[str, Any] = {name: plausible.get(name, "x" * 8) for name in rule.arguments}
@@ -42,7 +42,7 @@ def test_no_key_opens_no_route(app: Flask, http: FlaskClient, north: Caller) -> 
         if endpoint in PUBLIC:
             assert answer.status_code not in {403, 500}, path
         elif endpoint.startswith("pages."):
-            assert (answer.status_code, answer.headers["Location"]) == (302, "/login"), path
+            assert (answer.status_code, answer.headers["Location"]) == (302, f"/login?next={path}"), path
         else:
             assert answer.status_code == 401, (method, path)
             assert answer.json["code"] == "auth.required"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
 from contracts.errors import NotAHead, NotT1w, QualityRefused
-from contracts.grid import GRID_TO_MNI
+from contracts.grid import BRAIN, GRID_TO_MNI
 from contracts.stack import Stack
 from preprocessing_service import digest, pipeline_digest, prepare
 from preprocessing_service.pipeline import STEPS
@@ -50,6 +52,20 @@ def test_steps_are_told_and_timed(tmp_path: Path, plain: Stack) -> None:
     again = prepare(written(tmp_path, nifti_bytes(head())), scratch=tmp_path, on_step=told.append)
     assert tuple(told) == STEPS == tuple(again.seconds)
     assert np.array_equal(again.slices, plain.slices)
+
+
+def test_the_kept_brain_is_the_template_in_the_world_of_the_file(plain: Stack) -> None:
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(plain.brain))
+    kept, wanted = np.asarray(image.dataobj), template_brain()
+    assert kept.shape == BRAIN.shape[::-1]
+    assert kept.dtype == np.uint8
+    assert np.abs(image.affine - BRAIN.to_mni).max() < 1.0  # the head lies in template space already
+    index = np.indices(kept.shape).reshape(3, -1)
+    at = (np.linalg.inv(wanted.affine) @ image.affine)[:3] @ np.vstack([index, np.ones(index.shape[1])])
+    seen = ndimage.map_coordinates(wanted.voxels.astype(float), at, order=1)
+    assert np.corrcoef(kept.ravel(), seen)[0, 1] > 0.95
+    assert not kept[[0, -1]].any()  # nothing is cut off
+    assert not kept[:, :, -1].any()
 
 
 def test_other_axes_and_world_give_the_same_slices(tmp_path: Path, plain: Stack) -> None:
