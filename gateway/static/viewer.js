@@ -32,6 +32,8 @@ async function volumeDrawer(links) {
 }
 
 export async function openViewer(links, decided) {
+  const built = document.querySelector("input[name=mode][data-built]");
+  if (built) built.checked = true; // before anything is waited for: whoever switches meanwhile has the last word
   for (const radio of document.querySelectorAll("input[name=overlay]")) radio.checked = radio.value === decided;
   const { body: about } = await ask(links.slices);
   const { body: geometry } = await ask(links.planes).catch((error) => {
@@ -83,7 +85,5 @@ export async function openViewer(links, decided) {
     planes.move("axial", geometry.slab[Math.floor(((event.clientX - box.left) / box.width) * about.slices.length)]);
     draw();
   });
-  const built = document.querySelector("input[name=mode][data-built]");
-  if (built) built.checked = true;
   await switchMode();
 }
