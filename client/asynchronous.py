@@ -49,12 +49,17 @@ class AsyncClient:
         idempotency_key: str | None = None,
         priority: str | None = None,
         deadline_seconds: int | None = None,
+        not_before_seconds: int | None = None,
     ) -> AsyncJobHandle:
         """Send a file, a folder of DICOM slices, bytes or a stream. BadInput, NotAllowed, Unavailable."""
         source = volume if isinstance(volume, Source) else await asyncio.to_thread(open_source, volume)
         try:
             talk = self._say.submit(
-                source, key=idempotency_key, priority=priority, deadline_seconds=deadline_seconds
+                source,
+                key=idempotency_key,
+                priority=priority,
+                deadline_seconds=deadline_seconds,
+                not_before_seconds=not_before_seconds,
             )
             return AsyncJobHandle(self, await self._drive(talk))
         finally:

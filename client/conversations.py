@@ -31,8 +31,14 @@ class Conversations:
     patience: Patience = field(default_factory=Patience)
 
     def submit(
-        self, source: Source, *, key: str | None, priority: str | None, deadline_seconds: int | None
-    ) -> Conversation[Job]:  # fmt: skip
+        self,
+        source: Source,
+        *,
+        key: str | None,
+        priority: str | None,
+        deadline_seconds: int | None,
+        not_before_seconds: int | None = None,
+    ) -> Conversation[Job]:
         """Send a volume. The key makes every repetition of this call one job."""
         headers = {
             "Content-Type": "application/octet-stream",
@@ -42,6 +48,8 @@ class Conversations:
             headers["Hippocamp-Priority"] = priority
         if deadline_seconds:
             headers["Hippocamp-Deadline-Seconds"] = str(deadline_seconds)
+        if not_before_seconds:
+            headers["Hippocamp-Not-Before-Seconds"] = str(not_before_seconds)
         answer = yield from persistently(
             Call("POST", "/v1/jobs", headers=headers, body=source), self.patience
         )

@@ -21,6 +21,7 @@ class Options(TypedDict):
     as_json: bool
     priority: str | None
     deadline: int | None
+    not_before: int | None
     idempotency_key: str | None
     wait_seconds: float | None
 
@@ -34,6 +35,7 @@ PRIORITIES = click.Choice(["stat", "routine", "bulk"])
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a volume, on stdout.")
 @click.option("--priority", type=PRIORITIES, help="Order among your site's own jobs.")
 @click.option("--deadline", type=click.IntRange(1), help="Give up when it is not done after so many seconds.")
+@click.option("--not-before", type=click.IntRange(1), help="Start no sooner than in so many seconds.")
 @click.option("--key-of-request", "idempotency_key", help="Idempotency key: the same one makes one job.")
 @click.option("--timeout", "wait_seconds", type=float, help="With --wait: seconds to wait for one result.")
 @click.pass_obj
@@ -62,6 +64,7 @@ def _one(client: Client, volume: str, options: Options) -> None:
             idempotency_key=options["idempotency_key"],
             priority=options["priority"],
             deadline_seconds=options["deadline"],
+            not_before_seconds=options["not_before"],
         )
     finally:
         source.close()

@@ -108,12 +108,13 @@ def test_a_proxys_html_is_an_error_of_its_own() -> None:
 
 def test_every_try_of_a_submit_has_the_same_key() -> None:
     source = open_source(b"volume")
-    talk = Conversations().submit(source, key=None, priority="bulk", deadline_seconds=9)
+    talk = Conversations().submit(source, key=None, priority="bulk", deadline_seconds=9, not_before_seconds=4)
     job, calls, _ = drive(talk, Answer(0, broken="reset"), reply(503), reply(202, JOB))
     assert job.id == "job_1"
     assert len({call.headers["Idempotency-Key"] for call in calls}) == 1
     assert calls[0].headers["Hippocamp-Priority"] == "bulk"
     assert calls[0].headers["Hippocamp-Deadline-Seconds"] == "9"
+    assert calls[0].headers["Hippocamp-Not-Before-Seconds"] == "4"
     other = drive(
         Conversations().submit(source, key=None, priority=None, deadline_seconds=None), reply(202, JOB)
     )
