@@ -9,6 +9,7 @@ from typing import Any, cast
 import redis
 
 _KEY = "hc:deployed"
+_CARDS = "hc:cards"
 
 
 def publish(client: redis.Redis, what: str, digest: str) -> None:
@@ -20,6 +21,21 @@ def current(client: redis.Redis) -> tuple[str, str]:
     """(pipeline digest, model digest); "" for one that no worker has published yet."""
     pipeline, model = cast("list[Any]", client.hmget(_KEY, ["pipeline", "model"]))
     return pipeline or "", model or ""
+
+
+def describe(client: redis.Redis, model: str, card: str) -> None:
+    """Keep the card (Markdown) of the model with this digest, for as long as anybody may ask for it."""
+    client.hset(_CARDS, model, card)
+
+
+def card(client: redis.Redis, model: str) -> str:
+    """The card of the model with this digest, "" when none of its servers has told it."""
+    return cast("str | None", client.hget(_CARDS, model)) or ""
+
+
+def described(client: redis.Redis) -> list[str]:
+    """Digests of all models that told their card, sorted."""
+    return sorted(cast("list[str]", client.hkeys(_CARDS)))
 
 
 def health(client: redis.Redis, what: str) -> float | None:

@@ -19,6 +19,7 @@ from gateway.routes import (
     jobs,
     load,
     login,
+    models,
     pages,
     pictures,
     planes,
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         documents,
         pages,
         login,
+        models,
         erase,
     ):
         app.register_blueprint(module.blueprint)

@@ -24,6 +24,14 @@ class NoSuchPage(RequestError):
     status = 404
 
 
+class ModelNotFound(RequestError):
+    """No model of this name, or none that has told its card yet."""
+
+    code = "model.not_found"
+    title = "No such model"
+    status = 404
+
+
 class MethodNotAllowed(RequestError):
     """The address exists, but not for this HTTP method; `Allow` lists those it takes."""
 

@@ -44,6 +44,7 @@ _PATH_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "batch_id": {"type": "string", "pattern": BATCH_ID},
     "endpoint_id": {"type": "string", "pattern": "^whe_[0-9a-f]{32}$"},
     "delivery_id": {"type": "string", "pattern": "^whd_"},
+    "name": {"type": "string", "pattern": "^(hippocamp|[0-9a-f]{64})$"},
     "study_uid": {"type": "string", "pattern": "^[0-9.]{1,64}$"},
     "n": {"type": "integer", "minimum": 1, "maximum": 32},
     "plane": {"type": "string", "enum": ["axial", "coronal", "sagittal"]},

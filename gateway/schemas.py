@@ -172,6 +172,32 @@ class JobResult(Result):
     finished_at: datetime
 
 
+class Model(Wire):
+    """A model that answers, or has answered, here."""
+
+    name: str = Field(
+        description="`hippocamp` for the one in service; any by its digest", examples=["hippocamp"]
+    )
+    digest: str = Field(description="SHA-256 of the model archive's contents, as results name it")
+    in_service: bool
+    card: str = Field(description="Address of its card")
+
+
+class Models(Wire):
+    """Every model whose card is known; the one in service first."""
+
+    models: list[Model]
+
+
+class ModelCard(Wire):
+    """What the model is for, what it was measured on, and where it fails."""
+
+    name: str
+    digest: str
+    in_service: bool
+    card: str = Field(description="Markdown")
+
+
 class Dependency(Wire):
     """One thing the service needs."""
 

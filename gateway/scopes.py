@@ -35,6 +35,8 @@ SCOPES: Mapping[str, Scope] = {
     "jobs.index": Scope.READ,
     "jobs.read": Scope.READ,
     "login.leave": Scope.READ,
+    "models.card": Scope.READ,
+    "models.index": Scope.READ,
     "pages.home": Scope.READ,
     "pages.job": Scope.READ,
     "pages.model": Scope.READ,

@@ -28,7 +28,7 @@ DEEP, CELL, QUARTERS = 2048, 4, 4
 COVARIATES = 4
 VOLUME_BYTES = SLICES * HEIGHT * WIDTH
 CLINICAL = ("mean", "scale", "weights", "slopes", "steps")
-NETWORK, POOLING = "resnet50_int8.pt", "head.npz"
+NETWORK, POOLING, CARD = "resnet50_int8.pt", "head.npz", "CARD.md"
 CHUNK = 16
 """Slices a forward pass: larger batches leave the cache and gain nothing on one core."""
 
@@ -225,6 +225,7 @@ class Model:
         self.digest = _checked_digest(folder, manifest["files"])
         self.network = torch.jit.load(str(folder / NETWORK), map_location="cpu").eval()
         self.pooling = Pooling.load(folder / POOLING)
+        self.card = (folder / CARD).read_text() if (folder / CARD).is_file() else ""
         self.fast: Any = None  # accelerated.Accelerated where there is a GPU
 
     def forward(self, stacks: npt.NDArray[np.uint8]) -> Forward:
@@ -348,4 +349,5 @@ def _refuse(context: Any, index: int, message: str) -> bytes:
 def _about(model: Model, seconds: float) -> dict[str, Any]:
     engine = model.fast.engine if model.fast else model.engine
     about = {"model_digest": model.digest, "engine": engine, "int8": not model.fast}
+    about["card"] = model.card
     return about | {"seconds": round(seconds, 4)}

@@ -35,6 +35,7 @@ class Answer:
     maps: (slices, 3, h, w) float16. ood: distance from the training data. prediction_set: (3,) uint8.
     digest, engine: of the archive that answered. seconds: it spent on the whole request.
     started: when it began, Unix seconds by its own clock, 0 when it did not say. traceparent: as it got it.
+    card: the archive's model card, Markdown.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -48,6 +49,7 @@ class Answer:
     seconds: float
     started: float = 0.0
     traceparent: str = ""
+    card: str = ""
 
 
 class ModelServer:
@@ -117,4 +119,5 @@ def _one(arrays: dict[str, npt.NDArray[Any]], n: int, about: dict[str, Any]) -> 
         seconds=float(about["seconds"]),
         started=float(about.get("started", 0)),
         traceparent=str(about.get("traceparent", "")),
+        card=str(about.get("card", "")),
     )

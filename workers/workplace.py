@@ -45,7 +45,10 @@ class Workplace:
 
     def golden(self) -> None:
         """Send the golden request and note the proof; raises as `Replicas.prove` does."""
-        self.prove_model(self.model.prove(golden_slices()).digest)
+        answer = self.model.prove(golden_slices())
+        if answer.card:
+            deployed.describe(self.redis, answer.digest, answer.card)
+        self.prove_model(answer.digest)
 
     def healthy(self) -> bool:
         """Whether the model server that was asked last does real work, given a little time to come back."""
