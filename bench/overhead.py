@@ -8,6 +8,7 @@ throughput.
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import statistics
@@ -67,11 +68,18 @@ def bare_process(volumes: list[Path], pipe: Connection) -> None:
     steps: dict[str, float] = {}
 
     def run(path: Path) -> None:
-        stack = prepare(path, on_sheet=len)  # the sheet is drawn, as the service has it drawn
-        begun = time.perf_counter()
+        marks: list[tuple[str, float]] = []
+
+        def mark(step: str) -> None:
+            marks.append((step, time.process_time()))
+
+        # The sheet is drawn, as the service has it drawn.
+        stack = prepare(path, on_step=mark, on_sheet=len)
+        mark("network")
         model.answer(stack.slices[None])
-        for name, seconds in {**stack.seconds, "network": time.perf_counter() - begun}.items():
-            steps[name] = steps.get(name, 0.0) + seconds
+        mark("end")
+        for (step, begun), (_, ended) in itertools.pairwise(marks):
+            steps[step] = steps.get(step, 0.0) + ended - begun
 
     run(volumes[0])
     run(volumes[0])

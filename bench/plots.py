@@ -10,7 +10,7 @@ def bars(path: Path, rows: Mapping[str, Mapping[str, float]], *, title: str, uni
     """One stacked bar a row; the parts of all rows share their colours."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.2 + 0.6 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(8, 1.8 + 0.6 * len(rows)), layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
     start = [0.0] * len(rows)
@@ -21,7 +21,7 @@ def bars(path: Path, rows: Mapping[str, Mapping[str, float]], *, title: str, uni
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     axes.set_title(title)
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(loc="outside lower center", fontsize="small", ncols=6)
     _save(figure, path)
 
 
