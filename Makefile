@@ -7,7 +7,7 @@ PIP    := $(RUN) -m pip --disable-pip-version-check --quiet
 SOURCES := contracts gateway preprocessing_service workers model_store client deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status viewer test test-containers unit check format lock clean
+.PHONY: audit help setup demo up down status viewer test test-containers unit check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -48,6 +48,11 @@ check: $(VENV)/.dev  ## Lint, types, dependency rules
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 	@$(VENV)/bin/bandit -q -ll --skip B108,B310 -r contracts gateway preprocessing_service workers client deploy  # ruff explains both per line
+
+audit: $(VENV)/.dev  ## Known vulnerabilities of what is installed, and its bill of materials (sbom.json)
+	@$(PIP) install -c constraints.txt -e '.[audit]'
+	@$(VENV)/bin/cyclonedx-py environment $(RUN) --pyproject pyproject.toml --of JSON -o sbom.json 2>/dev/null
+	@$(RUN) -m deploy.advisories
 
 format: $(VENV)/.dev  ## Put the code in its standard form
 	@$(VENV)/bin/ruff check --fix-only $(SOURCES)

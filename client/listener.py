@@ -1,7 +1,8 @@
 """A C-STORE listener: takes series from modalities and PACS, hands each to the gateway by STOW-RS.
 
 It is a process of its own, `hippocamp dicom listen`, and a client of the gateway like any other: every AE
-title has a site's key. An instance is on disk before its sender is told that it was stored.
+title has a site's key. An instance is on disk, without what names a person, before its sender is told that it
+was stored.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 
 from client.connection import Connection
 from client.inbox import BOUNDARY, Inbox, Waiting
+from contracts.deidentify import Rules, deidentify
+from contracts.dicom_file import UnreadableInstance
 
 _log = logging.getLogger("hippocamp.listener")
 
@@ -49,13 +52,14 @@ def read_senders(path: Path) -> dict[str, str]:
 
 @dataclass
 class Listener:
-    """Receives, and forwards what has been quiet for `quiet_seconds`."""
+    """Receives, and forwards what has been quiet for `quiet_seconds`. keep: age,sex of patients."""
 
     url: str
     senders: Mapping[str, str]
     inbox: Inbox
     title: str = "HIPPOCAMP"
     quiet_seconds: float = 10.0
+    keep: str = ""
 
     def start(self, host: str, port: int) -> Any:
         """Listen in threads; the server, with `shutdown()`. Unknown AE titles are rejected at association."""
@@ -71,7 +75,8 @@ class Listener:
         try:
             sender = str(event.assoc.requestor.ae_title).strip()
             request = event.dataset
-            data = event.encoded_dataset()
+            rules = Rules(keep=frozenset(filter(None, self.keep.split(","))))
+            data = deidentify(event.encoded_dataset(), rules)
             self.inbox.add(
                 sender,
                 str(request.SeriesInstanceUID),
@@ -81,7 +86,7 @@ class Listener:
         except OSError:
             _log.exception("instance.not_kept")
             return OUT_OF_RESOURCES
-        except (AttributeError, ValueError):
+        except (AttributeError, ValueError, UnreadableInstance):
             return CANNOT_UNDERSTAND
         return STORED
 
@@ -92,6 +97,7 @@ class Listener:
     def _send(self, series: Waiting) -> bool:
         key = self.senders.get(series.sender, "")
         headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'}
+        headers |= {"Hippocamp-Keep": self.keep} if self.keep else {}
         try:
             with httpx.Client(**Connection(self.url, key, 300).options()) as http:
                 answer = http.post("/dicom-web/studies", content=series.body(), headers=headers)

@@ -108,6 +108,11 @@ class BlobStore:
         self._write(path, counted(), durable=True)
         return Received(path, size, digest.hexdigest())
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the blobs lie on this machine; None when they are in a bucket."""
+        return Path(self._root) if self._local else None
+
     def put(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Write bytes held in memory; what can be made again need not survive a power cut."""
         self._write(path, [data], durable=durable)

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
 
-UIDS = frozenset((
-    "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-))  # fmt: skip
+UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 """Identifiers a report needs to point back; mapped when there is a secret."""
 
 NUMBERS = frozenset((
@@ -69,9 +68,8 @@ DESCRIBED = ("SeriesDescription", "ProtocolName", "SequenceName")
 METHODS = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113105", "Clean Descriptors Option"),
-    ("113110", "Retain UIDs Option"),
 )
-"""What is written into each instance (PS3.16, CID 7050); the last only while UIDs are not mapped."""
+"""What is written into each instance, besides the options that rules decide (PS3.16, CID 7050)."""
 
 _UID = re.compile(r"[0-9.]{1,64}")
 MOST_AGE = 90
@@ -109,20 +107,25 @@ def patient_of(dataset: Dataset) -> Patient:
     return Patient(min(years, MOST_AGE), sex if sex in {"M", "F", "O"} else "")
 
 
-def deidentified(instance: Instance, secret: str = "") -> tuple[bytes, bytes | memoryview]:
-    """(header in PS3.10 file format, pixel element) of the instance, cleaned; UnreadableInstance.
+@dataclass(frozen=True)
+class Rules:
+    """What may be decided. secret: UIDs are mapped with it, "" keeps them. keep: any of `age`, `sex`."""
 
-    secret: UIDs are mapped with it; "" keeps them.
-    """
+    secret: str = ""
+    keep: frozenset[str] = frozenset()
+
+
+def deidentified(instance: Instance, rules: Rules) -> tuple[bytes, bytes | memoryview]:
+    """(header in PS3.10 file format, pixel element) of the instance, cleaned; UnreadableInstance."""
     try:
-        return _encoded(instance, secret), instance.pixels
+        return _encoded(instance, rules), instance.pixels
     except UNREADABLE as error:
         raise UnreadableInstance(f"a value in the header cannot be read ({type(error).__name__})") from None
 
 
-def _encoded(instance: Instance, secret: str) -> bytes:
-    clean = _clean(instance.header, secret)
-    _describe(clean, instance.header, secret)
+def _encoded(instance: Instance, rules: Rules) -> bytes:
+    clean = _clean(instance.header, rules.secret)
+    _describe(clean, instance.header, rules)
     whole = FileDataset(
         io.BytesIO(), clean, file_meta=pydicom.dataset.FileMetaDataset(), preamble=b"\0" * 128
     )
@@ -130,39 +133,46 @@ def _encoded(instance: Instance, secret: str) -> bytes:
     whole.file_meta.MediaStorageSOPClassUID = clean.SOPClassUID
     whole.file_meta.MediaStorageSOPInstanceUID = clean.SOPInstanceUID
     out = io.BytesIO()
-    whole.save_as(out, enforce_file_format=True)
+    pydicom.dcmwrite(out, whole, enforce_file_format=True)
     return out.getvalue()
 
 
-def deidentify(data: bytes, secret: str = "") -> bytes:
+def deidentify(data: bytes, rules: Rules | None = None) -> bytes:
     """A whole file cleaned; UnreadableInstance."""
-    return b"".join(deidentified(open_instance(data), secret))
+    return b"".join(deidentified(open_instance(data), rules or Rules()))
 
 
 def _clean(dataset: Dataset, secret: str) -> Dataset:
+    clean = _without_identity(dataset)
+    for name in ("SOPClassUID", *UIDS):
+        if value := str(dataset.get(name) or ""):
+            if not _UID.fullmatch(value):
+                raise ValueError(f"{name} is no UID")
+            setattr(clean, name, pseudonym(value, secret) if secret and name in UIDS else value)
+    return clean
+
+
+def _without_identity(dataset: Dataset) -> Dataset:
+    """Numbers, codes and the sequences of geometry; the same rules hold at every depth."""
     clean = Dataset()
     for tag in list(dataset.keys()):
         name = "" if tag.is_private else keyword_for_tag(tag)
         if name in SEQUENCES:
-            setattr(clean, name, [_clean(item, secret) for item in dataset[tag].value or []])
-        elif name in NUMBERS or name in CODES or name in UIDS or name == "SOPClassUID":
-            _keep(clean, name, dataset[tag].value, secret)
+            setattr(clean, name, [_without_identity(item) for item in dataset[tag].value or []])
+        elif name in NUMBERS or name in CODES:
+            _keep(clean, name, dataset[tag].value)
     return clean
 
 
-def _keep(clean: Dataset, name: str, value: Any, secret: str) -> None:
+def _keep(clean: Dataset, name: str, value: Any) -> None:
     if value is None or value == "":
         return
     if name in NUMBERS:
         if _is_number(value):
             setattr(clean, name, value)
-    elif name in CODES:
+    else:
         words = [value] if isinstance(value, str) else [str(word) for word in value]
         setattr(clean, name, [_coded(word, CODES[name]) for word in words])
-    elif not _UID.fullmatch(str(value)):
-        raise ValueError(f"{name} is no UID")
-    else:
-        setattr(clean, name, pseudonym(str(value), secret) if secret and name in UIDS else str(value))
 
 
 def _is_number(value: Any) -> bool:
@@ -180,15 +190,25 @@ def _coded(word: str, known: frozenset[str]) -> str:
     return descriptor(word).upper().replace("+", "").replace("-", "")[:16].strip() or "OTHER"
 
 
-def _describe(clean: Dataset, header: Dataset, secret: str) -> None:
+def _describe(clean: Dataset, header: Dataset, rules: Rules) -> None:
     clean.PatientName = clean.PatientID = ""
-    label = descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED))
-    if label:
+    kept = patient_of(header).only(rules.keep)
+    if kept.age_years:
+        clean.PatientAge = f"{kept.age_years:03d}Y"
+    if kept.sex:
+        clean.PatientSex = kept.sex
+    if label := descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED)):
         clean.SeriesDescription = label[:64]
     clean.PatientIdentityRemoved = "YES"
-    clean.DeidentificationMethodCodeSequence = [
-        _code(*method) for method in (METHODS[:-1] if secret else METHODS)
-    ]
+    clean.DeidentificationMethodCodeSequence = [_code(*method) for method in _methods(rules, kept)]
+
+
+def _methods(rules: Rules, kept: Patient) -> Iterator[tuple[str, str]]:
+    yield from METHODS
+    if not rules.secret:
+        yield "113110", "Retain UIDs Option"
+    if kept != Patient():
+        yield "113108", "Retain Patient Characteristics Option"
 
 
 def _code(value: str, meaning: str) -> Dataset:

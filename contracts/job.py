@@ -22,6 +22,8 @@ class Submission:
     """What the gateway knows when it asks the line to take a job.
 
     content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
+    input_digest: SHA-256 hex of what is stored there, "" when it is the same; unstored: nothing is, because
+    the result is known. size_bytes: of what is stored. patient_age (at most 90), patient_sex: when asked for.
     deadline_ms, not_before_ms: Unix time in milliseconds. answer_key: under which `result` was found, to be
     looked at once more when it is recorded. traceparent: of its trace, "" when none is kept.
     """
@@ -33,6 +35,10 @@ class Submission:
     size_bytes: int
     media: str
     priority: Priority = Priority.ROUTINE
+    input_digest: str = ""
+    unstored: bool = False
+    patient_age: int | None = None
+    patient_sex: str = ""
     deadline_ms: int | None = None
     not_before_ms: int | None = None
     batch: str = ""
@@ -46,7 +52,7 @@ class Submission:
 
     def to_record(self) -> str:
         """JSON object of hash fields, without the empty ones."""
-        return json.dumps({k: v for k, v in vars(self).items() if v not in (None, "")})
+        return json.dumps({k: v for k, v in vars(self).items() if v not in (None, "", False)})
 
 
 @dataclass(frozen=True)

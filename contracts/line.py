@@ -27,6 +27,10 @@ class LeaseLost(Exception):  # noqa: N818  named for what happened, as in contra
     """The claim is no longer held; whatever its worker made must be thrown away."""
 
 
+class AnswerForgotten(Exception):  # noqa: N818
+    """The answer that a submission without stored bytes relied on was erased since: submit it as new."""
+
+
 class Line:
     """All moves a record can make. Every method is one atomic round trip of a client that decodes responses.
 
@@ -64,10 +68,13 @@ class Line:
         """Write the record durably and queue it, or finish it when `result` is set and still kept.
 
         A record that is there already stays, and is what is told.
-        Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated.
+        Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated,
+        AnswerForgotten.
         """
         state = JobState.SUCCEEDED if submission.result else ""
         answer, lacking, record = self._run_replicated("submit", submission.to_record(), most_waiting, state)
+        if answer == "forgotten":
+            raise AnswerForgotten(submission.id)
         if answer not in {"ok", "exists"}:
             raise refusal(answer, batch=submission.batch, most_waiting=most_waiting)
         return Submitted(_pairs(record), bool(lacking))

@@ -21,7 +21,7 @@ from contracts.job import Job, Submission
 from gateway.errors import NoDirectUploads, UploadMissing, UploadNotFound, UploadUsed
 from gateway.resources import Resources
 from gateway.sniff import PEEK, Sniffed, sniff
-from gateway.submission import Accepted, admit
+from gateway.submission import Accepted, Holding, admit
 from gateway.trace import Trace
 
 URL_SECONDS = 900
@@ -113,7 +113,7 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
         traceparent=trace.span.traceparent,
     )  # fmt: skip
     try:
-        accepted = admit(bare, given, to, trace=trace, discard=lambda: None)
+        accepted = admit(bare, given, to, trace=trace, holding=Holding(discard=lambda: None))
     except BaseException:
         _give_back(to, ticket, job_id)
         raise

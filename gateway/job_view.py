@@ -15,7 +15,7 @@ from contracts.job import Job as Record
 from contracts.line import Line
 from contracts.states import JobState
 from gateway.problems import describe, kind_of
-from gateway.schemas import Job, JobSummary, Links, Outcome, Problem, Progress, Timings
+from gateway.schemas import Job, JobSummary, KeptPatient, Links, Outcome, Problem, Progress, Timings
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -84,6 +84,7 @@ def _fields(record: Record, link: Callable[..., str]) -> dict[str, object]:
         "not_before_at": _not_before(record),
         "timings": _timings(record),
         "trace_id": record.text("trace_id"),
+        "patient": _patient(record),
         "error": problem(record),
         "outcome": _outcome(record),
         "links": _links(record, link),
@@ -100,6 +101,13 @@ def _not_before(record: Record) -> datetime | None:
 def _outcome(record: Record) -> Outcome | None:
     found = record.result
     return Outcome(**{name: found[name] for name in ("cdr", "label", "uncertain")}) if found else None
+
+
+def _patient(record: Record) -> KeptPatient | None:
+    age, sex = record.text("patient_age"), record.text("patient_sex")
+    if not (age or sex):
+        return None
+    return KeptPatient.model_validate({"age_years": int(age) if age else None, "sex": sex or None})
 
 
 def _step(record: Record) -> str | None:

@@ -12,6 +12,7 @@ from contracts.states import JobState, Priority, Stage
 
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
 BATCH_ID = "^bat_[0-9a-f]{32}$"
+KEEP = "^(age|sex|age,sex|sex,age)$"
 CURSOR = r"^[0-9]{1,15}\.job_[0-9a-f]{32}$"
 DELIVERY_CURSOR = r"^[0-9]{1,15}\.whd_[0-9a-z_]{3,100}$"
 MOST_DEADLINE = 31 * 86400
@@ -53,6 +54,9 @@ class SubmitOptions(Wire):
         default=0, ge=0, le=MOST_DEADLINE, description="Wait at least so long before work on it starts"
     )
     batch: str | None = Field(default=None, pattern=BATCH_ID, description="The batch it belongs to")
+    keep: str | None = Field(
+        default=None, pattern=KEEP, description="Note age, sex or both of a DICOM header with the job"
+    )
 
 
 class VolumeForm(SubmitOptions):
@@ -104,6 +108,13 @@ class Outcome(Wire):
     uncertain: bool = Field(description="True when no stage can be ruled out")
 
 
+class KeptPatient(Wire):
+    """What was kept of a person, because the sender asked for it."""
+
+    age_years: int | None = Field(ge=0, le=90, description="At the time of the scan; 90 is 90 or more")
+    sex: Literal["M", "F", "O"] | None
+
+
 class JobSummary(Wire):
     """One job, as lists show it."""
 
@@ -116,7 +127,7 @@ class JobSummary(Wire):
     attempt: int = Field(ge=0, description="Tries at the present stage, this one included")
     cache: Literal["hit", "miss"] = Field(description="hit: the result of these bytes was known already")
     content_digest: str = Field(description="SHA-256 of the uploaded bytes")
-    size_bytes: int
+    size_bytes: int = Field(description="Bytes stored until the job ends: unpacked, without texts")
     media: str = Field(description="Container the bytes were recognised as", examples=["nifti.gz"])
     created_at: datetime
     updated_at: datetime
@@ -125,6 +136,7 @@ class JobSummary(Wire):
     not_before_at: datetime | None = Field(description="It waits until then; null when it may start")
     timings: Timings
     trace_id: str
+    patient: KeptPatient | None = Field(description="Null unless `keep` asked for it")
     error: Problem | None = Field(description="Why it failed or expired")
     outcome: Outcome | None = Field(description="The answer of a job that succeeded")
     links: Links

@@ -21,6 +21,8 @@ class Settings(Shared):
     bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
         machine is served, and only while no site is configured.
     audit: the audit log; beside the folder of the blobs unless it is named.
+    uid_secret: with it the UIDs of DICOM uploads are mapped; without it they are kept, so that reports can
+        point back into the PACS.
     public_blobs: address of the bucket's server as uploaders see it, for direct uploads; "" when it is ours.
     operators: sites whose admins see all sites' figures on the page for operators; others see their own.
     model_card: the card that the page shows (Markdown).
@@ -33,6 +35,7 @@ class Settings(Shared):
     max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))
     most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))
     line_seconds: float = field(default_factory=lambda: env_number("LINE_SECONDS", 0.8, least=0.05, most=30))
+    uid_secret: str = field(default_factory=lambda: env_text("UID_SECRET", ""), repr=False)
     public_blobs: str = field(default_factory=lambda: env_text("PUBLIC_BLOBS_ENDPOINT", ""))
     operators: str = field(default_factory=lambda: env_text("OPERATORS", ""))
     model_card: Path = field(default_factory=lambda: Path(env_text("MODEL_CARD", str(_CARD))))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import IO, Protocol
 
 import redis
 from kombu.exceptions import KombuError
 
 from contracts import deployed
 from contracts.blobs import Received, input_path
+from contracts.deidentify import Patient
 from contracts.errors import Gone, LineUnavailable, NotReplicated, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
+from contracts.line import AnswerForgotten
 from contracts.moves import Submitted
 from contracts.result import cache_key
 from contracts.states import Stage
@@ -23,6 +26,7 @@ from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
 from gateway.sniff import Sniffed
+from gateway.spool import spooled
 from gateway.trace import Trace
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -42,6 +46,21 @@ class Incoming(Protocol):
     def chunks(self) -> Iterator[bytes]:
         """The bytes; raises the InputError they earn."""
 
+    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes]:
+        """Of the bytes as they were sent what may be stored; raises the InputError they earn."""
+
+    @property
+    def patient(self) -> Patient:
+        """Age and sex, as far as they were told; known once `cleaned` is exhausted."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The bytes of a submission: `store` is called before its record, `discard` when no record names them."""
+
+    discard: Callable[[], None]
+    store: Callable[[Submission], Submission] = lambda submission: submission
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -55,31 +74,46 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     """Take one volume; when this returns, the record is durable.
 
     1. Ask the line whether it is there, before a gigabyte is taken for nothing.
-    2. Stream the body into the blob store; what it earns on the way (InputError) leaves nothing behind.
+    2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
-    4. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
-       here discards the upload, unless the record may exist.
-    5. If the record names another upload, this is a repeated request: discard, answer with the first job.
-    6. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
+    4. When there is none, store the volume, without what names a person.
+    5. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
+       here discards the volume, unless the record may exist.
+    6. If the record names another upload, this is a repeated request: discard, answer with the first job.
+    7. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
     """
     to.client.ping()
-    with trace.span.child("store upload"):
-        received = to.blobs.receive(input_path(site, new_job_id()), upload.chunks())
-    bare = _bare(received, upload, job_id=job_id, site=site, trace=trace)
-    return admit(bare, upload.options, to, trace=trace, discard=lambda: _discard(to, received.path))
+    path = input_path(site, new_job_id())
+    with ExitStack() as held:
+        with trace.span.child("receive upload"):
+            sent = held.enter_context(spooled(upload.chunks(), to.blobs))
+        bare = _bare(
+            Received(path, sent.size_bytes, sent.sha256), upload, job_id=job_id, site=site, trace=trace
+        )
+
+        def store(submission: Submission) -> Submission:
+            with trace.span.child("store upload"):
+                return _stored(submission, upload, sent.file, to)
+
+        holding = Holding(lambda: _discard(to, path), store)
+        return admit(bare, upload.options, to, trace=trace, holding=holding)
 
 
 def admit(
-    bare: Submission, given: Mapping[str, str], to: Resources, *, trace: Trace, discard: Callable[[], None]
+    bare: Submission, given: Mapping[str, str], to: Resources, *, trace: Trace, holding: Holding
 ) -> Accepted:
-    """Steps 3 to 6, for bytes that lie in the store; `discard` is called when no record can name them."""
+    """Steps 3 to 7, for bytes that have been seen whole."""
     try:
-        submission = _look_up(_with_options(bare, given, to), to)
+        submission = holding.store(_look_up(_with_options(bare, given, to), to))
     except BaseException:
-        discard()
+        holding.discard()
         raise
     with trace.span.child("record"):
-        recorded = _record(submission, to, discard)
+        try:
+            recorded = _record(submission, to, holding.discard)
+        except AnswerForgotten:
+            submission = holding.store(_as_new(submission))
+            recorded = _record(submission, to, holding.discard)
     job = Job(recorded.record)
     if job.text("input_blob") != bare.input_blob:
         _discard(to, bare.input_blob)
@@ -91,6 +125,22 @@ def admit(
     if recorded.lacking:
         wake_quietly(to, Stage.PREPROCESS)
     return Accepted(job)
+
+
+def _stored(submission: Submission, upload: Incoming, file: IO[bytes], to: Resources) -> Submission:
+    """Store the cleaned volume, unless its result is known; note of the patient what was asked for."""
+    file.seek(0)
+    asked = frozenset((validated(SubmitOptions, upload.options).keep or "").split(","))
+    if submission.cache == "miss":
+        kept = to.blobs.receive(submission.input_blob, upload.cleaned(file))
+        submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)
+    else:
+        submission = replace(submission, unstored=True)
+        if asked != {""}:
+            for _ in upload.cleaned(file):
+                pass
+    patient = upload.patient.only(asked)
+    return replace(submission, patient_age=patient.age_years or None, patient_sex=patient.sex)
 
 
 def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace: Trace) -> Submission:
@@ -130,6 +180,12 @@ def _look_up(fresh: Submission, to: Resources) -> Submission:
         return fresh
     hit = replace(fresh, result=known, answer_key=key, cache="hit")
     return replace(hit, pipeline_digest=pipeline, model_digest=model)
+
+
+def _as_new(hit: Submission) -> Submission:
+    """Without the answer that was found, and is gone."""
+    new = replace(hit, result="", answer_key="", cache="miss", unstored=False)
+    return replace(new, pipeline_digest="", model_digest="")
 
 
 def _record(submission: Submission, to: Resources, discard: Callable[[], None]) -> Submitted:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import IO
 
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
+from contracts.deidentify import Patient
 from contracts.errors import BadRequest, EmptyFile, TooLarge, TruncatedFile
+from gateway.cleaning import volumes
+from gateway.cleaning.archives import ArchiveCleaning
 from gateway.errors import UnsupportedMediaType
 from gateway.forms import VolumeStream
-from gateway.sniff import PEEK, Sniffed, sniff
+from gateway.sniff import PEEK, Media, Sniffed, sniff
 
 _PIECE = 1 << 18
 """Bytes read at once, as many as gunicorn takes from the socket: they stay in the core's cache."""
@@ -27,6 +31,7 @@ _HEADERS = {
     "deadline_seconds": "Hippocamp-Deadline-Seconds",
     "not_before_seconds": "Hippocamp-Not-Before-Seconds",
     "batch": "Hippocamp-Batch",
+    "keep": "Hippocamp-Keep",
 }
 
 
@@ -36,8 +41,10 @@ class Upload:
 
     request: Request
     most_bytes: int
+    uid_secret: str = ""
     sniffed: Sniffed | None = None
     size_bytes: int = 0
+    patient: Patient = field(default_factory=Patient)
     _form: VolumeStream | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +83,17 @@ class Upload:
         if not self.sniffed:
             yield self._short(head)
         self._check_whole()
+
+    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes]:
+        """The volume without the text of its headers, its names, and what lies beside it."""
+        media = self.sniffed.media if self.sniffed else None
+        if media is Media.ZIP:
+            archive = ArchiveCleaning(self.most_bytes, self.uid_secret)
+            yield from archive.chunks(sent)
+            self.patient = archive.patient
+        else:
+            packed = media in {Media.NIFTI_GZ, Media.MGZ}
+            yield from volumes.cleaned(volumes.unpacked(sent) if packed else sent, most_bytes=self.most_bytes)
 
     def _body(self) -> Iterator[bytes]:
         try:

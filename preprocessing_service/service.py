@@ -139,7 +139,8 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
     with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
         scratch = Path(folder)
         record = claim.record
-        volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=record["content_digest"])
+        stored = record.get("input_digest") or record["content_digest"]
+        volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=stored)
         with within_cpu(place.settings.cpu_seconds), steps:
             stack = place.prepare(volume, scratch=scratch, on_step=on_step, on_sheet=on_sheet)
     if stack.quality.get("escalated"):

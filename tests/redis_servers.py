@@ -33,6 +33,7 @@ class Server:
     under: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    binary: Path = BINARY
 
     @property
     def url(self) -> str:
@@ -44,7 +45,8 @@ class Server:
         where = ["--port", str(self.port), "--bind", self.bind, "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             named = [self.config] if self.config else []
-            self.process = subprocess.Popen([*self.under, BINARY, *named, *where, *self.options], stdout=log)
+            command = [*self.under, str(self.binary), *named, *where, *self.options]
+            self.process = subprocess.Popen(command, stdout=log)
         ends = time.monotonic() + 10
         while not self.listens():
             assert time.monotonic() < ends, (self.folder / "log").read_text()

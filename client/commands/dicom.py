@@ -26,6 +26,7 @@ class Options(TypedDict):
     host: str
     port: int
     quiet: float
+    keep: str
 
 
 class PushOptions(TypedDict):
@@ -56,6 +57,12 @@ def dicom() -> None:
 @click.option(
     "--quiet", default=10.0, show_default=True, help="Seconds without an instance that end a series."
 )
+@click.option(
+    "--keep",
+    default="",
+    type=click.Choice(["", "age", "sex", "age,sex"]),
+    help="Note these of the patient with the job; everything else that names a person is dropped here.",
+)
 @click.pass_obj
 def listen(session: Session, /, senders: Path, **options: Unpack[Options]) -> None:
     """Take MR series by C-STORE from the AE titles in SENDERS (TOML: TITLE = "API key")."""
@@ -66,6 +73,7 @@ def listen(session: Session, /, senders: Path, **options: Unpack[Options]) -> No
     listener = Listener(
         url, read_senders(senders), Inbox(options["spool"]), options["title"], options["quiet"]
     )
+    listener.keep = options["keep"]
     server, stopped = listener.start(options["host"], options["port"]), _until_signalled()
     click.echo(
         f"{options['title']} listens on {options['host']}:{options['port']}, forwards to {url}", err=True

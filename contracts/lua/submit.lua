@@ -11,10 +11,12 @@ local content = record.site .. ':' .. record.content_digest
 local key = record.answer_key
 record.answer_key = nil
 if key and redis.call('HEXISTS', 'hc:answers:' .. content, key) == 0 then
+  if record.unstored then return {'forgotten', 0, {}} end
   state, record.cache = '', 'miss'
   record.result, record.pipeline_digest, record.model_digest = nil, nil, nil
 end
 
+record.unstored = nil
 local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
 if state == '' and depth >= limit then return {'backlog', 0, {}} end
 if state == '' then

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, BinaryIO, cast
 
 from contracts.archive import Archive, suffix_of
-from contracts.deidentify import Patient, deidentified, patient_of
+from contracts.deidentify import Patient, Rules, deidentified, patient_of
 from contracts.dicom_file import Instance, UnreadableInstance, looks_like_dicom, open_instance
 from contracts.errors import BadSeries, NotAVolume, TooLarge
 from gateway.cleaning import volumes
@@ -88,7 +88,7 @@ class ArchiveCleaning:
             instance: Instance = open_instance(data, most_bytes=MOST_INSTANCE)
             if self.patient == Patient():
                 self.patient = patient_of(instance.header)
-            return deidentified(instance, self.secret)
+            return deidentified(instance, Rules(self.secret))
         except UnreadableInstance as error:
             raise BadSeries(f"A DICOM file in the archive cannot be taken: {error}") from error
 

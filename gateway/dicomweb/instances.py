@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import pydicom
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from contracts.deidentify import DESCRIBED, Patient, Rules, deidentified, patient_of
+from contracts.dicom_file import UNREADABLE, UnreadableInstance
+from contracts.dicom_file import open_instance as taken_apart
 
 CANNOT_UNDERSTAND, NOT_SUPPORTED, BAD_SYNTAX, MISMATCH, RESOURCES = 0xC000, 0x0122, 0xC122, 0xA900, 0xA700
 """Failure reasons of the Store transaction (PS3.18, 10.5.3; PS3.4, B.2.3)."""
 
-KEPT = frozenset((
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "Modality", "ImageType", "ScanningSequence", "SequenceVariant", "MRAcquisitionType", "RepetitionTime",
-    "EchoTime", "InversionTime", "FlipAngle", "EchoNumbers", "MagneticFieldStrength", "SliceThickness",
-    "SpacingBetweenSlices", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
-    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleIntercept", "RescaleSlope",
-    "PixelData",
-))  # fmt: skip
-"""The only attributes that go on to the blob store: geometry, acquisition, identifiers, pixels."""
+COMPRESSED = (RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEG2000)
+"""Compressed transfer syntaxes that preprocessing decodes."""
 
-_UNREADABLE = (
-    InvalidDicomError,
-    BytesLengthException,
-    ValueError,
-    TypeError,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-)
-_NAMED = ("SeriesDescription", "ProtocolName", "SequenceName", "ImageType")
+_NAMED = (*DESCRIBED, "ImageType")
 
 
 class Unusable(Exception):  # noqa: N818  named for what happened
@@ -57,24 +42,28 @@ class Instance:
     repetition_ms: float
     echo_ms: float
     inversion_ms: float
+    frames: int
+    patient: Patient
 
 
-def open_instance(data: bytes) -> tuple[Instance, bytes]:
-    """(what it is, the cleaned instance in PS3.10 file format); Unusable otherwise."""
+def open_instance(data: bytes, secret: str = "") -> tuple[Instance, bytes]:
+    """(what it is, the cleaned instance in PS3.10 file format); Unusable otherwise.
+
+    secret: UIDs are mapped with it in what is cleaned, not in what is told.
+    """
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        instance = _describe(dataset)
-        return instance, _cleaned(dataset)
+        parts = taken_apart(data)
+        syntax = parts.syntax
+        if syntax.is_compressed and syntax not in COMPRESSED:
+            raise Unusable(BAD_SYNTAX, f"transfer syntax {syntax.name}; send uncompressed instances")
+        return _describe(parts.header), b"".join(deidentified(parts, Rules(secret)))
     except (AttributeError, KeyError) as error:
         raise Unusable(CANNOT_UNDERSTAND, f"an attribute is missing: {error}") from error
-    except _UNREADABLE as error:
+    except (UnreadableInstance, *UNREADABLE) as error:
         raise Unusable(CANNOT_UNDERSTAND, "not a readable DICOM file") from error
 
 
 def _describe(dataset: pydicom.Dataset) -> Instance:
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
-        raise Unusable(BAD_SYNTAX, f"transfer syntax {syntax.name}; send uncompressed instances")
     return Instance(
         study=str(dataset.StudyInstanceUID),
         series=str(dataset.SeriesInstanceUID),
@@ -86,6 +75,8 @@ def _describe(dataset: pydicom.Dataset) -> Instance:
         repetition_ms=_number(dataset.get("RepetitionTime")),
         echo_ms=_number(dataset.get("EchoTime")),
         inversion_ms=_number(dataset.get("InversionTime")),
+        frames=int(dataset.get("NumberOfFrames", 1) or 1),
+        patient=patient_of(dataset),
     )
 
 
@@ -97,16 +88,3 @@ def _several(value: object) -> list[str]:
 
 def _number(value: object) -> float:
     return float(str(value)) if value not in (None, "") else 0.0
-
-
-def _cleaned(dataset: pydicom.Dataset) -> bytes:
-    for element in list(dataset.keys()):
-        if element.is_private or pydicom.datadict.keyword_for_tag(element) not in KEPT:
-            del dataset[element]
-    dataset.preamble = b"\0" * 128
-    for name in ("SourceApplicationEntityTitle", "PrivateInformation", "PrivateInformationCreatorUID"):
-        if name in dataset.file_meta:
-            del dataset.file_meta[name]
-    out = io.BytesIO()
-    dataset.save_as(out, enforce_file_format=True)
-    return out.getvalue()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
+from contracts.deidentify import Patient
 from gateway.dicomweb.instances import NOT_SUPPORTED, Instance, Unusable
 from gateway.sniff import Media, Sniffed
 
@@ -47,11 +48,11 @@ class Series:
 
     def judge(self) -> None:
         """Unusable, with the reason, unless the headers say that this is a T1-weighted stack."""
-        one, count = self.first, len(self.instances)
+        one, count = self.first, sum(instance.frames for instance in self.instances.values())
         if one.modality != "MR":
             raise Unusable(NOT_SUPPORTED, f"ignored: modality {one.modality or 'not given'}, MR is needed")
         if count < LEAST_SLICES:
-            raise Unusable(NOT_SUPPORTED, f"ignored: {count} instances, a volume has {LEAST_SLICES} or more")
+            raise Unusable(NOT_SUPPORTED, f"ignored: {count} slices, a volume has {LEAST_SLICES} or more")
         if found := _OTHER.search(one.label):
             raise Unusable(NOT_SUPPORTED, f"ignored: named {found.group()!r}, which is no plain T1")
         if not (_T1.search(one.label) or t1_by_times(one)):
@@ -100,3 +101,13 @@ class SeriesUpload:
             while piece := archive.read(_PIECE):
                 self.size_bytes += len(piece)
                 yield piece
+
+    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes]:
+        """The same bytes: every instance was cleaned as it came."""
+        while piece := sent.read(_PIECE):
+            yield piece
+
+    @property
+    def patient(self) -> Patient:
+        """As the first instance tells."""
+        return self.series.first.patient

@@ -27,9 +27,11 @@ Submit = Callable[[SeriesUpload], Job]
 
 @dataclass
 class Store:
-    """One request. `study`: the only study it may hold, "" for any."""
+    """One request. `study`: the only study it may hold, "" for any. `options`: of its jobs."""
 
     study: str = ""
+    secret: str = ""
+    options: dict[str, str] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=dict)
     stored: list[tuple[Instance, Job]] = field(default_factory=list)
     failed: list[tuple[Instance | None, Unusable]] = field(default_factory=list)
@@ -48,10 +50,10 @@ class Store:
         if self._count > MOST_INSTANCES:
             raise Unusable(RESOURCES, f"more than {MOST_INSTANCES} instances in one request")
         if part.too_large:
-            raise Unusable(RESOURCES, "the instance is too large; one slice an instance is taken")
+            raise Unusable(RESOURCES, "the instance is too large; send it in a zip archive")
         if part.media not in {MEDIA_TYPE, ""}:
             raise Unusable(CANNOT_UNDERSTAND, f"a part of type {part.media}")
-        instance, clean = open_instance(bytes(part.data))
+        instance, clean = open_instance(bytes(part.data), self.secret)
         if self.study and instance.study != self.study:
             self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
             return
@@ -68,7 +70,7 @@ class Store:
         for series in self.series.values():
             try:
                 series.judge()
-                job = submit(SeriesUpload(series))
+                job = submit(SeriesUpload(series, options=self.options))
             except Unusable as unusable:
                 self.failed += [(one, unusable) for one in series.instances.values()]
             except HippocampError as error:

@@ -16,21 +16,25 @@ from gateway.dicomweb.series import SeriesUpload
 from gateway.dicomweb.store import MEDIA_TYPE, Store
 from gateway.errors import UnsupportedMediaType
 from gateway.metrics import count_upload
-from gateway.operations import Operation, operation
+from gateway.operations import Header, Operation, operation
 from gateway.resources import resources
+from gateway.schemas import KEEP
 from gateway.submission import accept
 from gateway.trace import trace
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
 _ANSWER = "application/dicom+json"
-_MOST_INSTANCE = 16 << 20
+_MOST_INSTANCE = 64 << 20
+"""A multi-frame head of 1 mm has 34 MB; one instance a request is in memory."""
 _PIECE = 1 << 18
+_KEPT = {"type": "string", "pattern": KEEP}
 _STORE = Operation(
     "Store DICOM instances (STOW-RS)",
     "dicomweb",
     {200: _ANSWER, 202: _ANSWER, 409: _ANSWER},
     errors=(BadRequest, TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable),
+    headers={"Hippocamp-Keep": Header("what of a header to note with the job: age, sex or both", _KEPT)},
     uploads={f'multipart/related; type="{MEDIA_TYPE}"': None},
 )
 
@@ -55,7 +59,9 @@ def _store(study_uid: str) -> Response:
     if (request.content_length or 0) > most:
         raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
     parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
-    transaction = Store(study_uid)
+    keep = request.headers.get("Hippocamp-Keep")
+    options = {"keep": keep} if keep else {}
+    transaction = Store(study_uid, resources().settings.uid_secret, options)
     try:
         transaction.read(parts)
         transaction.submit(_submit)

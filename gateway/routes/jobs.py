@@ -10,6 +10,7 @@ from contracts.errors import (
     Backlog,
     BadGeometry,
     BadRequest,
+    BadSeries,
     BadVoxels,
     BatchNotFound,
     CorruptFile,
@@ -32,7 +33,7 @@ from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.metrics import count_upload
 from gateway.operations import JSON, Answer, Header, Operation, operation, validated
 from gateway.resources import Resources, resources
-from gateway.schemas import BATCH_ID, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
+from gateway.schemas import BATCH_ID, KEEP, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.submission import Accepted, accept
 from gateway.trace import trace
 from gateway.upload_schemas import UploadedVolume
@@ -47,9 +48,9 @@ _SUBMIT = Operation(
     "jobs",
     {202: Job, 200: Job},
     errors=(
-        BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, TruncatedFile, CorruptFile,
-        TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, Gone, Backlog, StoreUnavailable,
-        UploadNotFound, UploadMissing, UploadUsed,
+        BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, BadSeries, TruncatedFile,
+        CorruptFile, TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, Gone, Backlog,
+        StoreUnavailable, UploadNotFound, UploadMissing, UploadUsed,
     ),
     uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
     headers={
@@ -69,6 +70,10 @@ _SUBMIT = Operation(
         "Hippocamp-Not-Before-Seconds": Header(
             "start no sooner than in so many seconds; for raw bodies",
             {"type": "integer", "minimum": 0, "maximum": MOST_DEADLINE},
+        ),
+        "Hippocamp-Keep": Header(
+            "what of a DICOM header to note with the job: age, sex or both; for raw bodies",
+            {"type": "string", "pattern": KEEP},
         ),
         "Hippocamp-Batch": Header(
             "the batch it belongs to; for raw bodies", {"type": "string", "pattern": BATCH_ID}
@@ -97,7 +102,7 @@ def submit() -> Answer:
 def _by_body(to: Resources, job_id: str) -> Accepted:
     most = to.settings.max_upload_bytes
     request.max_content_length = most + FORM_OVERHEAD
-    upload = Upload(request, most)
+    upload = Upload(request, most, to.settings.uid_secret)
     try:
         return accept(upload, to, job_id=job_id, site=current_site(), trace=trace())
     finally:

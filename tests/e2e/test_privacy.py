@@ -142,13 +142,18 @@ def test_no_planted_name_is_kept_or_sent(
         "dicom": (named_series(volume), "succeeded"),
         "modality": (named_series(volume, Modality=name("modality")[:16].upper()), "failed"),
         "rows": (named_series(volume, ImageType=[name("type").upper()], Rows=999), "failed"),
-        "text": (named_nifti(volume)[:300_000], "failed"),
+        "text": (named_nifti(volume)[:300_000], "refused"),
+        "unreadable": (named_series(volume, StudyInstanceUID=name("uid")), "refused"),
     }
     with Receiver() as receiver:
         hook = service.http.post("/v1/webhook-endpoints", json={"url": receiver.url}).json()
         try:
             for label, (body, state) in files.items():
                 sent = service.send(body, name=f"{name('upload')}-{label}.nii.gz")
+                if state == "refused":
+                    assert sent.status_code == 422, sent.text
+                    assert found(iter([(label, str(sent.headers).encode() + sent.content)])) == []
+                    continue
                 assert sent.status_code == 202, sent.text
                 job = service.finished(sent.json()["id"])
                 assert job["state"] == state, (label, job["error"])

@@ -174,7 +174,7 @@ def enhanced_one_short(data: Dataset, k: int) -> None:
 
 
 def deflated_bomb(path: Path) -> None:
-    """A deflated instance (PS3.5, A.5) that unpacks to 4 GiB."""
+    """A deflated instance (PS3.5, A.5) that unpacks to half a gigabyte."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     start = io.BytesIO()
@@ -184,7 +184,7 @@ def deflated_bomb(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive, archive.open("IM0", "w") as out:
         out.write(start.getvalue())
         out.write(packer.compress(b"\x09\0\x10\0UN\0\0\0\0\0\xf0"))  # one element of 4 GB
-        for _ in range(64):
+        for _ in range(8):
             out.write(packer.compress(bytes(1 << 26)))
         out.write(packer.flush())
 
@@ -306,7 +306,7 @@ CASES: list[Case] = [
     of("multi-frame without measures", SERIES, enhanced_without_measures, order=(0,)),
     of("multi-frame of 2,000,000", "input.too_large", enhanced_of_millions, order=(0,)),
     of("multi-frame one short", SERIES, enhanced_one_short, order=(0,)),
-    case("DICOM deflated bomb 4 GiB", SERIES, deflated_bomb),
+    case("DICOM deflated bomb", SERIES, deflated_bomb),
     of("colour", SERIES, colour),
     of("JPEG-LS mislabelled", SERIES, mislabelled(JPEGLSLossless)),
     of("JPEG 2000 mislabelled", SERIES, mislabelled(JPEG2000Lossless)),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 from pydicom.dataset import FileDataset
@@ -14,6 +15,7 @@ from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from client.inbox import Inbox
 from client.listener import Listener, read_senders
+from gateway.settings import Settings
 from tests.conftest import free_port
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.dicomweb.series import slices
@@ -56,6 +58,26 @@ def test_a_series_becomes_a_job_once_it_is_quiet(
     assert redis_client.zcard("hc:jobs:here") == 1
     assert list(listener.inbox.folder.glob("*/*")) == []
     assert listener.forward() == 0
+
+
+@pytest.mark.privacy
+def test_no_name_reaches_the_disk_or_the_gateway(
+    listener: Listener, port: int, settings: Settings, redis_client: redis.Redis
+) -> None:
+    listener.keep = "age,sex"
+    send(port, slices("1.2.3.1", PatientAge="093Y", PatientSex="F"))
+    spooled = [path.read_bytes() for path in listener.inbox.folder.rglob("*.dcm")]
+    time.sleep(0.4)
+    listener.forward()
+    kept = [path.read_bytes() for path in Path(settings.blobs).rglob("*") if path.is_file()]
+    assert len(spooled) == 20
+    assert len(kept) == 1
+    for data in spooled + kept:
+        assert b"canary" not in data.lower()
+        assert b"19400101" not in data
+    (job_id,) = redis_client.zrange("hc:jobs:here", 0, -1)
+    job = httpx.get(f"{listener.url}/v1/jobs/{job_id}", trust_env=False).json()
+    assert job["patient"] == {"age_years": 90, "sex": "F"}
 
 
 def test_unknown_titles_are_refused(port: int) -> None:

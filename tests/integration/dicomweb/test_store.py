@@ -12,12 +12,15 @@ import pydicom
 import pytest
 import redis
 from dicomweb_client.api import DICOMwebClient
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless
 from requests.exceptions import HTTPError
 
 from contracts.line import Line
 from contracts.states import Stage
 from gateway.settings import Settings
 from preprocessing_service.steps.read import read
+from tests.hostile.dicom_files import bottomless, deflated_bomb, enhanced, image
 from tests.integration.client.conftest import Carrier
 from tests.integration.dicomweb.series import CANARY, encoded, slices
 
@@ -50,7 +53,7 @@ def test_one_job_a_t1_series(url: str, pacs: DICOMwebClient, redis_client: redis
         for item in answer.FailedSOPSequence
     }
     assert reasons[f"{T2}.1"] == (0x0122, "ignored: named 't2', which is no plain T1")
-    assert "3 instances" in reasons[f"{LOCALISER}.1"][1]
+    assert "3 slices" in reasons[f"{LOCALISER}.1"][1]
     assert Line(redis_client).depth(Stage.PREPROCESS) == 1
 
 
@@ -119,13 +122,14 @@ def test_another_study_is_refused(pacs: DICOMwebClient) -> None:
 
 
 def post(
-    url: str, parts: list[bytes], kind: str = 'multipart/related; type="application/dicom"'
+    url: str, parts: list[bytes], kind: str = 'multipart/related; type="application/dicom"', keep: str = ""
 ) -> httpx.Response:
     body = (
         b"".join(b"--B\r\nContent-Type: application/dicom\r\n\r\n" + one + b"\r\n" for one in parts)
         + b"--B--"
     )
     headers = {"Content-Type": f"{kind}; boundary=B", "Accept": "application/dicom+json"}
+    headers |= {"Hippocamp-Keep": keep} if keep else {}
     return httpx.post(f"{url}/dicom-web/studies", content=body, headers=headers, trust_env=False)
 
 
@@ -151,6 +155,50 @@ def test_a_series_that_was_taken_is_said_to_be_although_the_next_is_not(
     assert {item.FailureReason for item in answer.FailedSOPSequence} == {0xA700}
     assert post(url, [encoded(one) for one in slices("1.2.3.9")]).status_code == 429
     assert redis_client.zcard("hc:jobs:here") == 1
+
+
+def test_compressed_and_multi_frame_instances_are_taken(url: str, carrier: Carrier) -> None:
+    carrier.pause.set()
+    packed = slices(T1)
+    for one in packed:
+        one.compress(JPEGLSLossless)
+    assert post(url, [encoded(one) for one in packed]).status_code == 200
+    assert post(url, [image(0, t1_enhanced)]).status_code == 200
+    baseline = slices(T2)
+    for one in baseline:
+        one.file_meta.TransferSyntaxUID, one.PixelData = JPEGBaseline8Bit, encapsulate([b"\xff\xd8"])
+    assert post(url, [encoded(one) for one in baseline]).status_code == 409
+
+
+def t1_enhanced(data: pydicom.Dataset, k: int) -> None:
+    """All frames in one instance."""
+    enhanced(data, k)
+    data.SeriesDescription = "t1_mprage"
+
+
+@pytest.mark.hostile
+def test_bombs_and_bottomless_headers_are_answered(url: str, carrier: Carrier, tmp_path: Path) -> None:
+    carrier.pause.set()
+    bad = []
+    for make in (deflated_bomb, bottomless):
+        make(tmp_path / "zip")
+        with zipfile.ZipFile(tmp_path / "zip") as archive:
+            bad += [archive.read(name) for name in archive.namelist()]
+    good = [encoded(one) for one in slices(T1)]
+    answer = post(url, bad + good)
+    assert answer.status_code in {200, 202}
+    assert len(pydicom.Dataset.from_json(answer.text).ReferencedSOPSequence) == 20
+
+
+def test_age_and_sex_are_noted_when_asked_for(url: str, carrier: Carrier) -> None:
+    carrier.pause.set()
+    parts = [encoded(one) for one in slices(T1, PatientAge="071Y", PatientSex="M")]
+    jobs = [post(url, parts), post(url, parts, keep="age")]
+    found = []
+    for answer in jobs:
+        (link,) = {item.RetrieveURL for item in pydicom.Dataset.from_json(answer.text).ReferencedSOPSequence}
+        found.append(httpx.get(url + urlsplit(link).path, trust_env=False).json()["patient"])
+    assert found == [None, {"age_years": 71, "sex": None}]
 
 
 def test_wrong_requests_are_problems(url: str) -> None:

@@ -27,6 +27,7 @@ from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.s3_server import CREDENTIALS, s3_server
+from tests.unit.gateway.test_cleaning import CANARY, FORMATS
 
 pytestmark = pytest.mark.integration
 Put = Callable[..., str]
@@ -199,3 +200,15 @@ def test_the_example_of_the_guide_runs(
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == "queued"
+
+
+def test_a_cleaned_upload_is_checked_against_what_is_stored(
+    http: FlaskClient, store: BlobStore, line: Line, tmp_path: Path
+) -> None:
+    body = FORMATS["nifti.gz"]()
+    sent = http.post("/v1/jobs", data=body, content_type="application/octet-stream").json
+    assert sent["content_digest"] == hashlib.sha256(body).hexdigest()
+    record = line.record(sent["id"])
+    copy = store.local_copy(record["input_blob"], tmp_path, sha256=record["input_digest"])
+    assert copy.stat().st_size == sent["size_bytes"]
+    assert CANARY not in copy.read_bytes()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import socket
 import time
-import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +24,8 @@ from contracts.states import Stage
 from contracts.whole_file import WholeFile
 from gateway.app import create_app
 from gateway.settings import Settings
+from tests.hostile.archives import zipped
+from tests.hostile.dicom_files import Plan, series
 from tests.integration.gateway.conftest import encoded, form, nifti
 
 pytestmark = pytest.mark.integration
@@ -82,14 +82,9 @@ def test_a_wake_up_follows_the_record(http: FlaskClient, submitted: str, redis_c
     assert submitted not in str(redis_client.lrange("preprocess", 0, -1))
 
 
-ZIP = io.BytesIO()
-with zipfile.ZipFile(ZIP, "w") as _archive:
-    _archive.writestr("1.dcm", b"\0" * 128 + b"DICM")
-
-
 @pytest.mark.parametrize(
     ("data", "media"),
-    [(gzip.compress(nifti()), "nifti.gz"), (ZIP.getvalue(), "zip")],
+    [(gzip.compress(nifti()), "nifti.gz"), (series(Plan()), "zip")],
     ids=["nifti.gz", "zip"],
 )
 def test_containers_are_told_by_their_bytes(http: FlaskClient, data: bytes, media: str) -> None:
@@ -104,6 +99,9 @@ def test_containers_are_told_by_their_bytes(http: FlaskClient, data: bytes, medi
         (b"hello" * 1000, 415, "input.not_a_volume"),
         (gzip.compress(b"a text" * 500), 415, "input.not_a_volume"),
         (b"\x1f\x8bnonsense", 422, "input.corrupt"),
+        (gzip.compress(nifti())[:-9], 422, "input.truncated"),
+        (zipped({"1.dcm": bytes(128) + b"DICM"}), 422, "input.bad_series"),
+        (zipped({"a letter": b"..."}), 422, "input.bad_series"),
         (nifti((8, 9, 10, 3)), 422, "input.not_3d"),
         (gzip.compress(nifti((8, 9, 10, 3))), 422, "input.not_3d"),
         (nifti((8, 9)), 422, "input.not_3d"),

@@ -11,10 +11,12 @@ from flask.testing import FlaskClient
 from contracts import deployed
 from contracts.answer_cache import CacheEntry
 from contracts.blobs import BlobStore, explanation_path, stack_path
-from contracts.job import Claim
+from contracts.job import Claim, Submission
 from contracts.line import LeaseLost, Line
 from contracts.result import cache_key
 from contracts.states import Stage
+from gateway import submission
+from gateway.resources import Resources
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -174,3 +176,33 @@ def test_the_same_bytes_at_another_site_are_untouched_and_unknown(
     assert http.get(f"/v1/jobs/{theirs}/slices/3.png", headers=south.headers).status_code == 200
     again = http.post("/v1/jobs", data=nifti(), headers=south.headers, content_type=RAW)
     assert again.status_code == 200
+
+
+def test_a_hit_stores_nothing_and_one_that_is_erased_meanwhile_is_new(
+    http: FlaskClient, north: Caller, line: Line, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.publish(line.redis, "pipeline", PIPELINE)
+    deployed.publish(line.redis, "model", MODEL)
+
+    def send() -> dict[str, str]:
+        sent = http.post("/v1/jobs", data=nifti(), headers=north.headers, content_type=RAW)
+        return dict(sent.json)
+
+    send()
+    finish(line, blobs)
+    hit = send()
+    assert hit["cache"] == "hit"
+    assert not blobs.exists(line.record(hit["id"])["input_blob"])
+    look_up = submission._look_up
+
+    def and_forget(fresh: Submission, to: Resources) -> Submission:
+        found = look_up(fresh, to)
+        line.redis.delete(f"hc:answers:north:{fresh.content_digest}")
+        return found
+
+    monkeypatch.setattr(submission, "_look_up", and_forget)
+    new = send()
+    assert (new["cache"], new["state"]) == ("miss", "queued")
+    record = line.record(new["id"])
+    assert blobs.exists(record["input_blob"])
+    assert "unstored" not in record

@@ -1,0 +1,85 @@
+"""What each service may do in Redis: names of keys, and commands, as Redis's ACL says it (6.2 and later)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONNECTION = "+ping +hello +auth +select +echo +multi +exec +discard +watch +unwatch +time +wait"
+SCRIPTS = "+eval +evalsha +script|load +script|exists"
+DATA = "+@read +@write -@dangerous -@admin -scan -randomkey -dbsize"
+"""No FLUSHALL, KEYS, CONFIG, DEBUG, MONITOR, SHUTDOWN; nor a way to ask which keys there are."""
+
+READS = "+@read -@dangerous -@admin +info -scan -randomkey -dbsize"
+
+QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked*")
+"""Celery's lists, and kombu's own; priorities are further lists with the queue's name in front."""
+
+LINE = (
+    "batch", "bytes", "claims", "configured", "content", "count", "count_of", "deadlines", "deliveries",
+    "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
+    "health", "inputs", "jobs", "jobs_of", "later", "lease", "owed", "pace", "quarantine", "rec",
+    "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "workers",
+)  # fmt: skip
+"""What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
+
+ANSWERS = ("answers", "cache")
+SECRETS = ("key", "keys", "session", "rate", "upload", "uploads")
+"""Hashes of API keys, sessions of browsers, tickets: the gateway's and the operator's alone."""
+
+WATCHED = (
+    "count", "deployed", "depth", "done", "drained", "garbage", "health", "jobs", "later", "lease", "owed",
+    "pace", "quarantine", "sites", "totals", "turn", "wait", "workers",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class User:
+    """keys: patterns. commands: rules of Redis's ACL, in order."""
+
+    name: str
+    keys: tuple[str, ...]
+    commands: tuple[str, ...] = (CONNECTION, SCRIPTS, DATA)
+
+    def rule(self, password: str) -> str:
+        """A line of an ACL file; only the password's hash stands in it."""
+        hashed = hashlib.sha256(password.encode()).hexdigest()
+        keys = " ".join(f"~{key}" for key in self.keys)
+        return f"user {self.name} on #{hashed} resetkeys {keys} resetchannels -@all {' '.join(self.commands)}"
+
+
+def _line(*more: str) -> tuple[str, ...]:
+    return (*QUEUES, *_named(*LINE, *more))
+
+
+def _named(*heads: str) -> tuple[str, ...]:
+    """`depth` is one key, `rec` many: `hc:depth` and `hc:rec:...`, no name that only begins alike."""
+    return tuple(pattern for head in heads for pattern in (f"hc:{head}", f"hc:{head}:*"))
+
+
+USERS = (
+    User("gateway", _line(*ANSWERS, *SECRETS)),
+    User("preprocessing", _line()),
+    User("infer", _line(*ANSWERS, "asked", "golden")),
+    User("deliver", _line("failures", "resting")),
+    User("maintain", _line(*ANSWERS, "asked", "golden", "failures", "resting", "retention", "strays")),
+    User(
+        "exporter",
+        _named(*WATCHED),
+        (CONNECTION, READS),
+    ),
+    User("operator", _line(*ANSWERS, *SECRETS)),
+)
+"""Every process that talks to the line's server, by its name in containers; `operator`: `hippocamp`."""
+
+CACHE = User("cache", _named("cache"), (CONNECTION, SCRIPTS, DATA))
+"""The one user of the server that may forget."""
+
+PROBE = "user default on nopass resetkeys resetchannels -@all +ping"
+"""Health checks of the container may ask whether it lives, and nothing else."""
+
+
+def acl_file(passwords: Mapping[str, str], users: tuple[User, ...] = USERS) -> str:
+    """The text of users.acl; KeyError for a user without password."""
+    return "\n".join([PROBE, *(user.rule(passwords[user.name]) for user in users)]) + "\n"

@@ -1,0 +1,56 @@
+"""Bytes as they were sent, in a file without a name: it goes with its handle, or with the process."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from contracts.blobs import BlobStore
+from contracts.errors import StoreUnavailable
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An upload at its beginning, its size and its SHA-256 in hex."""
+
+    file: IO[bytes]
+    size_bytes: int
+    sha256: str
+
+
+@contextmanager
+def spooled(chunks: Iterator[bytes], blobs: BlobStore) -> Iterator[Sent]:
+    """The chunks on the store's disk, or where this machine keeps temporary files when the store is a bucket.
+
+    StoreUnavailable when the disk is full; whatever `chunks` raises.
+    """
+    with _opened(blobs) as file:
+        digest, size = hashlib.sha256(), 0
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            with _disk():
+                file.write(chunk)
+        with _disk():
+            file.seek(0)
+        yield Sent(file, size, digest.hexdigest())
+
+
+def _opened(blobs: BlobStore) -> IO[bytes]:
+    with _disk():
+        if blobs.folder:
+            blobs.folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=blobs.folder)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """A full disk is the store's failure, and no reason to blame the file."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"The upload cannot be spooled: {error.strerror or error}") from error
