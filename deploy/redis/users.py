@@ -17,7 +17,7 @@ QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked
 """Celery's lists, and kombu's own; priorities are further lists with the queue's name in front."""
 
 LINE = (
-    "batch", "bytes", "claims", "configured", "content", "count", "count_of", "deadlines", "deliveries",
+    "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines", "deliveries",
     "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
     "health", "inputs", "jobs", "jobs_of", "later", "lease", "owed", "pace", "quarantine", "rec",
     "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "workers",
@@ -25,7 +25,7 @@ LINE = (
 """What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
 
 ANSWERS = ("answers", "cache")
-SECRETS = ("key", "keys", "session", "rate", "upload", "uploads")
+SECRETS = ("key", "keys", "load", "login", "session", "rate", "upload", "uploads")
 """Hashes of API keys, sessions of browsers, tickets: the gateway's and the operator's alone."""
 
 WATCHED = (
