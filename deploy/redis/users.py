@@ -17,7 +17,8 @@ QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked
 """Celery's lists, and kombu's own; priorities are further lists with the queue's name in front."""
 
 LINE = (
-    "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines", "deliveries",
+    "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines",
+    "deliveries",
     "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
     "health", "inputs", "jobs", "jobs_of", "later", "lease", "owed", "pace", "quarantine", "rec",
     "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "workers",
