@@ -69,7 +69,7 @@ def test_unknown_id_wrong_method_wrong_type(service: Service) -> None:
     assert service.http.get("/v1/jobs/job_" + "0" * 32).status_code == 404
     assert service.http.get("/v1/nothing").status_code == 404
     assert service.http.put("/v1/jobs").status_code == 405
-    answer = service.http.post("/v1/jobs", json={"file": "scan.nii.gz"})
+    answer = service.http.post("/v1/jobs", content=b"1;2", headers={"Content-Type": "text/csv"})
     assert answer.status_code == 415
     assert answer.json()["code"]
 
