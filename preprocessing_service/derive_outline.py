@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float32]
 EVERY = 2
 """BRAIN voxels a cell of the file; the page reads between its cells, so that the outline stays smooth."""
 
+FISSURE, ASIDE = 3, 34
+"""mm from the midline: fluid between the hemispheres, and that of the Sylvian fissure, is no ventricle."""
+
 DEEP = 18
 """mm below the surface, where fluid is ventricle and not sulcus."""
 
@@ -31,7 +34,13 @@ def main(path: str) -> None:
     head, affine = _image("t1")
     mask = ndimage.binary_fill_holes(head > 0)
     fluid = mask & (_image("gm")[0] + _image("wm")[0] < 128)
-    ventricles = largest_piece(fluid & ndimage.binary_erosion(mask, iterations=DEEP))
+    deep = fluid & ndimage.binary_erosion(mask, iterations=DEEP)
+    right = np.indices(mask.shape, dtype=np.float32)[0] * affine[0, 0] + affine[0, 3]
+    sides = [
+        deep & (np.sign(right) == side) & (np.abs(right) >= FISSURE) & (np.abs(right) < ASIDE)
+        for side in (-1, 1)
+    ]
+    ventricles = largest_piece(sides[0]) | largest_piece(sides[1])
     shares = {name: _on_grid(part, affine) for name, part in (("brain", mask), ("ventricles", ventricles))}
     np.savez_compressed(Path(path), **shares)  # type: ignore[arg-type]
 

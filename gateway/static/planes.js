@@ -48,8 +48,8 @@ export function openPlanes(links, geometry, onWindow) {
     const about = geometry.planes[plane], cut = cuts[plane];
     const layers = [state.overlay, state.outline && "outline", state.slab && "slab"].filter(Boolean);
     const [below, ...above] = await Promise.all(["anatomy", ...layers].map((layer) => picture(plane, cut, layer)));
-    if (mine !== turn) return;
     const canvas = panes[plane].querySelector("canvas"), box = canvas.getBoundingClientRect();
+    if (mine !== turn || !box.width) return; // out of date, or hidden: drawn once it has a size
     canvas.width = Math.round(box.width * devicePixelRatio);
     canvas.height = Math.round((box.width * devicePixelRatio * about.height) / about.width);
     const pen = canvas.getContext("2d");
