@@ -9,6 +9,7 @@ import threading
 from typing import Any, NoReturn
 
 from billiard import active_children
+from billiard.util import get_logger as pool_logger
 from celery import signals
 
 from contracts import tracing
@@ -32,6 +33,9 @@ def equip(service: str, *, stop_seconds: float) -> None:
     def set_up_logging(**_: Any) -> None:
         logging.captureWarnings(capture=True)
         configure_logging(service)
+        pool = pool_logger()
+        pool.handlers.clear()
+        pool.propagate = True  # by itself it writes plain text: which child died of what
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
 

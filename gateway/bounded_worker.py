@@ -6,6 +6,7 @@ import socket
 import time
 from typing import Any
 
+from gunicorn.http import parser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -20,6 +21,9 @@ SEND_SECONDS = 300.0
 
 
 SocketUnreader.max_body_chunk = 1 << 18  # its default, 1 MB, leaves a core's cache between two copies
+parser._DRAIN_MAX_BYTES = 16 << 20
+"""What is left of a body that was refused at its first bytes is read, up to this much, so that the connection
+can be used again; beyond its default of 64 kB gunicorn closes it without having said so."""
 
 
 class BoundedSocket:

@@ -19,7 +19,9 @@ worker_class = "gateway.bounded_worker.BoundedWorker"
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112  heartbeats must not wait for a disk
 timeout = 60
 graceful_timeout = 30
-keepalive = 5
+keepalive = (
+    75  # longer than clients and proxies keep a connection, so that none is closed as they use it again
+)
 limit_request_line = 4094
 limit_request_fields = 64
 accesslog = None
