@@ -42,12 +42,17 @@ def test_the_page_runs(page: str, folder: Path, reader: dict[str, str]) -> None:
     pdf.close()
 
 
-def test_every_curl_of_the_api_guide_is_answered(url: str, folder: Path, reader: dict[str, str]) -> None:
+@pytest.mark.parametrize("page", ["api.md", "../README.md"])
+def test_every_curl_of_the_page_is_answered(
+    page: str, url: str, folder: Path, reader: dict[str, str]
+) -> None:
     """In the page's order; JOB_ID is the first job once it has its result, BATCH_ID the batch just opened."""
-    (folder / "head.nii.gz").write_bytes(gzip.compress((folder / "head.nii").read_bytes()))
+    (folder / ".run" / "samples").mkdir(parents=True)
+    for name in ("head.nii.gz", ".run/samples/ds000031_T1w.nii.gz"):
+        (folder / name).write_bytes(gzip.compress((folder / "head.nii").read_bytes()))
     shutil.make_archive(str(folder / "series"), "zip", folder / "dicom-folder")
     known: dict[str, str] = {}
-    for line in curls("api.md"):
+    for line in curls(page):
         command = line.replace("http://127.0.0.1:8000", url)
         for name, value in known.items():
             command = command.replace(name, value)
@@ -59,6 +64,7 @@ def test_every_curl_of_the_api_guide_is_answered(url: str, folder: Path, reader:
             run(["hippocamp", "result", known["JOB_ID"]], folder, reader)
         if line.endswith("/v1/batches"):
             known["BATCH_ID"] = json.loads(body)["id"]
+    assert "JOB_ID" in known
 
 
 def test_the_exit_statuses_are_the_documented_ones() -> None:
