@@ -22,6 +22,8 @@ from contracts.states import Stage
 
 DONE = {"succeeded", "failed", "canceled", "expired"}
 STATUS = {"ok": 204, "500": 500, "slow": 204, "redirecting": 302, "gone": 410}
+REFUSED_AT_THE_DOOR = {"bomb"}
+"""Orders whose upload the gateway may refuse before it becomes a job; once accepted they must fail."""
 SLOW_SECONDS = 6.0
 """Longer than the sender waits in the experiment with receivers."""
 
@@ -93,6 +95,7 @@ class Ledger:
         self.inbox = inbox
         self.accepted: dict[str, str] = {}
         self.retries = 0
+        self.refused = 0
         self.http = httpx.Client(base_url=system.url, timeout=10, trust_env=False)
         made = self.http.post("/v1/webhook-endpoints", json={"url": inbox.url}).raise_for_status()
         self.endpoint = str(made.json()["id"])
@@ -109,6 +112,9 @@ class Ledger:
                 answer = None
             if answer is not None and answer.status_code in {200, 202}:
                 self.accepted[answer.json()["id"]] = orders
+                return
+            if answer is not None and orders in REFUSED_AT_THE_DOOR and answer.status_code in {413, 422}:
+                self.refused += 1
                 return
             if answer is not None and answer.status_code not in {409, 429, 503}:
                 raise RuntimeError(f"{answer.status_code}: {answer.text[:300]}")
@@ -165,6 +171,8 @@ class Ledger:
         }
         self.http.close()
         found = {**breaches, **self.system.breaches}
+        if self.refused:
+            self.system.note = f"{self.refused} bombs refused by the gateway"
         return Verdict(len(states), dict(Counter(states.values())), seconds, found, note=self.system.note)
 
     def _ended_again(self, accepted: int) -> int:
