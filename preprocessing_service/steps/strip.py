@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from contracts.errors import NotAHead
+from contracts.errors import BadVoxels, NotAHead
 from preprocessing_service.compiled import compiled
 from preprocessing_service.pieces import box_of, largest_piece
 from preprocessing_service.sampling import pick, strided
@@ -23,6 +23,9 @@ SIZE = 128
 HALF = np.float32(0.5)
 TAILS = (0.005, 0.995)
 """Quantiles that become 0 and 1 before standardising, as deepbet was trained."""
+
+MOST_RANGE = 1e37
+"""Between the tails: a tenth of what float32 holds, so that differences of voxels stay finite."""
 
 MEAN, SPREAD = 0.449, 0.226
 STRIPPED_VOLUME = (400.0, 4000.0)
@@ -91,12 +94,17 @@ def _parted(inside: Floats, piece: npt.NDArray[np.bool_]) -> Floats:
 
 
 def tails(cells: Floats) -> tuple[float, float]:
-    """The quantiles TAILS of a whole field of view; NotAHead when there is no range to speak of."""
+    """The quantiles TAILS of a whole field of view.
+
+    NotAHead when there is no range to speak of, BadVoxels when float32 cannot hold it.
+    """
     sample = cells.ravel()[::13]  # no divisor of the lattice: every plane takes part
     ranks = [int(tail * sample.size) for tail in TAILS]
     low, high = np.partition(sample, ranks)[ranks]
     if not high > low:
         raise NotAHead("99 % of the voxels hold one value")
+    if float(high) - float(low) > MOST_RANGE:
+        raise BadVoxels(f"the intensities run from {low:.1e} to {high:.1e}; look at the header's scaling")
     return float(low), float(high)
 
 

@@ -127,7 +127,7 @@ def test_what_counts_as_this_machine(bind: str, stays: bool) -> None:
 
 
 def test_a_browser_logs_in_and_out(http: FlaskClient, redis_client: redis.Redis, north: Caller) -> None:
-    assert http.get("/").headers["Location"] == "/login"
+    assert http.get("/").headers["Location"] == "/login?next=/"
     assert http.post("/login", data={"key": north.text[:-1] + "!"}).status_code == 401
     entered = http.post("/login", data={"key": north.text})
     cookie = entered.headers["Set-Cookie"]
