@@ -23,7 +23,7 @@ PATIENCE_MS = 60_000
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright's event loop runs in this thread: nobody after us may meet it
 def chromium() -> Iterator[Browser]:
     path = program("chromium", package="chromium")
     with sync_playwright() as play:
