@@ -77,7 +77,7 @@ def fresh(volume: Path, tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def answered(chromium: Browser, stack: Stack, volume: Path) -> str:
     """Path of the page of a job that has its result."""
     context = chromium.new_context(base_url=stack.settings.gateway_url)
