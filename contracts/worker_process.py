@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 from billiard import active_children
 from billiard.util import get_logger as pool_logger
 from celery import signals
+from celery.apps import worker as celery_worker
 
 from contracts import tracing
 from contracts.exposition import serve_from_workers
 from contracts.leases import hand_back
-from contracts.telemetry import configure_logging
+from contracts.telemetry import JsonLines, configure_logging
 
 _log = logging.getLogger("hippocamp.worker")
 _QUIET = ("celery.worker.strategy", "celery.app.trace", "httpx")
@@ -35,6 +36,7 @@ def equip(service: str, *, stop_seconds: float) -> None:
         configure_logging(service)
         pool = pool_logger()
         pool.handlers.clear()
+        pool.setLevel(logging.WARNING)
         pool.propagate = True  # by itself it writes plain text: which child died of what
         for name in _QUIET:
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -45,6 +47,13 @@ def equip(service: str, *, stop_seconds: float) -> None:
         timer.start()
 
     tracing.check()
+
+    def say(message: str, *_: Any) -> None:
+        """Celery's last words, written inside a signal handler: one JSON line, and no lock of logging."""
+        about = {"msg": message, "levelname": "INFO", "name": "celery"}
+        os.write(2, (JsonLines(service).format(logging.makeLogRecord(about)) + "\n").encode())
+
+    celery_worker.safe_say = say  # type: ignore[attr-defined]
     serve_from_workers()
     signals.celeryd_init.connect(set_up_logging, weak=False)  # before Celery warns of anything
     signals.setup_logging.connect(set_up_logging, weak=False)
