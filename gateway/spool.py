@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
@@ -28,7 +28,7 @@ def spooled(chunks: Iterator[bytes], blobs: BlobStore) -> Iterator[Sent]:
 
     StoreUnavailable when the disk is full; whatever `chunks` raises.
     """
-    with _opened(blobs) as file:
+    with _let_go(_opened(blobs)) as file:
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:
             digest.update(chunk)
@@ -45,6 +45,16 @@ def _opened(blobs: BlobStore) -> IO[bytes]:
         if blobs.folder:
             blobs.folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=blobs.folder)
+
+
+@contextmanager
+def _let_go(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Closing writes what is still in the buffer: a full disk says so a second time, to nobody's use."""
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 @contextmanager
