@@ -43,9 +43,7 @@ def add(session: Session, url: str) -> None:
 @click.pass_obj
 def index(session: Session) -> None:
     """Your site's endpoints, one JSON line each."""
-    with session.client() as client:
-        for endpoint in client.get("/v1/webhook-endpoints").json()["endpoints"]:
-            put_json(endpoint)
+    _put_all(session, "/v1/webhook-endpoints", "endpoints")
 
 
 @webhook.command()
@@ -62,9 +60,7 @@ def remove(session: Session, endpoint_id: str) -> None:
 @click.pass_obj
 def deliveries(session: Session, limit: int) -> None:
     """What was sent or is owed, newest first, one JSON line each."""
-    with session.client() as client:
-        for delivery in client.get(f"/v1/webhook-deliveries?limit={limit}").json()["deliveries"]:
-            put_json(delivery)
+    _put_all(session, f"/v1/webhook-deliveries?limit={limit}", "deliveries")
 
 
 @webhook.command()
@@ -93,6 +89,13 @@ def listen(session: Session, /, **options: Unpack[Options]) -> None:
         click.echo(f"listening on http://{options['host']}:{server.server_port}", err=True)
         with registered(session, options["public_url"], options["secret"]) as server.secret, serving(server):
             printer.full.wait()
+
+
+def _put_all(session: Session, path: str, items: str) -> None:
+    """Every item of an answer's list, one JSON line each."""
+    with session.client() as client:
+        for item in client.get(path).json()[items]:
+            put_json(item)
 
 
 @contextmanager

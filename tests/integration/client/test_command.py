@@ -109,3 +109,13 @@ def test_webhook_listen(hippocamp: Run, environment: dict[str, str]) -> None:
         out, _ = listener.communicate(timeout=10)
     assert json.loads(out)["data"]["job_id"] == "job_1"
     assert listener.returncode == 0
+
+
+def test_endpoints_are_added_listed_and_removed(hippocamp: Run) -> None:
+    made = json.loads(hippocamp("webhook", "add", "https://ris.example/hook").stdout)
+    assert made["secret"].startswith("whsec_")
+    (listed,) = map(json.loads, hippocamp("webhook", "list").stdout.splitlines())
+    assert (listed["id"], "secret" in listed) == (made["id"], False)
+    assert hippocamp("webhook", "deliveries").stdout == ""
+    assert hippocamp("webhook", "remove", made["id"]).returncode == 0
+    assert hippocamp("webhook", "list").stdout == ""
