@@ -69,7 +69,7 @@ def heads(count: int) -> np.ndarray:
 def loop(volumes: int, threads: int, pipe: Connection) -> None:
     """The bare loop, in a process of its own: images a second by batch, median seconds of one volume."""
     from model_store.digest import RELEASE
-    from model_store.handler import Model, keep_memory
+    from model_store.served.model import Model, keep_memory
 
     keep_memory()
     model, rates = Model(RELEASE, threads=threads), {}

@@ -60,7 +60,7 @@ def bare_process(volumes: list[Path], pipe: Connection) -> None:
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     from model_store.digest import RELEASE
-    from model_store.handler import Model, keep_memory
+    from model_store.served.model import Model, keep_memory
     from preprocessing_service import prepare
 
     keep_memory()

@@ -193,7 +193,7 @@ def dice_to_deepbet(found: Prepared) -> float:
 @cache
 def _model() -> Any:
     from model_store.digest import RELEASE
-    from model_store.handler import Model
+    from model_store.served.model import Model
 
     return Model(RELEASE)
 

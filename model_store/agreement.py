@@ -22,10 +22,11 @@ from model_store.calibration import Temperature
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import MANIFEST, RELEASE, file_digest, model_digest
 from model_store.features import Network, cohort_features
-from model_store.handler import NETWORK, POOLING, Pooling
 from model_store.head import Doubles, Head, fit_head
 from model_store.network import SliceNetwork, build_float
 from model_store.release import REPEATS, calibration_rows, slice_weights
+from model_store.served.pooling import Pooling
+from model_store.served.shapes import NETWORK, POOLING
 
 
 @dataclass(frozen=True)

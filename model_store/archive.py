@@ -1,4 +1,4 @@
-"""Packs the release folder and the handler into the one file that TorchServe loads.
+"""Packs the release folder and what runs in TorchServe into the one file that it loads.
 
 Run as `python -m model_store.archive [--out model_store/build]`.
 """
@@ -9,42 +9,45 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-from model_archiver.model_archiver_config import ModelArchiverConfig
-from model_archiver.model_packaging import generate_model_archive
-
-from model_store.digest import MANIFEST, RELEASE, model_digest
-from model_store.handler import NETWORK
+from model_store.digest import MANIFEST, RELEASE, file_digest, model_digest
 
 NAME = "hippocamp"
+HANDLER = "served.handler:handle"
 BUILD = Path(__file__).with_name("build")
-ACCELERATED = Path(__file__).with_name("accelerated.py")
+SERVED = Path(__file__).with_name("served")
 SERVING = Path(__file__).with_name("serving.yaml")
 
 
 def build_archive(out: Path = BUILD, release: Path = RELEASE) -> Path:
     """Write `out`/hippocamp.mar from a release whose files match its manifest; returns its path.
 
-    The archive holds the manifest, so the served model reports the release's digest whatever the zip's time
-    stamps are. Errors: BrokenReleaseError when a file is missing or changed.
+    The archive holds the manifest, so the served model reports the release's digest. Errors:
+    BrokenReleaseError when a file is missing or changed.
     """
     digest = model_digest(release)
+    files = [MANIFEST, *json.loads((release / MANIFEST).read_text())["files"]]
+    code = {f"{SERVED.name}/{source.name}": source for source in sorted(SERVED.glob("*.py"))}
+    return pack(out, {name: release / name for name in files} | code, handler=HANDLER, version=digest[:12])
+
+
+def pack(out: Path, files: dict[str, Path], *, handler: str, version: str) -> Path:
+    """Write `out`/hippocamp.mar: files by their names in it, and TorchServe's own manifest.
+
+    Time stamps and compression are left out, so the same files give the same bytes and one SHA-256.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    files = json.loads((release / MANIFEST).read_text())["files"]
-    extra = [MANIFEST, *(name for name in files if name != NETWORK)]
-    generate_model_archive(
-        ModelArchiverConfig(
-            model_name=NAME,
-            version=digest[:12],
-            serialized_file=str(release / NETWORK),
-            handler=str(Path(__file__).with_name("handler.py")),
-            config_file=str(SERVING),
-            extra_files=",".join([*(str(release / name) for name in extra), str(ACCELERATED)]),
-            export_path=str(out),
-            force=True,
-        )
-    )
-    return out / f"{NAME}.mar"
+    model = {"modelName": NAME, "modelVersion": version, "handler": handler, "configFile": SERVING.name}
+    about = json.dumps({"runtime": "python", "model": model, "archiverVersion": "0.12.0"}, sort_keys=True)
+    path = out / f"{NAME}.mar"
+    unfinished = path.with_suffix(".part")
+    with ZipFile(unfinished, "w", ZIP_STORED) as archive:
+        for name, source in sorted((files | {SERVING.name: SERVING}).items()):
+            archive.writestr(ZipInfo(name), source.read_bytes())
+        archive.writestr(ZipInfo("MAR-INF/MANIFEST.json"), about)
+    unfinished.replace(path)
+    return path
 
 
 def main() -> None:
@@ -54,7 +57,7 @@ def main() -> None:
     parser.add_argument("--release", type=Path, default=RELEASE)
     chosen = parser.parse_args()
     path = build_archive(chosen.out, chosen.release)
-    sys.stdout.write(f"{path} {model_digest(chosen.release)}\n")
+    sys.stdout.write(f"{path} {model_digest(chosen.release)} sha256:{file_digest(path)}\n")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from model_store.handler import softmax
 from model_store.head import Doubles, Labels
+from model_store.served.pooling import softmax
 
 COVERAGE = 0.9
 DIRECTIONS = 32

@@ -13,8 +13,8 @@ import pandas as pd
 from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
-from model_store.handler import HEIGHT, SLICES, WIDTH
 from model_store.head import Labels, Truth
+from model_store.served.shapes import HEIGHT, SLICES, WIDTH
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from model_store.clinical import fit_clinical, signs
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import RELEASE, file_digest, model_digest
 from model_store.features import cohort_features
-from model_store.handler import NETWORK, POOLING, Pooling, softmax
 from model_store.head import Doubles, Labels, Truth, fit_head, left_out_severity
+from model_store.served.pooling import Pooling, softmax
+from model_store.served.shapes import NETWORK, POOLING
 
 REPEATS = 6
 IMAGES_TARGET, CLINICAL_TARGET, ALARM = 0.80, 0.90, 0.62

@@ -14,7 +14,7 @@ import torch
 from rich.progress import track
 
 from model_store.cohort import Cohort
-from model_store.handler import CHUNK, SLICES
+from model_store.served.shapes import CHUNK, SLICES
 
 
 class Network(Protocol):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.backbone import FEATURES, Convention, fuse_blocks
-from model_store.handler import CELL, HEIGHT, WIDTH
+from model_store.served.shapes import CELL, HEIGHT, WIDTH
 
 CLASSES = ("CDR 0", "CDR 0.5", "CDR >=1")
 REACH, EMPTY = 2.0, 8

@@ -24,7 +24,8 @@ from rich.progress import track
 
 from model_store.cohort import data_folder
 from model_store.digest import RELEASE, model_digest
-from model_store.handler import HEIGHT, SLICES, WIDTH, Model
+from model_store.served.model import Model
+from model_store.served.shapes import HEIGHT, SLICES, WIDTH
 
 FREQUENCIES = (0.42, 0.41, 0.17)
 """Stages of the training subjects aged 60 or more: all that can be said of a subject without slices."""

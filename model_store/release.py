@@ -19,10 +19,11 @@ from model_store.clinical import fit_clinical, signs
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import MANIFEST, RELEASE, file_digest
 from model_store.features import Network, cohort_features, stack_features
-from model_store.handler import DEEP, NETWORK, POOLING, QUARTERS, Floats, Pooling
 from model_store.head import Doubles, Head, fit_head, left_out_severity
 from model_store.network import SliceNetwork, build_float, freeze, quantize
 from model_store.nuisance import EVERY, Nuisance, Stack, fit_nuisance, look_moves
+from model_store.served.pooling import Pooling
+from model_store.served.shapes import DEEP, NETWORK, POOLING, QUARTERS, Floats
 
 FOLDS, REPEATS, BAGS = 5, 4, 48
 CONTRAST_SHARE = 2.0

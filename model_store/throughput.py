@@ -18,8 +18,8 @@ from model_store.agreement import float_twin
 from model_store.cohort import data_folder, weights_file
 from model_store.digest import RELEASE
 from model_store.features import Network
-from model_store.handler import CHUNK, HEIGHT, NETWORK, WIDTH
 from model_store.network import freeze
+from model_store.served.shapes import CHUNK, HEIGHT, NETWORK, WIDTH
 
 TURNS = 7
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from model_store.augmentation import augment
 from model_store.backbone import FEATURES, Convention
-from model_store.handler import SLICES, softmax
 from model_store.metrics import auc
+from model_store.served.pooling import softmax
+from model_store.served.shapes import SLICES
 from model_store.training_data import Heads
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from model_store import handler
 from model_store.digest import RELEASE
-from model_store.handler import Forward, Model
+from model_store.served import handler
+from model_store.served.model import Model
+from model_store.served.pooling import Forward
 
 
 class Nothing(Model):
@@ -18,8 +19,8 @@ class Nothing(Model):
         v = len(stacks)
         return Forward(
             logits=np.zeros((v, 32, 3), np.float32),
-            maps=np.zeros((v, 32, 3, 7, 6), np.float32),
-            features=np.zeros((v, 32, 2048), np.float32),
+            evidence=np.zeros((v, 32, 3, 7, 6), np.float32),
+            features=np.zeros((v, 32, 2048 + 2288), np.float32),
         )
 
 

@@ -9,15 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import redis
-from model_archiver.model_archiver_config import ModelArchiverConfig
-from model_archiver.model_packaging import generate_model_archive
 
 from contracts.connections import connect
 from deploy.local import services
 from deploy.local.services import Make, Service
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
-from model_store.archive import NAME, SERVING
+from model_store.archive import pack
 
 HANDLER = Path(__file__).with_name("nothing_handler.py")
 
@@ -35,12 +33,7 @@ def model_server(settings: LocalSettings) -> Service:
     """TorchServe with the handler that computes nothing."""
     real = services.model_server(settings)
     store = settings.folder / "model_server" / "store"
-    generate_model_archive(
-        ModelArchiverConfig(
-            model_name=NAME, version="0", handler=str(HANDLER), config_file=str(SERVING),
-            export_path=str(store), force=True,
-        )
-    )  # fmt: skip
+    pack(store, {HANDLER.name: HANDLER}, handler=HANDLER.name, version="0")
     return replace(real, environment={**real.environment, "PYTHONPATH": str(ROOT)})
 
 

@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from model_store import accelerated, handler
-from model_store.accelerated import Accelerated
 from model_store.digest import RELEASE
+from model_store.served import accelerated
+from model_store.served.accelerated import Accelerated
+from model_store.served.model import Model
 
 # The frozen network is TorchScript on purpose (docs/model.md): torch calls it deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
@@ -23,12 +24,12 @@ class Strange(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def model() -> handler.Model:
-    return handler.Model(RELEASE)
+def model() -> Model:
+    return Model(RELEASE)
 
 
 def answers(
-    model: handler.Model, slices: npt.NDArray[np.uint8], dtype: torch.dtype | None
+    model: Model, slices: npt.NDArray[np.uint8], dtype: torch.dtype | None
 ) -> dict[str, npt.NDArray[np.float32]]:
     model.fast = Accelerated(model.network, CPU, dtype) if dtype else None
     try:
@@ -38,7 +39,7 @@ def answers(
 
 
 def test_the_rebuilt_network_answers_as_the_int8_one(
-    model: handler.Model, template_slices: npt.NDArray[np.uint8]
+    model: Model, template_slices: npt.NDArray[np.uint8]
 ) -> None:
     stacks = template_slices[None]
     ours, theirs = answers(model, stacks, torch.bfloat16), answers(model, stacks, None)
@@ -52,7 +53,7 @@ def test_the_rebuilt_network_answers_as_the_int8_one(
 
 
 def test_a_batch_larger_than_a_launch_comes_back_in_order(
-    model: handler.Model, template_slices: npt.NDArray[np.uint8]
+    model: Model, template_slices: npt.NDArray[np.uint8]
 ) -> None:
     fast = Accelerated(model.network, CPU, torch.float32)
     fast.sizes = (3,)

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from model_store.clinical import fit_clinical, signs
-from model_store.handler import Pooling, softmax
 from model_store.head import Doubles, Truth
 from model_store.metrics import auc
+from model_store.served.pooling import Pooling, softmax
 from tests.unit.model_store.cohorts import synthetic
 
 

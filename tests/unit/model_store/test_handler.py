@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_store import handler
 from model_store.digest import RELEASE, model_digest
+from model_store.served import handler
+from model_store.served.model import Model
+from model_store.served.pooling import Forward, Pooling
+from model_store.served.shapes import DEEP, POOLING
 
 # The frozen network is TorchScript on purpose (docs/model.md): torch calls it deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
@@ -144,10 +147,10 @@ def test_noise_is_further_from_the_training_data_than_a_brain(
 def test_the_model_counts_only_the_files_of_its_manifest(tmp_path: Any) -> None:
     for path in RELEASE.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    pooling = tmp_path / handler.POOLING
+    pooling = tmp_path / POOLING
     pooling.write_bytes(pooling.read_bytes() + b"x")
     with pytest.raises(RuntimeError, match="manifest"):
-        handler.Model(tmp_path)
+        Model(tmp_path)
 
 
 def test_covariates_give_a_second_answer_and_leave_the_first(
@@ -164,7 +167,7 @@ def test_covariates_give_a_second_answer_and_leave_the_first(
 
 def test_slices_and_places_add_up_to_the_answer(template_slices: npt.NDArray[np.uint8]) -> None:
     """What maps and slice logits show is all that the probabilities are made of."""
-    model = handler.Model(RELEASE)
+    model = Model(RELEASE)
     seen, pooling = model.forward(template_slices[None]), model.pooling
     severity = pooling.severity(pooling.volume_features(seen.features))
     whole = severity[:, None] * pooling.constants["slopes"] + pooling.constants["steps"]
@@ -175,8 +178,8 @@ def test_slices_and_places_add_up_to_the_answer(template_slices: npt.NDArray[np.
     assert (positive - negative).mean(axis=(-2, -1)) + bias == pytest.approx(logits, abs=1e-3)
 
 
-def mirrored(seen: handler.Forward, pooling: handler.Pooling) -> handler.Forward:
+def mirrored(seen: Forward, pooling: Pooling) -> Forward:
     """The same with all evidence turned round."""
     features = seen.features.copy()
-    features[..., handler.DEEP :] *= -1
-    return handler.Forward(seen.logits, -seen.evidence, features)
+    features[..., DEEP:] *= -1
+    return Forward(seen.logits, -seen.evidence, features)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from model_store.calibration import conformal_threshold, fit_temperature
-from model_store.handler import softmax
 from model_store.head import fit_head, fit_stages
+from model_store.served.pooling import softmax
 from tests.unit.model_store.cohorts import synthetic
 
 

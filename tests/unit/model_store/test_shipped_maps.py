@@ -13,7 +13,7 @@ import torch
 from model_store.agreement import float_twin
 from model_store.cohort import data_folder, read_cohort, weights_file
 from model_store.digest import RELEASE
-from model_store.handler import Model
+from model_store.served.model import Model
 from tests.unit.model_store.test_network import cosine, grad_cam
 
 DATA = os.environ.get("HIPPOCAMP_DATA")

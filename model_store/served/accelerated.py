@@ -2,7 +2,7 @@
 
 Int8 convolutions run on CPUs only. The TorchScript graph of the archive holds every layer with its weights,
 so nothing else has to be shipped: this walks the graph once and keeps, for each node, what does the same in
-floats. It lies beside the handler in the archive and, like it, imports nothing of ours.
+floats. Like the rest of this folder it imports nothing of ours.
 """
 
 from __future__ import annotations

@@ -1,0 +1,17 @@
+"""Sizes and names that all of the archive agrees on."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+SLICES, HEIGHT, WIDTH = 32, 208, 176
+DEEP, CELL, QUARTERS = 2048, 4, 4
+COVARIATES = 4
+"""MMSE, age, sex (1 men), education."""
+
+NETWORK, POOLING, CARD = "resnet50_int8.pt", "head.npz", "CARD.md"
+CHUNK = 16
+"""Slices a forward pass: larger batches leave the cache and gain nothing on one core."""
+
+Floats = npt.NDArray[np.float32]
