@@ -32,8 +32,8 @@ viewer:  ## Bundle NiiVue for the volume view of the page (Node 20; without it t
 ## Develop
 setup: $(VENV)/.dev  ## Make .venv with everything for running, testing and training
 
-test: $(VENV)/.dev check  ## Set up, check and run every test
-	@$(RUN) -m pytest tests
+test: $(VENV)/.dev check  ## Set up, check and run every test, two processes side by side
+	@$(RUN) -m pytest tests --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 unit: $(VENV)/.dev  ## Only the tests that start no process
 	@$(RUN) -m pytest tests/unit

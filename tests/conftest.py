@@ -14,6 +14,27 @@ import redis
 from contracts.connections import connect
 from contracts.line import Line
 
+SHARING = ("tests/e2e", "tests/hostile", "tests/integration/pacs")
+"""Folders whose files share something that takes long to start: the system, a caged worker, a PACS."""
+
+CHAOS = "tests/e2e/test_chaos.py"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side (`make test`), what shares a start stays in one process; the longest comes first."""
+    if config.getoption("dist", "no") == "no":
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_room(item)))
+    items.sort(key=lambda item: (_room(item) != CHAOS, _room(item) not in SHARING))
+
+
+def _room(item: pytest.Item) -> str:
+    path = item.nodeid.split("::")[0]
+    if path == CHAOS:
+        return path
+    return next((folder for folder in SHARING if path.startswith(f"{folder}/")), path)
+
 
 def free_port() -> int:
     """A loopback port nobody listens on right now."""

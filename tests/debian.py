@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +21,8 @@ def program(name: str, *, package: str, extra: tuple[str, ...] = ()) -> str:
     """Path of a program. Root installs its packages; without it a laptop skips and CI fails."""
     if found := shutil.which(name):
         return found
-    why = _install(package, *extra)
+    with _alone():
+        why = "" if shutil.which(name) else _install(package, *extra)
     if found := shutil.which(name):
         return found
     return _missing(name, package, why)
@@ -30,8 +34,18 @@ def unpacked(name: str, *, package: str) -> str:
     if found := shutil.which(name):
         return found
     place = TOOLS / "usr" / "bin" / name
-    why = "" if place.exists() else _unpack(package)
+    with _alone():
+        why = "" if place.exists() else _unpack(package)
     return str(place) if place.exists() else _missing(name, package, why)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Tests run side by side, and apt refuses to."""
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with (TOOLS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _missing(name: str, package: str, why: str) -> str:
@@ -55,7 +69,6 @@ def _unpack(package: str) -> str:
     """What went wrong, "" when nothing did."""
     if shutil.which("apt-get") is None:
         return "no apt on this machine"
-    TOOLS.mkdir(parents=True, exist_ok=True)
     download = ["apt-get", "download", "-q", package]
     fetched = _run(download) and _refreshed(download)
     return fetched or _run(["sh", "-c", f"dpkg -x {package}_*.deb ."])
@@ -68,10 +81,9 @@ def _refreshed(download: list[str]) -> str:
 
 def _run(command: list[str]) -> str:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    folder = TOOLS if TOOLS.exists() else None
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+            command, cwd=TOOLS, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
