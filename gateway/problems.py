@@ -1,4 +1,4 @@
-"""Every failure leaves the gateway as application/problem+json (RFC 9457), never as a stack trace."""
+"""Every failure is application/problem+json (RFC 9457) or, for a browser, a page; never a stack trace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import redis
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
@@ -66,11 +66,21 @@ def describe(kind: type[HippocampError], detail: str, figures: dict[str, Any], *
 def answer(error: HippocampError) -> Response:
     """The HTTP answer for an error."""
     problem = describe(type(error), error.detail, error.figures, trace=trace_id())
-    response = Response(problem.model_dump_json(), status=error.status, content_type=MEDIA_TYPE)
+    response = (
+        Response(render_template("problem.html", problem=problem), error.status)
+        if _a_person_reads()
+        else Response(problem.model_dump_json(), error.status, content_type=MEDIA_TYPE)
+    )
     count_refusal(error.code)
     if isinstance(error, (Unavailable, QuotaExceeded)):
         response.headers["Retry-After"] = str(error.figures.get("retry_after_seconds", RETRY_SECONDS))
     return response
+
+
+def _a_person_reads() -> bool:
+    """A browser opened an address outside the API; modules of a page and curl ask for anything."""
+    accepted = request.accept_mimetypes.best_match([MEDIA_TYPE, "text/html"])
+    return accepted == "text/html" and not request.path.startswith("/v1/")
 
 
 def _http(error: HTTPException) -> Response:

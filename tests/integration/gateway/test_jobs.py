@@ -257,6 +257,18 @@ def test_addresses_and_methods_that_do_not_exist(http: FlaskClient) -> None:
     assert "POST" in answer.headers["Allow"]
 
 
+def test_a_browser_is_told_on_a_page_and_a_program_in_json(http: FlaskClient) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    for path in ("/jobs/job_00000000000000000000000000000000", "/<script>alert(1)</script>"):
+        page = http.get(path, headers=browser)
+        assert (page.status_code, page.mimetype) == (404, "text/html")
+        assert "Research use only" in page.text
+        assert "<script>alert" not in page.text
+        assert http.get(path).mimetype == "application/problem+json"
+    assert "job.not_found" in http.get("/jobs/job_00000000000000000000000000000000", headers=browser).text
+    assert http.get("/v1/jobs/none", headers=browser).mimetype == "application/problem+json"
+
+
 def test_backlog(settings: Settings, redis_client: redis.Redis, blobs: BlobStore) -> None:
     app = create_app(Settings(redis_url=settings.redis_url, blobs=settings.blobs, most_waiting=1))
     with app.test_client() as http:
