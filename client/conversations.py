@@ -124,6 +124,12 @@ class Conversations:
         answer = yield from persistently(call, self.patience)
         return dict(answer.json())
 
+    def enable_endpoint(self, endpoint_id: str) -> Conversation[dict[str, Any]]:
+        """Announce there again, after a 410 had disabled the endpoint."""
+        call = Call("POST", f"/v1/webhook-endpoints/{endpoint_id}/enable")
+        answer = yield from persistently(call, self.patience)
+        return dict(answer.json())
+
     def remove_endpoint(self, endpoint_id: str) -> Conversation[None]:
         """Remove a webhook endpoint."""
         yield from persistently(Call("DELETE", f"/v1/webhook-endpoints/{endpoint_id}"), self.patience)

@@ -105,6 +105,10 @@ class Client:
         """Add a webhook endpoint; `id` and `secret` are in the answer."""
         return self._drive(self._say.add_endpoint(url))
 
+    def enable_endpoint(self, endpoint_id: str) -> dict[str, Any]:
+        """Announce there again, after a 410 had disabled the endpoint."""
+        return self._drive(self._say.enable_endpoint(endpoint_id))
+
     def remove_endpoint(self, endpoint_id: str) -> None:
         """Remove a webhook endpoint."""
         self._drive(self._say.remove_endpoint(endpoint_id))

@@ -97,6 +97,11 @@ def disable(client: redis.Redis, endpoint: Endpoint, why: str) -> None:
     change(client, endpoint.site, endpoint.id, lambda found: replace(found, disabled=why))
 
 
+def enable(client: redis.Redis, site: str, endpoint_id: str) -> Endpoint | None:
+    """Announce there again, whatever it was disabled for; None when there is none."""
+    return change(client, site, endpoint_id, lambda found: replace(found, disabled=""))
+
+
 def remove(client: redis.Redis, site: str, endpoint_id: str) -> bool:
     """Forget it; deliveries still owed to it will fail. False when there was none."""
     return sum(int(client.hdel(key, endpoint_id)) for key in _keys(site)) > 0

@@ -59,6 +59,7 @@ SCOPES: Mapping[str, Scope] = {
     "webhooks.index": Scope.ADMIN,
     "webhooks.remove": Scope.ADMIN,
     "webhooks.replay": Scope.ADMIN,
+    "webhooks.enable": Scope.ADMIN,
     "webhooks.rotate": Scope.ADMIN,
 }
 """Endpoint -> the scope its caller needs."""

@@ -49,6 +49,15 @@ def index(session: Session) -> None:
 @webhook.command()
 @click.argument("endpoint_id")
 @click.pass_obj
+def enable(session: Session, endpoint_id: str) -> None:
+    """Announce there again, after a 410 had disabled the endpoint."""
+    with session.client() as client:
+        put_json(client.enable_endpoint(endpoint_id))
+
+
+@webhook.command()
+@click.argument("endpoint_id")
+@click.pass_obj
 def remove(session: Session, endpoint_id: str) -> None:
     """Remove an endpoint; what it is still owed ends as failed."""
     with session.client() as client:

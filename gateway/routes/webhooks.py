@@ -77,6 +77,16 @@ def rotate(endpoint_id: str) -> NewEndpoint:
     return _with_secret(rotated)
 
 
+@blueprint.post("/webhook-endpoints/<endpoint_id>/enable")
+@operation(Operation("Enable a webhook endpoint", "webhooks", {200: Endpoint}, errors=(EndpointNotFound,)))
+def enable(endpoint_id: str) -> Endpoint:
+    """Jobs that end from now on are announced there again, after a 410 had disabled it; its secret stays."""
+    enabled = endpoints.enable(resources().client, current_site(), endpoint_id)
+    if enabled is None:
+        raise EndpointNotFound(f"No webhook endpoint {endpoint_id}")
+    return Endpoint.model_validate(_shown(enabled))
+
+
 @blueprint.get("/webhook-deliveries")
 @operation(Operation("List webhook deliveries", "webhooks", {200: DeliveryList}, query=DeliveryQuery))
 def deliveries(query: DeliveryQuery) -> DeliveryList:

@@ -117,5 +117,6 @@ def test_endpoints_are_added_listed_and_removed(hippocamp: Run) -> None:
     (listed,) = map(json.loads, hippocamp("webhook", "list").stdout.splitlines())
     assert (listed["id"], "secret" in listed) == (made["id"], False)
     assert hippocamp("webhook", "deliveries").stdout == ""
+    assert json.loads(hippocamp("webhook", "enable", made["id"]).stdout)["disabled"] is None
     assert hippocamp("webhook", "remove", made["id"]).returncode == 0
     assert hippocamp("webhook", "list").stdout == ""

@@ -42,6 +42,20 @@ def test_rotation_keeps_the_old_secret_for_a_while(
     assert stored.keys(0) == [fresh, endpoint["secret"]]
 
 
+def test_what_a_410_disabled_can_be_enabled_again(
+    http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
+) -> None:
+    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    assert stored is not None
+    endpoints.disable(redis_client, stored, "answered 410 Gone")
+    (listed,) = http.get("/v1/webhook-endpoints").json["endpoints"]
+    assert listed["disabled"] == "answered 410 Gone"
+    answer = http.post(f"/v1/webhook-endpoints/{endpoint['id']}/enable")
+    assert (answer.status_code, answer.json) == (200, listed | {"disabled": None})
+    assert endpoints.find(redis_client, "here", endpoint["id"]) == stored
+    assert http.post("/v1/webhook-endpoints/whe_none/enable").status_code == 404
+
+
 def test_removal(http: FlaskClient, endpoint: dict[str, str]) -> None:
     assert http.delete(f"/v1/webhook-endpoints/{endpoint['id']}").status_code == 204
     answer = http.delete(f"/v1/webhook-endpoints/{endpoint['id']}")

@@ -57,6 +57,7 @@ def test_webhooks_belong_to_their_site(
     for method, path in (
         ("DELETE", f"/v1/webhook-endpoints/{whe}"),
         ("POST", f"/v1/webhook-endpoints/{whe}/rotate-secret"),
+        ("POST", f"/v1/webhook-endpoints/{whe}/enable"),
         ("POST", f"/v1/webhook-deliveries/{delivery['id']}/replay"),
     ):
         assert http.open(path, method=method, headers=south.headers).status_code == 404, path
