@@ -24,7 +24,8 @@ class Site:
     weight: share of the turns among sites that wait; claim.lua reads it at every turn.
     most_waiting, most_bytes: jobs that may wait, and bytes of uploads not yet worked off (submit.lua).
     requests_per_second: sustained rate; twice as many may come at once.
-    quarantine_seconds: how long the upload of a job that we failed is kept for a second look; 0: not at all.
+    quarantine_seconds: how long the upload of a job that we failed is kept for a second look; 0, as long as
+        the site asked for nothing else: it goes when the job ends, as every upload.
     webhook_allow: networks its webhooks may reach although they are not public, as CIDR.
     """
 
@@ -35,7 +36,7 @@ class Site:
     most_bytes: int = 100 << 30
     requests_per_second: float = 50.0
     retention_seconds: int = 30 * 86400
-    quarantine_seconds: int = 3 * 86400
+    quarantine_seconds: int = 0
     webhook_allow: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

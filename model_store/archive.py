@@ -20,20 +20,22 @@ SERVED = Path(__file__).with_name("served")
 SERVING = Path(__file__).with_name("serving.yaml")
 
 
-def build_archive(out: Path = BUILD, release: Path = RELEASE) -> Path:
+def build_archive(out: Path = BUILD, release: Path = RELEASE, serving: Path = SERVING) -> Path:
     """Write `out`/hippocamp.mar from a release whose files match its manifest; returns its path.
 
+    serving: how TorchServe is to run it: workers, batch size, threads.
     The archive holds the manifest, so the served model reports the release's digest. Errors:
     BrokenReleaseError when a file is missing or changed.
     """
     digest = model_digest(release)
     files = [MANIFEST, *json.loads((release / MANIFEST).read_text())["files"]]
     code = {f"{SERVED.name}/{source.name}": source for source in sorted(SERVED.glob("*.py"))}
-    return pack(out, {name: release / name for name in files} | code, handler=HANDLER, version=digest[:12])
+    files_and_code = {name: release / name for name in files} | code | {SERVING.name: serving}
+    return pack(out, files_and_code, handler=HANDLER, version=digest[:12])
 
 
 def pack(out: Path, files: dict[str, Path], *, handler: str, version: str) -> Path:
-    """Write `out`/hippocamp.mar: files by their names in it, and TorchServe's own manifest.
+    """Write `out`/hippocamp.mar: files by their names in it, serving.yaml, and TorchServe's own manifest.
 
     Time stamps and compression are left out, so the same files give the same bytes and one SHA-256.
     """
@@ -43,7 +45,7 @@ def pack(out: Path, files: dict[str, Path], *, handler: str, version: str) -> Pa
     path = out / f"{NAME}.mar"
     unfinished = path.with_suffix(".part")
     with ZipFile(unfinished, "w", ZIP_STORED) as archive:
-        for name, source in sorted((files | {SERVING.name: SERVING}).items()):
+        for name, source in sorted(({SERVING.name: SERVING} | files).items()):
             archive.writestr(ZipInfo(name), source.read_bytes())
         archive.writestr(ZipInfo("MAR-INF/MANIFEST.json"), about)
     unfinished.replace(path)
@@ -55,8 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=BUILD)
     parser.add_argument("--release", type=Path, default=RELEASE)
+    parser.add_argument("--serving", type=Path, default=SERVING, help="workers, batch size, threads (YAML)")
     chosen = parser.parse_args()
-    path = build_archive(chosen.out, chosen.release)
+    path = build_archive(chosen.out, chosen.release, chosen.serving)
     sys.stdout.write(f"{path} {model_digest(chosen.release)} sha256:{file_digest(path)}\n")
 
 

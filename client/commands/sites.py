@@ -27,7 +27,7 @@ def _quotas(command: _Function) -> _Function:
         (
             "--quarantine-days",
             click.FloatRange(min=0),
-            "Days that the upload of a poisoned job is kept; 0: not at all.",
+            "Days that the upload of a poisoned job is kept; by default not at all.",
         ),
         (
             "--retention-days",

@@ -175,7 +175,7 @@ local function discard(input)
 end
 
 -- Whether the upload of a job that we failed stays for a while, so that the job can be opened again.
-local KEPT_SECONDS = 3 * 86400 -- contracts/sites.py says the same
+local KEPT_SECONDS = 0 -- not at all, unless the site asked for it; contracts/sites.py says the same
 
 local function quarantine(id, code, now)
   if code ~= 'poison' then return false end

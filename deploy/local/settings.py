@@ -53,7 +53,10 @@ def _cores() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSettings:
-    """One local system. `folder` holds everything it writes; removing it forgets the system."""
+    """One local system. `folder` holds everything it writes; removing it forgets the system.
+
+    model_threads: of TorchServe's worker; 0: what model_store/serving.yaml says.
+    """
 
     folder: Path = field(default_factory=lambda: Path(env_text("RUN", str(ROOT / ".run"))).resolve())
     ports: Ports = field(default_factory=Ports)
@@ -62,7 +65,7 @@ class LocalSettings:
     )
     infer_processes: int = field(default_factory=lambda: env_count("INFER_PROCESSES", 2, least=1))
     gateway_threads: int = field(default_factory=lambda: env_count("GATEWAY_THREADS", 16, least=1))
-    model_threads: int = field(default_factory=lambda: env_count("MODEL_THREADS", _cores(), least=1))
+    model_threads: int = field(default_factory=lambda: env_count("MODEL_THREADS", 0))
     redis_fsync: str = field(default_factory=lambda: env_text("REDIS_FSYNC", "always"))
     start_seconds: float = field(default_factory=lambda: env_number("START_SECONDS", 180, least=5))
     extra: dict[str, str] = field(default_factory=dict)

@@ -52,12 +52,19 @@ def handle(requests: list[dict[str, Any]] | None, context: Any) -> list[bytes]:
 
 
 def _load(context: Any) -> None:
-    threads = int(os.environ.get("HIPPOCAMP_MODEL_THREADS", "0")) or len(os.sched_getaffinity(0))
     keep_memory()
-    model = Model(Path(context.system_properties["model_dir"]), threads=threads)
+    served = getattr(context, "model_yaml_config", None) or {}
+    model = Model(Path(context.system_properties["model_dir"]), threads=_threads(served))
     model.fast = accelerated(model.network, context.system_properties.get("gpu_id"))
     _loaded[:] = [model]
     log.info("model %s, engine %s, threads %d", model.digest, model.engine, model.threads)
+
+
+def _threads(served: dict[str, Any]) -> int:
+    """HIPPOCAMP_MODEL_THREADS, else `handler: threads` of serving.yaml, else its share of the cores."""
+    told = (os.environ.get("HIPPOCAMP_MODEL_THREADS"), served.get("handler", {}).get("threads"))
+    share = max(1, len(os.sched_getaffinity(0)) // int(served.get("maxWorkers", 1)))
+    return next((count for count in (int(one or 0) for one in told) if count), share)
 
 
 def _refuse(context: Any, index: int, message: str) -> bytes:
@@ -69,5 +76,5 @@ def _refuse(context: Any, index: int, message: str) -> bytes:
 def _about(model: Model, seconds: float) -> dict[str, Any]:
     engine = model.fast.engine if model.fast else model.engine
     about = {"model_digest": model.digest, "engine": engine, "int8": not model.fast}
-    about["card"] = model.card
+    about |= {"card": model.card, "threads": model.threads}
     return about | {"seconds": round(seconds, 4)}

@@ -32,6 +32,7 @@ sites.save(client, sites.Site(name="clinic"))
 print(api_keys.issue(client, "clinic", list(api_keys.Scope), now_ms=now)[0])
 """
 STARTED = time.monotonic()
+BASES = ("redis", "prometheus", "node")
 OURS = ("gateway", "exporter", "preprocessing", "infer", "deliver", "maintain", "model-server")
 
 
@@ -58,7 +59,7 @@ def eventually(what: str, check: Callable[[], object], *, within: float) -> None
 def main() -> None:
     """All steps in order; whatever happens, the containers and their volumes go at the end."""
     if setup := os.environ.get("HIPPOCAMP_CONTAINERS_SETUP"):
-        subprocess.run([*shlex.split(setup), "redis", "prometheus"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*shlex.split(setup), *BASES], check=True, stdout=subprocess.DEVNULL)
     port, prometheus = free_port(), free_port()
     engine = Engine(
         "hippocamp-test",

@@ -26,6 +26,10 @@ def submit(line: Line, job_id: str, site: str = "a", **more: int) -> None:
     )  # fmt: skip
 
 
+def asks_for_quarantine(line: Line, site: str = "a", *, days: int = 3) -> None:
+    sites.save(line.redis, sites.Site(name=site, quarantine_seconds=days * 86_400))
+
+
 def poisoned(line: Line, job_id: str, site: str = "a") -> None:
     submit(line, job_id, site)
     (claim,) = line.claim(Stage.PREPROCESS, "h/1/2")
@@ -69,6 +73,7 @@ def test_what_is_handed_back_goes_to_another_at_once_and_costs_no_attempt(line: 
 def test_a_poisoned_job_keeps_its_upload_until_the_quarantine_ends(
     line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:
+    asks_for_quarantine(line)
     poisoned(line, "job_1")
     assert line.redis.lrange("hc:garbage", 0, -1) == []
     assert line.redis.sismember("hc:inputs", "inputs/job_1")
@@ -83,13 +88,19 @@ def test_a_poisoned_job_keeps_its_upload_until_the_quarantine_ends(
         line.reopen("job_1")
 
 
-def test_a_site_can_forbid_the_quarantine(line: Line) -> None:
-    sites.save(line.redis, sites.Site(name="a", quarantine_seconds=0))
+@pytest.mark.parametrize("configured", [False, True], ids=["a bare site", "a site with a key"])
+def test_nobody_is_put_in_quarantine_who_did_not_ask_for_it(line: Line, configured: bool) -> None:
+    if configured:
+        sites.save(line.redis, sites.Site(name="a"))
     poisoned(line, "job_1")
     assert line.redis.lrange("hc:garbage", 0, -1) == ["inputs/job_1"]
+    assert line.redis.zcard("hc:quarantine") == 0
+    with pytest.raises(Gone):
+        line.reopen("job_1")
 
 
 def test_erasing_ends_the_quarantine(line: Line) -> None:
+    asks_for_quarantine(line)
     poisoned(line, "job_1")
     line.erase(line.get("job_1"))
     assert "inputs/job_1" in line.redis.lrange("hc:garbage", 0, -1)
@@ -97,6 +108,7 @@ def test_erasing_ends_the_quarantine(line: Line) -> None:
 
 
 def test_a_job_that_is_opened_again_starts_anew_and_is_announced_again(line: Line) -> None:
+    asks_for_quarantine(line)
     line.redis.hset("hc:endpoints:a", "whe_x", "{}")
     submit(line, "job_1")
     before = (line.redis.get("hc:bytes:a"), line.redis.hgetall("hc:count:a"))

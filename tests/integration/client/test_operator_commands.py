@@ -49,6 +49,8 @@ def claim(line: Line, worker: str = "host1/5/7") -> Claim:
 
 
 def poisoned(line: Line, site: str = "far") -> str:
+    """Of a site that asked for the quarantine."""
+    line.redis.hset(f"hc:site:{site}", "quarantine_seconds", 3 * 86_400)
     job_id = submit(line, site)
     line.fail(claim(line), Poison("The last of 3 attempts at preprocess ended in ZeroDivisionError"))
     return job_id

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
@@ -128,7 +130,48 @@ def test_a_stopped_worker_has_time_to_hand_back_what_it_holds() -> None:
         assert grace >= stop + 10
 
 
-# --- the part of KEDA's ScaledObject that we use (keda.sh/v1alpha1) ---
+# --- KEDA's ScaledObject (keda.sh/v1alpha1) ---
+
+
+def closed(schema: Any) -> Any:
+    """A schema in which an object has no other fields than those it names: a misspelt one is refused."""
+    if isinstance(schema, list):
+        return [closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: closed(part) for key, part in schema.items()}
+    if "properties" in schema and "additionalProperties" not in schema:
+        inner["additionalProperties"] = schema.get("x-kubernetes-preserve-unknown-fields", False)
+    return inner
+
+
+KEDA = jsonschema.Draft202012Validator(
+    closed(json.loads(Path(__file__).with_name("keda_scaledobject.json").read_text()))
+    | {"required": ["apiVersion", "kind", "metadata", "spec"]}
+)
+
+
+@pytest.mark.parametrize("scaled", SCALED, ids=name)
+def test_the_schema_of_keda_takes_it(scaled: dict[str, Any]) -> None:
+    whole = {key: part for key, part in scaled.items() if key != "metadata"} | {"metadata": {}}
+    assert [error.message for error in KEDA.iter_errors(whole)] == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"minReplicas": 1},
+        {"maxReplicaCount": "many"},
+        {"triggers": [{"type": "prometheus"}]},
+        {"triggers": None},
+        {"fallback": {"replicas": 2}},
+    ],
+    ids=["misspelt", "no number", "no metadata", "no triggers", "half a fallback"],
+)
+def test_the_schema_of_keda_refuses_nonsense(broken: dict[str, Any]) -> None:
+    whole = {key: part for key, part in SCALED[0].items() if key != "metadata"} | {"metadata": {}}
+    spec = {key: part for key, part in (whole["spec"] | broken).items() if part is not None}
+    assert list(KEDA.iter_errors(whole | {"spec": spec})) != []
 
 
 @pytest.mark.parametrize("scaled", SCALED, ids=name)
