@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,22 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.kubernetes_tools import kubectl
+
 pytestmark = pytest.mark.integration
 
 OVERLAYS = Path(__file__).resolve().parents[3] / "deploy" / "kubernetes" / "overlays"
 
 
+@cache
 def rendered(overlay: str) -> list[dict[str, Any]]:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip(
-            "kubectl is not installed; the pieces are checked in tests/unit/deploy/test_kubernetes.py"
-        )
-    command = [kubectl, "kustomize", str(OVERLAYS / overlay)]
+    command = [kubectl(), "kustomize", str(OVERLAYS / overlay)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
 
-@pytest.mark.parametrize("overlay", ["keda", "gpu", "bucket"])
+@pytest.mark.parametrize("overlay", ["keda", "gpu", "bucket", "sentinel"])
 def test_an_overlay_is_valid_as_a_whole(overlay: str) -> None:
     found = rendered(overlay)
     for document in found:
@@ -63,3 +61,24 @@ def test_with_a_bucket_nobody_mounts_the_shared_volume() -> None:
     (settings,) = [d["data"] for d in found if d["kind"] == "ConfigMap"]
     assert settings["HIPPOCAMP_BLOBS"].startswith("s3://")
     assert settings["HIPPOCAMP_LEASE_SECONDS"] == "20", "merged with the base's"
+
+
+def test_with_sentinels_redis_and_they_run_the_scripts_that_the_fail_over_test_runs() -> None:
+    found = rendered("sentinel")
+    (scripts,) = [
+        d for d in found if d["kind"] == "ConfigMap" and d["metadata"]["name"].startswith("watched")
+    ]
+    sources = OVERLAYS.parents[1] / "redis" / "watched"
+    assert scripts["data"] == {name: (sources / name).read_text() for name in ("start.sh", "sentinel.sh")}
+    sets = {d["metadata"]["name"]: d["spec"] for d in found if d["kind"] == "StatefulSet"}
+    assert {name: spec["replicas"] for name, spec in sets.items()} == {"redis": 2, "sentinel": 3}
+    for name, script in {"redis": "start.sh", "sentinel": "sentinel.sh"}.items():
+        spec = sets[name]["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["command"] == ["sh", f"/watched/{script}"]
+        assert {"name": "watched", "mountPath": "/watched"} in container["volumeMounts"]
+        (mounted,) = [volume for volume in spec["volumes"] if volume["name"] == "watched"]
+        assert mounted["configMap"]["name"] == scripts["metadata"]["name"], "with kustomize's suffix"
+        assert {"FIRST", "DATA", "REDIS_PASSWORD"} <= {entry["name"] for entry in container["env"]}
+    (settings,) = [d["data"] for d in found if d["kind"] == "ConfigMap" and d is not scripts]
+    assert settings["HIPPOCAMP_REDIS_REPLICAS"] == "1"

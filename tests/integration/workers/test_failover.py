@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +17,35 @@ from contracts.errors import NotReplicated
 from contracts.line import Line
 from contracts.states import JobState, Stage
 from contracts.wakeups import celery_app, wake
+from tests.conftest import free_port
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, running
-from tests.redis_servers import DURABLE, Server
+from tests.redis_servers import BINARY, DURABLE, Server
 
 pytestmark = pytest.mark.integration
 
-WATCH = """
-sentinel monitor hippocamp 127.0.0.1 {port} 2
-sentinel down-after-milliseconds hippocamp 500
-sentinel failover-timeout hippocamp 3000
-"""
+PASSWORD = "test-only"
+
+WATCHED = Path(__file__).parents[3] / "deploy" / "redis" / "watched"
+SCRIPTS = {"redis": WATCHED / "start.sh", "sentinel": WATCHED / "sentinel.sh"}
+"""What Compose and Kubernetes start, too."""
+
+
+def watched(what: str, port: int, first: int, sentinels: list[int], folder: Path) -> Server:
+    """One server by its script, patient for half a second."""
+    settings = {
+        "SELF": f"127.0.0.1:{port}",
+        "FIRST": f"127.0.0.1:{first}",
+        "SENTINELS": " ".join(f"127.0.0.1:{number}" for number in sentinels),
+        "DATA": str(folder),
+        "REDIS_PASSWORD": PASSWORD,
+        "DOWN_AFTER_MS": "500",
+        "FAILOVER_MS": "3000",
+        "PATH": f"{BINARY.parent}:{os.environ['PATH']}",
+    }
+    under = ("env", *(f"{name}={value}" for name, value in settings.items()), "sh")
+    options = DURABLE if what == "redis" else ()
+    return Server(folder, options, port=port, under=under, binary=SCRIPTS[what])
 
 
 @dataclass
@@ -38,7 +58,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return f"sentinel://{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/hippocamp/0"
+        return f"sentinel://:{PASSWORD}@{','.join(f'127.0.0.1:{s.port}' for s in self.sentinels)}/hippocamp/0"
 
     def ready(self, client: redis.Redis) -> bool:
         """The replica follows, and every sentinel knows of it and of both others."""
@@ -59,20 +79,18 @@ def online(master: redis.Redis) -> bool:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    master = Server(tmp_path / "master")
-    replica = Server(tmp_path / "replica", (*DURABLE, "--replicaof", "127.0.0.1", str(master.port)))
-    sentinels = []
-    for n in range(3):
-        folder = tmp_path / f"sentinel{n}"
-        folder.mkdir()
-        (folder / "sentinel.conf").write_text(WATCH.format(port=master.port))
-        sentinels.append(Server(folder, config=folder / "sentinel.conf", options=("--sentinel",)))
-    servers = [master, replica, *sentinels]
+    ports = [free_port() for _ in range(5)]
+    names = ["redis", "redis", "sentinel", "sentinel", "sentinel"]
+    servers = [
+        watched(name, port, ports[0], ports[2:], tmp_path / f"{name}{port}")
+        for name, port in zip(names, ports, strict=True)
+    ]
+    master, replica, *sentinels = servers
     try:
         for server in (master, replica):
             server.start()
-        with redis.Redis(port=master.port) as asked:  # or the sentinels look again only in ten seconds
-            eventually(lambda: online(asked))
+        with redis.Redis(port=master.port, password=PASSWORD) as asked:
+            eventually(lambda: online(asked))  # or the sentinels look again only in ten seconds
         for sentinel in sentinels:
             sentinel.start()
         yield Cluster(master, replica, sentinels)
@@ -81,9 +99,31 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             server.kill()
 
 
+def refuses_without_its_disk(cluster: Cluster) -> None:
+    """The master's script, with an empty folder, while the sentinels know of a replica."""
+    settings = [word for word in cluster.master.under if not word.startswith("DATA=")]
+    command = [settings[0], f"DATA={cluster.master.folder / 'new'}", *settings[1:], str(SCRIPTS["redis"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "my data is gone and another has it" in done.stderr
+
+
+def test_who_ran_before_waits_for_a_sentinel(tmp_path: Path) -> None:
+    """All of them died after a fail-over: the first master of all must not be master again by itself."""
+    (tmp_path / "appendonlydir").mkdir()
+    server = watched("redis", port := free_port(), port, [free_port()], tmp_path)
+    command = [*server.under, str(server.binary), "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(2)]
+        process.kill()
+    assert said == ["no sentinel says who is master: waiting for one\n"] * 2
+
+
 def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Path) -> None:
     client = connect(cluster.url, timeout_seconds=2)
     eventually(lambda: cluster.ready(client))
+    refuses_without_its_disk(cluster)
     line, blobs = Line(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
     app = celery_app("test", cluster.url)
     environment = {

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
 FILES = [file for file in sorted(FOLDER.rglob("*.yaml")) if file.name != "kustomization.yaml"]
 KUBERNETES = "1.31"
-PATCHES = {"gpu/model-server.yaml", "bucket/no-volume.yaml"}
+PATCHES = {"gpu/model-server.yaml", "bucket/no-volume.yaml", "sentinel/redis.yaml"}
 """Pieces of objects, complete only after kustomize."""
 
 
@@ -101,13 +101,16 @@ def test_settings_are_ones_the_code_reads(pods: dict[str, Any]) -> None:
         read |= {f"HIPPOCAMP_{setting}" for setting in found}
     (config,) = yaml.safe_load((FOLDER / "base/kustomization.yaml").read_text())["configMapGenerator"]
     given = {literal.partition("=")[0] for literal in config["literals"]}
-    given |= {e["name"] for c in containers(pods) for e in c.get("env", []) if e["name"] != "REDIS_PASSWORD"}
+    given |= {
+        e["name"] for c in containers(pods) for e in c.get("env", []) if e["name"].startswith("HIPPOCAMP_")
+    }
     assert given <= read
 
 
 @pytest.mark.parametrize("service", [d for d in NATIVE if d["kind"] == "Service"], ids=name)
 def test_a_service_leads_to_a_port_of_its_pods(service: dict[str, Any]) -> None:
-    chosen = service["spec"]["selector"].items()
+    pod = "statefulset.kubernetes.io/pod-name"  # each pod of a set has it, beside the labels of its template
+    chosen = {key: value for key, value in service["spec"]["selector"].items() if key != pod}.items()
     (pods,) = [p for p in PODS if chosen <= labels(p).items()]
     ports = [port for container in containers(pods) for port in container["ports"]]
     open_ = {port["name"] for port in ports} | {port["containerPort"] for port in ports}
@@ -225,6 +228,8 @@ NEEDED = [
     ],
     *[(user, "cache", 6379) for user in ("gateway", "infer", "maintain")],
     ("infer", "model-server", 8080),
+    *[(user, "sentinel", 26379) for user in ("gateway", "preprocessing", "exporter", "redis", "sentinel")],
+    *[(user, "redis", 6379) for user in ("redis", "sentinel")],
 ]
 FORBIDDEN = [
     ("preprocessing", "cache", 6379),
@@ -233,6 +238,8 @@ FORBIDDEN = [
     ("gateway", "model-server", 8080),
     ("deliver", "model-server", 8080),
     ("model-server", "redis", 6379),
+    ("model-server", "sentinel", 26379),
+    ("sentinel", "gateway", 8080),
 ]
 
 
