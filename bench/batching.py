@@ -7,8 +7,6 @@ as many cores, or when one job alone takes more than 1.02 x as long as in the lo
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import statistics
 import sys
@@ -16,16 +14,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench.command import begin, conclude, options
 from bench.control_plane import system as empty
 from bench.control_plane.jobs import submit_all
-from bench.machine import describe, stop_cleanly
 from bench.plots import bars
+from bench.waiting import until
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from deploy.local import services
 from deploy.local.settings import LocalSettings
@@ -105,17 +103,10 @@ def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int]]:
     leader.terminate()  # type: ignore[union-attr]
     leader.wait(30)  # type: ignore[union-attr]
     ids = submit_all(system, volumes)
-    until = time.monotonic() + 120
-    while int(system.redis.hget("hc:depth", "infer") or 0) < volumes:
-        if time.monotonic() > until:
-            raise SystemExit("the volumes did not reach inference")
-        time.sleep(0.1)
-    done = system.ended()
+    until(lambda: int(system.redis.hget("hc:depth", "infer") or 0) >= volumes, "volumes to score")
+    wanted = system.ended() + volumes
     system.stack.restart("infer")
-    while system.ended() - done < volumes:
-        if time.monotonic() > until + 120:
-            raise SystemExit("the backlog was not worked off")
-        time.sleep(0.1)
+    until(lambda: system.ended() >= wanted, "the backlog's end")
     records = [system.redis.hgetall(f"hc:rec:{job_id}") for job_id in ids]
     took = max(int(r["finished_ms"]) for r in records) - min(int(r["started_infer_ms"]) for r in records)
     together = Counter((r["worker"], r["started_infer_ms"]) for r in records)
@@ -160,27 +151,23 @@ def show(found: Batching, console: Console) -> None:
 
 def main() -> int:
     """1 when --check finds a target missed."""
-    parser = argparse.ArgumentParser(prog="bench.batching", description=__doc__)
+    parser = options("bench.batching", __doc__, quick="24 volumes")
     parser.add_argument("--volumes", type=int, default=80)
-    parser.add_argument("--quick", action="store_true", help="24 volumes")
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    stop_cleanly()
+    console = begin()
     found = measure(24 if given.quick else given.volumes)
-    console = Console(width=110, highlight=False, soft_wrap=True)
-    console.print(json.dumps(describe()))
     show(found, console)
     if given.plot:
         rows = {f"batch {batch}, loop": {"images/s": rate} for batch, rate in found.loop.items()}
         bars(given.plot, rows | {"served": {"images/s": found.served}}, title="int8 slices", unit="images/s")
-    largest = max(found.sizes)
-    print(
-        f"rate_ratio={found.rate_ratio:.3f} alone_ratio={found.alone_ratio:.3f} largest_batch={largest}"
-        f" mean_batch={sum(k * n for k, n in found.sizes.items()) / found.sizes.total():.2f}"
-        f" passed={'yes' if found.passed else 'no'}"
-    )
-    return 1 if given.check and not found.passed else 0
+    mean = sum(k * n for k, n in found.sizes.items()) / found.sizes.total()
+    figures = {
+        "rate_ratio": f"{found.rate_ratio:.3f}",
+        "alone_ratio": f"{found.alone_ratio:.3f}",
+        "largest_batch": max(found.sizes),
+        "mean_batch": f"{mean:.2f}",
+    }
+    return conclude(figures, given, passed=found.passed)
 
 
 if __name__ == "__main__":

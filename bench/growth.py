@@ -6,24 +6,22 @@ enough for eight workers. `--check` fails when throughput is more than 3 % off n
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.accounting import cpu_by_service, since
+from bench.command import begin, conclude, options
 from bench.control_plane.consumer import SLEEP
 from bench.control_plane.jobs import submit_all
 from bench.control_plane.system import System, system
-from bench.machine import describe, stop_cleanly
 from bench.plots import bars
+from bench.waiting import until
 from deploy.local.settings import LocalSettings
 
 MOST_LOSS = 0.03
@@ -54,18 +52,9 @@ class Storm:
     jobs_meanwhile: int
 
 
-def wait(running: System, until: int) -> None:
-    """Until so many jobs have succeeded."""
-    deadline = time.monotonic() + 300
-    while running.ended() < until:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{running.ended()} of {until} jobs have succeeded")
-        time.sleep(0.1)
-
-
 def grown(running: System, workers: int, rounds: int) -> Growth:
     """From idle to busy, then the steady rate of `rounds` jobs a worker."""
-    wait(running, len(submit_all(running, 2 * workers)))
+    records(running, submit_all(running, 2 * workers))
     first = records(running, submit_all(running, workers))
     busy = max(int(r["started_preprocess_ms"]) for r in first) - min(int(r["created_ms"]) for r in first)
     ends = sorted(
@@ -78,14 +67,14 @@ def grown(running: System, workers: int, rounds: int) -> Growth:
 
 def records(running: System, ids: list[str]) -> list[dict[str, str]]:
     """What the line says of these jobs once all have succeeded."""
-    deadline = time.monotonic() + 300
-    while True:
-        found = [running.redis.hgetall(f"hc:rec:{job_id}") for job_id in ids]
-        if all(record.get("state") == "succeeded" for record in found):
-            return found
-        if time.monotonic() > deadline:
-            raise SystemExit("not all jobs have succeeded")
-        time.sleep(0.2)
+    found: list[dict[str, str]] = []
+
+    def all_done() -> bool:
+        found[:] = [running.redis.hgetall(f"hc:rec:{job_id}") for job_id in ids]
+        return all(record.get("state") == "succeeded" for record in found)
+
+    until(all_done, "jobs to succeed", every=0.2)
+    return found
 
 
 async def _ask(host: str, port: int, path: str, gate: asyncio.Semaphore) -> float:
@@ -161,26 +150,22 @@ def show(found: list[Growth], met: Storm, console: Console) -> None:
 
 def main() -> int:
     """1 when --check finds throughput off the line."""
-    parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="8 jobs a worker, 2,000 clients")
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--plot", type=Path)
-    given = parser.parse_args()
-    stop_cleanly()
+    given = options("bench.growth", __doc__, quick="8 jobs a worker, 2,000 clients").parse_args()
+    console = begin()
     found, met = measure(*((8, 2_000) if given.quick else (20, 10_000)))
-    console = Console(width=110, highlight=False, soft_wrap=True)
-    console.print(json.dumps(describe()))
     show(found, met, console)
-    worst, busy = linear(found), max(item.busy_seconds for item in found)
     if given.plot:
         rows = {f"{item.workers} workers": {"jobs/s": item.rate} for item in found}
         bars(given.plot, rows, title=f"Jobs of {SECONDS} s", unit="jobs/s")
-    passed = worst >= 1 - MOST_LOSS and not met.errors
-    print(
-        f"linear={worst:.3f} idle_to_busy_s={busy:.2f} storm_clients={met.clients} storm_errors={met.errors}"
-        f" poll_cpu_ms={met.cpu_ms:.2f} poll_p99_ms={met.p99_ms:.0f} passed={'yes' if passed else 'no'}"
-    )
-    return 1 if given.check and not passed else 0
+    figures = {
+        "linear": f"{linear(found):.3f}",
+        "idle_to_busy_s": f"{max(item.busy_seconds for item in found):.2f}",
+        "storm_clients": met.clients,
+        "storm_errors": met.errors,
+        "poll_cpu_ms": f"{met.cpu_ms:.2f}",
+        "poll_p99_ms": f"{met.p99_ms:.0f}",
+    }
+    return conclude(figures, given, passed=linear(found) >= 1 - MOST_LOSS and not met.errors)
 
 
 if __name__ == "__main__":

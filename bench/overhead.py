@@ -7,7 +7,6 @@ throughput.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import multiprocessing
 import os
@@ -15,16 +14,20 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
 import psutil
+from rich.console import Console
+from rich.table import Table
 
 from bench.accounting import cpu_by_service, since
-from bench.machine import describe, stop_cleanly
+from bench.command import begin, conclude, options
 from bench.plots import bars
 from bench.volumes import copies
 from deploy.local.sample import sample_volume
@@ -121,13 +124,16 @@ def send(http: httpx.Client, path: Path) -> str:
         return str(http.post("/v1/jobs", content=body, headers=headers).raise_for_status().json()["id"])
 
 
-def drain(http: httpx.Client, ids: list[str]) -> None:
-    """Wait until every job has succeeded."""
+def drain(http: httpx.Client, ids: Iterable[str]) -> float:
+    """Wait until every job has succeeded; Unix time at which the last one had."""
+    last = 0.0
     for job_id in ids:
-        while (state := http.get(f"/v1/jobs/{job_id}").json()["state"]) not in TERMINAL:
+        while (job := http.get(f"/v1/jobs/{job_id}").json())["state"] not in TERMINAL:
             time.sleep(0.25)
-        if state != "succeeded":
-            raise SystemExit(f"{job_id} ended as {state}")
+        if job["state"] != "succeeded":
+            raise SystemExit(f"{job_id} ended as {job['state']}")
+        last = max(last, datetime.fromisoformat(job["finished_at"]).timestamp())
+    return last
 
 
 def saturated(volumes: list[Path], warm: list[Path], settings: LocalSettings) -> Cost:
@@ -137,18 +143,17 @@ def saturated(volumes: list[Path], warm: list[Path], settings: LocalSettings) ->
     try:
         with httpx.Client(base_url=settings.gateway_url, timeout=120, trust_env=False) as http:
             drain(http, [send(http, path) for path in warm])
-            before, started = cpu_by_service(stack), time.monotonic()
+            before, started = cpu_by_service(stack), time.time()
             with ThreadPoolExecutor(4) as pool:
                 ids = list(pool.map(lambda path: send(http, path), volumes))
-            drain(http, ids)
-            wall = time.monotonic() - started
+            wall = drain(http, ids) - started
             used = since(before, cpu_by_service(stack))
     finally:
         stack.down()
     return Cost(len(volumes), sum(used.values()), wall, used)
 
 
-def compare(count: int, rounds: int) -> list[tuple[Cost, Cost]]:
+def compare(count: int, rounds: int, console: Console) -> list[tuple[Cost, Cost]]:
     """Bare loop and whole system in turn."""
     cores, found = len(psutil.Process().cpu_affinity() or [0]), []
     with tempfile.TemporaryDirectory() as scratch:
@@ -158,43 +163,40 @@ def compare(count: int, rounds: int) -> list[tuple[Cost, Cost]]:
             alone = bare(work, cores)
             settings = LocalSettings().beside(Path(scratch) / f"run{number}")
             found.append((alone, saturated(work, warm, settings)))
-            report(number, *found[-1])
+            report(number, *found[-1], console)
     return found
 
 
-def report(number: int, alone: Cost, whole: Cost) -> None:
+def report(number: int, alone: Cost, whole: Cost, console: Console) -> None:
     """One round as a table: where each millisecond goes."""
-    print(f"round {number + 1}            ms a job   volumes/min")
-    for title, cost in (("bare loop, CPU", alone), ("whole system, CPU", whole)):
-        print(f"  {title:18s} {1000 * cost.cpu_per_job:7.1f}   {cost.per_minute:11.1f}")
+    table = Table(f"round {number + 1}", "CPU ms a job", "volumes/min")
+    for title, cost in (("bare loop", alone), ("whole system", whole)):
+        table.add_row(f"[bold]{title}", f"[bold]{1000 * cost.cpu_per_job:.1f}", f"{cost.per_minute:.1f}")
         for name, seconds in sorted(cost.parts.items(), key=lambda item: -item[1]):
-            print(f"    {name:16s} {1000 * seconds / cost.jobs:7.1f}")
+            table.add_row(f"  {name}", f"{1000 * seconds / cost.jobs:.1f}")
+    console.print(table)
 
 
-def main() -> None:
-    """Parse the command line; exit 1 when --check finds a target missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    """1 when --check finds a target missed."""
+    parser = options("bench.overhead", __doc__, quick="one round of 12 volumes")
     parser.add_argument("--volumes", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one round of 12 volumes")
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--plot", type=Path)
-    chosen = parser.parse_args()
-    stop_cleanly()
-    count, rounds = (12, 1) if chosen.quick else (chosen.volumes, chosen.rounds)
-    print(describe())
-    found = compare(count, rounds)
+    given = parser.parse_args()
+    console = begin()
+    count, rounds = (12, 1) if given.quick else (given.volumes, given.rounds)
+    found = compare(count, rounds, console)
     cpu = statistics.median(whole.cpu_per_job / alone.cpu_per_job for alone, whole in found)
     throughput = statistics.median(whole.per_minute / alone.per_minute for alone, whole in found)
-    passed = cpu <= MOST_CPU and throughput >= LEAST_THROUGHPUT
-    if chosen.plot:
-        picture(chosen.plot, *found[-1])
-    print(
-        f"cpu_ratio={cpu:.3f} throughput_ratio={throughput:.3f} volumes={count} rounds={rounds}"
-        f" passed={'yes' if passed else 'no'}"
-    )
-    if chosen.check and not passed:
-        sys.exit(1)
+    if given.plot:
+        picture(given.plot, *found[-1])
+    figures = {
+        "cpu_ratio": f"{cpu:.3f}",
+        "throughput_ratio": f"{throughput:.3f}",
+        "volumes": count,
+        "rounds": rounds,
+    }
+    return conclude(figures, given, passed=cpu <= MOST_CPU and throughput >= LEAST_THROUGHPUT)
 
 
 def picture(path: Path, alone: Cost, whole: Cost) -> None:
@@ -207,4 +209,4 @@ def picture(path: Path, alone: Cost, whole: Cost) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

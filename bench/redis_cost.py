@@ -15,7 +15,7 @@ from contracts.job import Submission, new_job_id
 from contracts.line import Line
 from contracts.result import cache_key
 from contracts.states import Stage
-from contracts.wakeups import celery_app, wake
+from contracts.wakeups import wake
 from tests.redis_servers import DURABLE, FORGETFUL, Server
 
 STEPS = 2
@@ -67,16 +67,14 @@ def measure(jobs: int = 3000, sites: int = 20) -> Cost:
         servers = [Server(Path(folder) / "line", DURABLE), Server(Path(folder) / "cache", FORGETFUL)]
         try:
             line_client, cache_client = (connect(server.start().url) for server in servers)
-            app = celery_app("plan", servers[0].url)
             line = Line(line_client, cache=cache_client)
             empty, cache_empty = Counters.of(line_client), Counters.of(cache_client)
             for n in range(jobs):
                 if line.submit(_submission(f"site{n % sites}")).lacking:
-                    wake(app, Stage.PREPROCESS)
+                    wake(line_client, Stage.PREPROCESS)
             waiting = Counters.of(line_client)
             _work_off(line)
             ended, cache_ended = Counters.of(line_client), Counters.of(cache_client)
-            app.close()
             line_client.close()
             cache_client.close()
         finally:

@@ -17,6 +17,9 @@ from typing import Any, cast
 
 import redis
 
+from contracts import deployed
+from contracts.result import cache_key
+
 _log = logging.getLogger("hippocamp.cache")
 
 LATE_SECONDS = 60
@@ -39,6 +42,16 @@ class CacheEntry:
     ttl_seconds: int
 
 
+@dataclass(frozen=True)
+class Known:
+    """A finished result, the key it was found under, and what made it."""
+
+    key: str
+    value: str
+    pipeline: str
+    model: str
+
+
 class AnswerCache:
     """A server that is away costs a hit, never a job: it is left alone for two seconds then."""
 
@@ -47,10 +60,18 @@ class AnswerCache:
         self._keep = kept_at.register_script(_KEEP)
         self._away_until = 0.0
 
-    def find(self, site: str, content: str, key: str) -> str | None:
-        """The result kept under this key; None when there is none, or its server is away."""
-        name = cast("str | None", self._line.hget(f"hc:answers:{site}:{content}", key))
-        return cast("str | None", self._tried(lambda: self._kept_at.get(name))) if name else None
+    def find(self, site: str, content: str) -> Known | None:
+        """What the pipeline and model in service made of these bytes; None when that is not known, or its
+        server is away."""
+        with self._line.pipeline(transaction=False) as pipe:
+            deployed.ask(pipe)
+            pipe.hgetall(f"hc:answers:{site}:{content}")
+            (pipeline, model), names = cast("tuple[list[str], dict[str, str]]", pipe.execute())
+        if not (pipeline and model):
+            return None
+        key = cache_key(site, content, pipeline=pipeline, model=model)
+        value = self._tried(lambda: self._kept_at.get(names[key])) if key in names else None
+        return Known(key, value, pipeline, model) if value else None
 
     def limit(self) -> int | None:
         """By the cache's own clock: the second after which `keep` comes too late. None: it is away."""

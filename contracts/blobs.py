@@ -31,7 +31,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Received:
-    """What `receive` wrote: its path in the store, its size and its SHA-256 in hex."""
+    """What `receive` wrote: its path in the store, its size and its SHA-256 in hex, "" when not asked for."""
 
     path: str
     size_bytes: int
@@ -94,19 +94,23 @@ class BlobStore:
             raise ValueError(f"{path!r} leaves the store")
         return f"{self._root}/{path}"
 
-    def receive(self, path: str, chunks: Iterable[bytes]) -> Received:
-        """Stream chunks to `path` while hashing them; whatever `chunks` raises leaves nothing behind."""
-        digest, size = hashlib.sha256(), 0
+    def receive(self, path: str, chunks: Iterable[bytes | memoryview], *, digest: bool = True) -> Received:
+        """Stream chunks to `path`, hashing them on the way; whatever `chunks` raises leaves nothing behind.
 
-        def counted() -> Iterator[bytes]:
+        digest: not needed where `local_copy` opens the blob itself, and so has no copy to compare with it.
+        """
+        sha256, size = hashlib.sha256(), 0
+
+        def counted() -> Iterator[bytes | memoryview]:
             nonlocal size
             for chunk in chunks:
-                digest.update(chunk)
+                if digest:
+                    sha256.update(chunk)
                 size += len(chunk)
                 yield chunk
 
         self._write(path, counted(), durable=True)
-        return Received(path, size, digest.hexdigest())
+        return Received(path, size, sha256.hexdigest() if digest else "")
 
     @property
     def folder(self) -> Path | None:
@@ -117,7 +121,7 @@ class BlobStore:
         """Write bytes held in memory; what can be made again need not survive a power cut."""
         self._write(path, [data], durable=durable)
 
-    def _write(self, path: str, chunks: Iterable[bytes], *, durable: bool) -> None:
+    def _write(self, path: str, chunks: Iterable[bytes | memoryview], *, durable: bool) -> None:
         full = self._full(path)
         with self._trying("Writing", path):
             out: Any = (

@@ -19,8 +19,13 @@ def publish(client: redis.Redis, what: str, digest: str) -> None:
 
 def current(client: redis.Redis) -> tuple[str, str]:
     """(pipeline digest, model digest); "" for one that no worker has published yet."""
-    pipeline, model = cast("list[Any]", client.hmget(_KEY, ["pipeline", "model"]))
+    pipeline, model = cast("list[Any]", ask(client))
     return pipeline or "", model or ""
+
+
+def ask(client: redis.Redis) -> object:
+    """The same as Redis answers it, for a client or a pipeline."""
+    return client.hmget(_KEY, ["pipeline", "model"])
 
 
 def describe(client: redis.Redis, model: str, card: str) -> None:

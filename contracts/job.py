@@ -22,8 +22,9 @@ class Submission:
     """What the gateway knows when it asks the line to take a job.
 
     content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
-    input_digest: SHA-256 hex of what is stored there, "" when it is the same; unstored: nothing is, because
-    the result is known. size_bytes: of what is stored. patient_age (at most 90), patient_sex: when asked for.
+    input_digest: SHA-256 hex of what is stored there, "" when it is the same or nobody compares it; unstored:
+    nothing is, because the result is known. size_bytes: of what is stored. patient_age (at most 90),
+    patient_sex: when asked for.
     deadline_ms, not_before_ms: Unix time in milliseconds. answer_key: under which `result` was found, to be
     looked at once more when it is recorded. traceparent: of its trace, "" when none is kept.
     """

@@ -218,7 +218,7 @@ class Line:
 
     def position(self, job_id: str) -> int | None:
         """How many records start before this one; None when it does not wait."""
-        ahead = int(self._scripts.run("position", [job_id])[0])
+        ahead = int(self._scripts.run("position", [job_id])[1])
         return None if ahead < 0 else ahead
 
     def depth(self, stage: Stage) -> int:
@@ -236,18 +236,22 @@ class Line:
         """Claimed records of a stage."""
         return int(cast("Any", self.redis.zcard(f"hc:lease:{stage}")))
 
-    def outlook(self, job: Job) -> Outlook:
-        """Where a job stands, and when it should be done if the pace stays; without a pace no ETA."""
-        if job.state.is_terminal:
-            return Outlook(None, None)
-        ahead, running, *pace = self._scripts.run("position", [job.id])
+    def look(self, job_id: str) -> tuple[Job, Outlook]:
+        """The job as recorded, where it stands, and when it should be done if the pace stays; JobNotFound.
+
+        Without a pace there is no ETA.
+        """
+        flat, ahead, running, *pace = self._scripts.run("position", [job_id])
+        job = Job(_pairs(flat))
+        if job.fields.get("kind") != "job":
+            raise JobNotFound(f"No job {job_id}")
         position = None if int(ahead) < 0 else int(ahead)
         own, score = (float(ms) / 1000 if ms else None for ms in pace)
         if own is None:
-            return Outlook(position, None)
+            return job, Outlook(position, None)
         later = score or 0.0 if job.stage is Stage.PREPROCESS else 0.0
         wait = max((position or 0) * own / max(1, int(running)), self._until(job))
-        return Outlook(position, wait + own + later)
+        return job, Outlook(position, wait + own + later)
 
     def _until(self, job: Job) -> float:
         """Seconds until the job may start; by this machine's clock, which is near enough for an estimate."""

@@ -40,6 +40,10 @@ class Outlook:
     eta_seconds: float | None
 
 
+NOWHERE = Outlook(None, None)
+"""Of a job that has ended."""
+
+
 @dataclass(frozen=True)
 class Reaped:
     """What one sweep mended."""

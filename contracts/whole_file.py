@@ -16,7 +16,7 @@ class WholeFile:
         self._part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         self._out = self._part.open("wb")
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Append."""
         self._out.write(piece)
 

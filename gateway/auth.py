@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,8 +17,10 @@ from contracts import sites
 from contracts.api_keys import ApiKey, Scope
 from contracts.errors import Forbidden, Gone, JobNotFound, Unauthenticated
 from contracts.job import Job
+from contracts.moves import Outlook
 from contracts.settings import SettingError
 from gateway.keys import Verifier, in_force
+from gateway.openness import Openness
 from gateway.provider import Provider
 from gateway.rate import spend
 from gateway.resources import resources
@@ -45,6 +48,7 @@ class _Guard:
     tokens: TokenChecker | None
     provider: Provider | None
     loopback: bool
+    openness: Openness
 
 
 def protect(app: Flask) -> None:
@@ -55,6 +59,7 @@ def protect(app: Flask) -> None:
         TokenChecker(oidc) if oidc.issuer else None,
         Provider(oidc) if oidc.issuer and oidc.client_id else None,
         is_loopback(_settings_bind(app)),
+        Openness(),
     )
     app.before_request(_admit)
     app.after_request(_tell_allowance)
@@ -107,11 +112,26 @@ def own_job(job_id: str) -> Job:
 
     Gone: the site erased it.
     """
-    line = resources().line
+    return _owned(job_id, resources().line.get)
+
+
+def own_place(job_id: str) -> tuple[Job, Outlook]:
+    """The same with its place in the line, in one round trip."""
+    found: list[Outlook] = []
+
+    def read(wanted: str) -> Job:
+        job, outlook = resources().line.look(wanted)
+        found.append(outlook)
+        return job
+
+    return _owned(job_id, read), found[0]
+
+
+def _owned(job_id: str, read: Callable[[str], Job]) -> Job:
     try:
-        job = line.get(job_id)
+        job = read(job_id)
     except JobNotFound:
-        if line.erased_by(job_id) == current_site():
+        if resources().line.erased_by(job_id) == current_site():
             raise Gone(f"Job {job_id} was erased") from None
         raise
     if job.site != current_site():
@@ -173,7 +193,7 @@ def _now_ms() -> int:
 
 def _open(guard: _Guard) -> Principal:
     """A machine that only talks to itself and has no site needs no keys."""
-    if not guard.loopback or sites.any_configured(resources().client):
+    if not guard.loopback or guard.openness.needs_keys(resources().client):
         raise Unauthenticated("Send an API key: `Authorization: Bearer hk_...`")
     if request.host.rpartition(":")[0] not in _LOCAL_NAMES and request.host not in _LOCAL_NAMES:
         raise Forbidden("Without a configured site only this machine is served, under the name localhost")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from gunicorn.http import parser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import ThreadWorker
+
+from gateway.direct_body import DirectBody
+
+T = TypeVar("T")
 
 GRACE_SECONDS = 10.0
 """Time the network may take for a request's first bytes, and be ahead of LEAST_RATE at any moment after."""
@@ -42,20 +47,29 @@ class BoundedSocket:
 
     def recv(self, size: int) -> bytes:
         """As socket.recv; ConnectionResetError when the client used up its budget."""
+        data = self._patiently(lambda: self._wrapped.recv(size))
+        self._received += len(data)
+        return data
+
+    def recv_into(self, out: memoryview, size: int) -> int:
+        """As socket.recv_into, within the same budget."""
+        got = self._patiently(lambda: self._wrapped.recv_into(out, size))
+        self._received += got
+        return got
+
+    def _patiently(self, receive: Callable[[], T]) -> T:
         left = GRACE_SECONDS + self._received / LEAST_RATE - self._waited
         if left <= 0:
             raise ConnectionResetError("the request came too slowly")
         begun = time.monotonic()
         self._wrapped.settimeout(left)
         try:
-            data = self._wrapped.recv(size)
+            return receive()
         except TimeoutError:
             raise ConnectionResetError("the request came too slowly") from None
         finally:
             self._waited += time.monotonic() - begun
             self._wrapped.settimeout(SEND_SECONDS)
-        self._received += len(data)
-        return data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wrapped, name)
@@ -71,3 +85,8 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
         elif not self.cfg.is_ssl:
             conn.sock = BoundedSocket(conn.sock)
         super().enqueue_req(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve one request, whose body can be received without copies."""
+        req.body = DirectBody.of(req.body)
+        return super().handle_request(req, conn)

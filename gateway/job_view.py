@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
 import redis
-from flask import url_for
 
+from contracts.errors import JobNotFound
 from contracts.job import Job as Record
 from contracts.line import Line
+from contracts.moves import NOWHERE, Outlook
 from contracts.states import JobState
+from gateway.links import Link, link_to
 from gateway.problems import describe, kind_of
 from gateway.schemas import Job, JobSummary, KeptPatient, Links, Outcome, Problem, Progress, Timings
 
@@ -22,12 +23,11 @@ _log = logging.getLogger("hippocamp.gateway")
 
 def summary(record: Record) -> JobSummary:
     """The job without its place in the line."""
-    return JobSummary.model_validate(_fields(record, url_for))
+    return JobSummary.model_validate(_fields(record, link_to))
 
 
-def view(record: Record, line: Line, *, link: Callable[..., str] = url_for) -> Job:
-    """The job with its place in the line; `link` stands in for `url_for` where no request is served."""
-    outlook = line.outlook(record)
+def view(record: Record, outlook: Outlook, *, link: Link = link_to) -> Job:
+    """The job with its place in the line; `link` stands in where no request is served."""
     eta = outlook.eta_seconds
     place = {
         "queue_position": outlook.position,
@@ -37,12 +37,14 @@ def view(record: Record, line: Line, *, link: Callable[..., str] = url_for) -> J
 
 
 def receipt(record: Record, line: Line) -> Job:
-    """The view of a job just recorded; without its place when the line went away since."""
+    """The view of a job just recorded; without its place when it has ended, or the line went away since."""
+    if record.state.is_terminal:
+        return view(record, NOWHERE)
     try:
-        return view(record, line)
-    except redis.RedisError:
+        return view(*line.look(record.id))
+    except (redis.RedisError, JobNotFound):
         _log.warning("receipt.without_place", extra=record.context)
-        return Job.model_validate(_fields(record, url_for) | {"queue_position": None, "eta_seconds": None})
+        return view(record, NOWHERE)
 
 
 def cache(record: Record) -> Literal["hit", "miss"]:
@@ -64,7 +66,7 @@ def problem(record: Record) -> Problem | None:
     return describe(kind_of(code), record.text("error_detail"), figures, trace=record.text("trace_id"))
 
 
-def _fields(record: Record, link: Callable[..., str]) -> dict[str, object]:
+def _fields(record: Record, link: Link) -> dict[str, object]:
     return {
         "id": record.id,
         "state": record.state,
@@ -129,7 +131,7 @@ def _judged(record: Record) -> bool:
     return record.text("error_code").startswith("quality.")
 
 
-def _links(record: Record, link: Callable[..., str]) -> Links:
+def _links(record: Record, link: Link) -> Links:
     done = record.state is JobState.SUCCEEDED
 
     def when_done(endpoint: str) -> str | None:

@@ -12,9 +12,9 @@ from pydantic import Field
 from contracts import deployed
 from contracts.errors import StoreUnavailable
 from contracts.states import Stage
+from contracts.wakeups import wake
 from gateway.resources import Resources
 from gateway.schemas import Dependency, Wire
-from gateway.submission import wake_quietly
 
 
 def check(of: Resources) -> dict[str, Dependency]:
@@ -67,7 +67,7 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
 def _wake_once(of: Resources, stage: Stage) -> None:
     """Not while one lies there already: probes of a dead stage must not pile them up."""
     if not of.client.llen(str(stage)):
-        wake_quietly(of, stage)
+        wake(of.client, stage)
 
 
 def _age(of: Resources, what: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What every request handler may use: settings, the line, the blob store, the sender of wake-ups."""
+"""What every request handler may use: settings, the line, the blob store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import redis
-from celery import Celery
 from flask import Flask, current_app
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
@@ -14,7 +13,6 @@ from redis.retry import Retry
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
 from contracts.line import Line
-from contracts.wakeups import celery_app
 from gateway.settings import Settings
 
 _KEY = "hippocamp"
@@ -28,7 +26,6 @@ class Resources:
     client: redis.Redis
     line: Line
     blobs: BlobStore
-    wakeups: Celery
 
 
 def open_resources(app: Flask, settings: Settings) -> None:
@@ -44,7 +41,6 @@ def open_resources(app: Flask, settings: Settings) -> None:
         client=client,
         line=Line(client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas),
         blobs=BlobStore(settings.blobs),
-        wakeups=celery_app("gateway", settings.redis_url),
     )
 
 

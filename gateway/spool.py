@@ -23,7 +23,7 @@ class Sent:
 
 
 @contextmanager
-def spooled(chunks: Iterator[bytes], blobs: BlobStore) -> Iterator[Sent]:
+def spooled(chunks: Iterator[bytes | memoryview], blobs: BlobStore) -> Iterator[Sent]:
     """The chunks on the store's disk, or where this machine keeps temporary files when the store is a bucket.
 
     StoreUnavailable when the disk is full; whatever `chunks` raises.

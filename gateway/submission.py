@@ -9,16 +9,13 @@ from dataclasses import dataclass, replace
 from typing import IO, Protocol
 
 import redis
-from kombu.exceptions import KombuError
 
-from contracts import deployed
 from contracts.blobs import Received, input_path
 from contracts.deidentify import Patient
 from contracts.errors import Gone, LineUnavailable, NotReplicated, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
 from contracts.line import AnswerForgotten
 from contracts.moves import Submitted
-from contracts.result import cache_key
 from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway.idempotency import check_same
@@ -30,6 +27,9 @@ from gateway.spool import spooled
 from gateway.trace import Trace
 
 _log = logging.getLogger("hippocamp.gateway")
+
+_SMALL = 1 << 20
+"""Bytes that may come in vain."""
 
 
 class Incoming(Protocol):
@@ -43,10 +43,14 @@ class Incoming(Protocol):
     def options(self) -> Mapping[str, str]:
         """What the caller asked for."""
 
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes; raises the InputError they earn."""
+    @property
+    def announced_bytes(self) -> int | None:
+        """How many bytes are to come, None when that is not known."""
 
-    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """The bytes, a piece good until the next is asked for; raises the InputError they earn."""
+
+    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes | memoryview]:
         """Of the bytes as they were sent what may be stored; raises the InputError they earn."""
 
     @property
@@ -73,7 +77,7 @@ class Accepted:
 def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
-    1. Ask the line whether it is there, before a gigabyte is taken for nothing.
+    1. Unless it is small, ask the line whether it is there, before a gigabyte is taken for nothing.
     2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
     4. When there is none, store the volume, without what names a person.
@@ -82,7 +86,8 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     6. If the record names another upload, this is a repeated request: discard, answer with the first job.
     7. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
     """
-    to.client.ping()
+    if upload.announced_bytes is None or upload.announced_bytes > _SMALL:
+        to.client.ping()
     path = input_path(site, new_job_id())
     with ExitStack() as held:
         with trace.span.child("receive upload"):
@@ -123,7 +128,7 @@ def admit(
         return Accepted(job, replayed=True)
     _log.info("job.accepted", extra={**job.context, "cache": job.text("cache")})
     if recorded.lacking:
-        wake_quietly(to, Stage.PREPROCESS)
+        wake(to.client, Stage.PREPROCESS)
     return Accepted(job)
 
 
@@ -132,7 +137,7 @@ def _stored(submission: Submission, upload: Incoming, file: IO[bytes], to: Resou
     file.seek(0)
     asked = frozenset((validated(SubmitOptions, upload.options).keep or "").split(","))
     if submission.cache == "miss":
-        kept = to.blobs.receive(submission.input_blob, upload.cleaned(file))
+        kept = to.blobs.receive(submission.input_blob, upload.cleaned(file), digest=to.blobs.folder is None)
         submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)
     else:
         submission = replace(submission, unstored=True)
@@ -171,15 +176,11 @@ def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> 
 
 
 def _look_up(fresh: Submission, to: Resources) -> Submission:
-    pipeline, model = deployed.current(to.client)
-    if not (pipeline and model):
-        return fresh
-    key = cache_key(fresh.site, fresh.content_digest, pipeline=pipeline, model=model)
-    known = to.line.answers.find(fresh.site, fresh.content_digest, key)
+    known = to.line.answers.find(fresh.site, fresh.content_digest)
     if not known:
         return fresh
-    hit = replace(fresh, result=known, answer_key=key, cache="hit")
-    return replace(hit, pipeline_digest=pipeline, model_digest=model)
+    hit = replace(fresh, result=known.value, answer_key=known.key, cache="hit")
+    return replace(hit, pipeline_digest=known.pipeline, model_digest=known.model)
 
 
 def _as_new(hit: Submission) -> Submission:
@@ -220,11 +221,3 @@ def _discard(to: Resources, path: str) -> None:
         to.blobs.delete(path)
     except StoreUnavailable:
         _log.warning("upload.not_discarded", extra={"path": path})
-
-
-def wake_quietly(to: Resources, stage: Stage) -> None:
-    """Send one wake-up; a broker that is away is only logged, because `maintain` tops wake-ups up."""
-    try:
-        wake(to.wakeups, stage)
-    except (KombuError, redis.RedisError, OSError):
-        _log.warning("wakeup.not_sent", exc_info=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO
+from io import RawIOBase
+from typing import IO, cast
 
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected
@@ -17,8 +18,9 @@ from gateway.errors import UnsupportedMediaType
 from gateway.forms import VolumeStream
 from gateway.sniff import PEEK, Media, Sniffed, sniff
 
+Piece = bytes | memoryview
 _PIECE = 1 << 18
-"""Bytes read at once, as many as gunicorn takes from the socket: they stay in the core's cache."""
+"""Bytes received at once: they stay in the core's cache while they are hashed and written."""
 FORM = "multipart/form-data"
 FORM_OVERHEAD = 1 << 20
 """Bytes a form may have besides the volume."""
@@ -65,9 +67,19 @@ class Upload:
         headers = {name: self.request.headers[h] for name, h in _HEADERS.items() if h in self.request.headers}
         return headers | (self._form.fields if self._form else {})
 
-    def chunks(self) -> Iterator[bytes]:
-        """The volume's bytes; raises the InputError its first bytes, its header or its length earn it."""
-        stream = self._form.chunks(self._body()) if self._form else self._body()
+    @property
+    def announced_bytes(self) -> int | None:
+        """As the request's head tells it."""
+        return self.request.content_length
+
+    def chunks(self) -> Iterator[Piece]:
+        """The volume's bytes; raises the InputError its first bytes, its header or its length earn it.
+
+        A piece is good until the next is asked for.
+        """
+        stream: Iterator[Piece] = self._body()
+        if self._form:
+            stream = self._form.chunks(bytes(piece) for piece in stream)
         head = b""
         for piece in stream:
             self.size_bytes += len(piece)
@@ -84,7 +96,7 @@ class Upload:
             yield self._short(head)
         self._check_whole()
 
-    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes]:
+    def cleaned(self, sent: IO[bytes]) -> Iterator[Piece]:
         """The volume without the text of its headers, its names, and what lies beside it."""
         media = self.sniffed.media if self.sniffed else None
         if media is Media.ZIP:
@@ -95,10 +107,11 @@ class Upload:
             packed = media in {Media.NIFTI_GZ, Media.MGZ}
             yield from volumes.cleaned(volumes.unpacked(sent) if packed else sent, most_bytes=self.most_bytes)
 
-    def _body(self) -> Iterator[bytes]:
+    def _body(self) -> Iterator[memoryview]:
+        stream, piece = cast("RawIOBase", self.request.stream), memoryview(bytearray(_PIECE))
         try:
-            while piece := self.request.stream.read(_PIECE):
-                yield piece
+            while got := stream.readinto(piece):
+                yield piece[:got]
         except (ClientDisconnected, OSError) as error:
             raise BadRequest(f"The upload broke off: {error}") from error
 

@@ -25,7 +25,7 @@ from contracts.outcomes import code_of, settle
 from contracts.stack import Stack
 from contracts.states import Stage
 from contracts.tracing import Span
-from contracts.wakeups import TASK, celery_app, wake
+from contracts.wakeups import TASK, another, celery_app, wake
 from contracts.worker_process import equip
 from preprocessing_service.allocation import keep_memory
 from preprocessing_service.cpu_limit import within_cpu
@@ -77,12 +77,14 @@ class Workplace:
 
 
 def work(place: Workplace) -> None:
-    """Take jobs for about TURN_SECONDS; tell that the stage wakes up when none waited."""
-    ends, claim = time.monotonic() + TURN_SECONDS, work_once(place)
-    if claim is None:
+    """Take jobs for about TURN_SECONDS; while none waits, tell that the stage works, and listen."""
+    ends = time.monotonic() + TURN_SECONDS
+    while (left := ends - time.monotonic()) > 0:
+        if work_once(place):
+            continue
         announce(place)
-    while claim and time.monotonic() < ends:
-        claim = work_once(place)
+        if not another(place.redis, Stage.PREPROCESS, left):
+            return
 
 
 def work_once(place: Workplace) -> Claim | None:
@@ -159,7 +161,7 @@ def _commit(place: Workplace, claim: Claim, stack: Stack) -> None:
         "quality": json.dumps(stack.quality),
     }
     if place.line.advance(claim, Stage.INFER, fields).lacking:
-        wake(place.app, Stage.INFER)
+        wake(place.redis, Stage.INFER)
     announce(place)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
+import numpy as np
 import redis
 
 from contracts.answer_cache import CacheEntry
@@ -16,11 +18,12 @@ from contracts.outcomes import code_of, settle
 from contracts.result import cache_key
 from contracts.stack import Stack
 from contracts.states import Stage
-from contracts.wakeups import wake
+from contracts.wakeups import another, wake
 from workers.answers import explanation_of, result_of
 from workers.metrics import record_answer, record_batch, record_failure, record_wait
-from workers.model_server import Answer
-from workers.scoring import Slices, score
+from workers.model_server import Answer, NotRead
+from workers.replicas import Slices
+from workers.scoring import score
 from workers.spans import BatchSpans
 from workers.workplace import Workplace
 
@@ -35,10 +38,11 @@ TURN_SECONDS = 1.0
 
 
 def work(place: Workplace) -> None:
-    """Take batches for about TURN_SECONDS, or until none waits."""
+    """Take batches for about TURN_SECONDS; while none waits, listen for the next wake-up."""
     ends = time.monotonic() + TURN_SECONDS
-    while work_once(place) and time.monotonic() < ends:
-        pass
+    while (left := ends - time.monotonic()) > 0:
+        if not work_once(place) and not another(place.redis, Stage.INFER, left):
+            return
 
 
 def work_once(place: Workplace) -> list[Claim]:
@@ -63,6 +67,21 @@ def work_once(place: Workplace) -> list[Claim]:
 
 
 def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
+    if place.by_name:
+        ask = spans.around(place.model.predict_stored)
+        try:
+            answers = score(
+                ask, [claim.record.get("stack_blob", "") for claim in claims], healthy=place.healthy
+            )
+        except NotRead as error:
+            _log.warning("stack.not_read", extra={"worker": place.name, "detail": str(error)})
+        else:
+            _commit_all(place, claims, answers, spans)
+            return
+    _work_by_bytes(place, claims, spans)
+
+
+def _work_by_bytes(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
     stacks: dict[str, Slices] = {}
     for claim in claims:
         try:
@@ -74,10 +93,19 @@ def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
     ready = [claim for claim in claims if claim.id in stacks]
     if not ready:
         return
-    ask = spans.around(place.model.predict)
-    answers = score(ask, list(stacks.values()), healthy=place.healthy)
+
+    def predict(some: Sequence[Slices], traceparent: str) -> list[Answer]:
+        return place.model.predict(np.stack(some), traceparent)
+
+    answers = score(spans.around(predict), list(stacks.values()), healthy=place.healthy)
+    _commit_all(place, ready, answers, spans)
+
+
+def _commit_all(
+    place: Workplace, claims: list[Claim], answers: list[Answer | Exception], spans: BatchSpans
+) -> None:
     _note_health(place, answers)
-    for claim, answer in zip(ready, answers, strict=True):
+    for claim, answer in zip(claims, answers, strict=True):
         try:
             if isinstance(answer, Exception):
                 raise answer
@@ -98,7 +126,7 @@ def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpa
         _settle(place, claim, refused, spans)
         return
     _log.warning("stack.gone", extra=claim.context)
-    wake(place.app, Stage.PREPROCESS)
+    wake(place.redis, Stage.PREPROCESS)
 
 
 def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:
@@ -124,7 +152,7 @@ def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     done = place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
     record_answer(found.cdr, found.out_of_distribution)
     _log.info("job.succeeded", extra=claim.context)
-    wake(place.app, Stage.DELIVER, done.deliveries)
+    wake(place.redis, Stage.DELIVER, done.deliveries)
 
 
 def _settle(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:

@@ -57,7 +57,7 @@ def top_up(place: Workplace, stage: Stage) -> int:
     count = max(0, min(place.line.ready(stage), MOST_WAKEUPS) - place.redis.llen(str(stage)))
     if count:
         _log.info("wakeups.topped_up", extra={"stage": stage, "count": count})
-        wake(place.app, stage, count)
+        wake(place.redis, stage, count)
     return count
 
 

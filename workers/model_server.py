@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from zipfile import BadZipFile
@@ -52,6 +53,10 @@ class Answer:
     card: str = ""
 
 
+class NotRead(Exception):  # noqa: N818
+    """The server cannot open what it was to read by itself: send it the bytes."""
+
+
 class ModelServer:
     """A keep-alive connection to TorchServe's inference address."""
 
@@ -62,15 +67,25 @@ class ModelServer:
 
     def predict(self, slices: npt.NDArray[np.uint8], traceparent: str = "") -> list[Answer]:
         """Score (volumes, 32, 208, 176) uint8; BatchRefused or ModelServerUnavailable otherwise."""
+        return self._asked(slices.tobytes(), len(slices), traceparent)
+
+    def predict_stored(self, blobs: Sequence[str], traceparent: str = "") -> list[Answer]:
+        """Score stacks that the server reads from the blob store's folder itself; NotRead when it cannot."""
+        return self._asked(json.dumps({"stacks": list(blobs)}).encode(), len(blobs), traceparent, named=True)
+
+    def _asked(self, body: bytes, volumes: int, traceparent: str, *, named: bool = False) -> list[Answer]:
         started, outcome = time.monotonic(), "away"
         try:
-            response = self._post(slices.tobytes(), traceparent)
+            response = self._post(body, traceparent)
+            if named and response.status_code == httpx.codes.BAD_REQUEST:
+                outcome = "refused"
+                raise NotRead(response.text[:200])
             if response.status_code in _REFUSED:
                 outcome = "refused"
                 raise BatchRefused(f"HTTP {response.status_code}: {response.text[:200]}")
             if response.status_code != httpx.codes.OK:
                 raise ModelServerUnavailable(f"HTTP {response.status_code}", status=response.status_code)
-            answers = _parse(response.content, len(slices))
+            answers = _parse(response.content, volumes)
             outcome = "answered"
         finally:
             record_request(time.monotonic() - started, outcome)

@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -85,13 +85,20 @@ class Replicas:
 
         BatchRefused by the one that was asked; ModelServerUnavailable when none is left to ask.
         """
+        return self._asked_for(len(slices), lambda server: server.predict(slices, traceparent))
+
+    def predict_stored(self, blobs: Sequence[str], traceparent: str = "") -> list[Answer]:
+        """The same for stacks that the replica reads from the blob store's folder; NotRead when it cannot."""
+        return self._asked_for(len(blobs), lambda server: server.predict_stored(blobs, traceparent))
+
+    def _asked_for(self, volumes: int, ask: Callable[[ModelServer], list[Answer]]) -> list[Answer]:
         left = [replica for replica in self.all if replica.breaker.allowance(1)]
         away = ModelServerUnavailable("Every model server failed lately and is left alone for a while")
         while left:
-            with self._chosen(left, len(slices)) as replica:
+            with self._chosen(left, volumes) as replica:
                 left.remove(replica)
                 try:
-                    answers = replica.server.predict(slices, traceparent)
+                    answers = ask(replica.server)
                 except ModelServerUnavailable as error:
                     away = error
                     replica.breaker.failed()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeVar
 
 from contracts.errors import ModelRefused, ModelServerUnavailable
 from workers.model_server import Answer, BatchRefused
 
-Slices = npt.NDArray[np.uint8]
-Predict = Callable[[Slices], list[Answer]]
+Stack = TypeVar("Stack")
+Predict = Callable[[Sequence[Stack]], list[Answer]]
 Control = Callable[[], bool]
 
 
-def score(predict: Predict, stacks: Sequence[Slices], *, healthy: Control) -> list[Answer | Exception]:
-    """One answer or error per stack, in order.
+def score(predict: Predict[Stack], stacks: Sequence[Stack], *, healthy: Control) -> list[Answer | Exception]:
+    """One answer or error per stack, in order; a stack is whatever `predict` takes.
 
     1. All stacks go out in one request; usually that is all.
     2. A refused request is halved until each guilty stack stands alone.
@@ -27,7 +25,7 @@ def score(predict: Predict, stacks: Sequence[Slices], *, healthy: Control) -> li
        fault, and this stack and all not yet answered get ModelServerUnavailable.
     """
     try:
-        return list(predict(np.stack(stacks)))
+        return list(predict(stacks))
     except ModelServerUnavailable as error:
         return [error] * len(stacks)
     except BatchRefused as error:

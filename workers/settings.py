@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
-from contracts.settings import SettingError, Shared, env_count, env_number, env_text
+from contracts.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
 from contracts.states import LONGEST_WORK_SECONDS
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,6 +24,7 @@ class Settings(Shared):
     """Shared settings plus the model server's and the webhooks'.
 
     model_server: address of TorchServe, or several with commas between them.
+    model_reads_blobs: it has the blob store's folder, named in its own HIPPOCAMP_BLOBS, before its eyes.
     infer_batch: most volumes of one request to the model server.
     model_seconds: longest wait for its answer.
     golden_seconds: age of the last proof after which the model server gets a test request.
@@ -34,6 +35,7 @@ class Settings(Shared):
     """
 
     model_server: str = field(default_factory=lambda: env_text("MODEL_SERVER", "http://127.0.0.1:8085"))
+    model_reads_blobs: bool = field(default_factory=lambda: env_flag("MODEL_READS_BLOBS", default=False))
     model_seconds: float = field(
         default_factory=lambda: env_number("MODEL_TIMEOUT_SECONDS", 60, least=0.1, most=3600)
     )

@@ -8,9 +8,9 @@ from contracts import tracing
 from contracts.job import Claim
 from contracts.tracing import Span
 from workers.model_server import Answer
-from workers.scoring import Predict, Slices
+from workers.scoring import Predict, Stack
 
-Ask = Callable[[Slices, str], list[Answer]]
+Ask = Callable[[Sequence[Stack], str], list[Answer]]
 
 
 class BatchSpans:
@@ -20,14 +20,14 @@ class BatchSpans:
         self._work = {claim.id: tracing.work(claim) for claim in claims}
         self._kept = [span for span in self._work.values() if span.is_kept]
 
-    def around(self, ask: Ask) -> Predict:
+    def around(self, ask: Ask[Stack]) -> Predict[Stack]:
         """`ask` as `score` calls it; each request shows in every trace, a bisected batch as several."""
-        return lambda slices: self._watched(ask, slices)
+        return lambda stacks: self._watched(ask, stacks)
 
-    def _watched(self, ask: Ask, slices: Slices) -> list[Answer]:
+    def _watched(self, ask: Ask[Stack], stacks: Sequence[Stack]) -> list[Answer]:
         spans = [one.child("model request", kind="client") for one in self._kept]
         try:
-            answers = ask(slices, spans[0].traceparent if spans else "")
+            answers = ask(stacks, spans[0].traceparent if spans else "")
         except Exception as error:
             for span in spans:
                 span.fail(type(error).__name__)
@@ -38,7 +38,7 @@ class BatchSpans:
             return answers
         finally:
             for span in spans:
-                span.note(volumes=len(slices))
+                span.note(volumes=len(stacks))
                 span.end()
 
     def failed(self, claim: Claim, code: str) -> None:

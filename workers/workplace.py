@@ -37,6 +37,11 @@ class Workplace:
         self.blobs = BlobStore(self.settings.blobs)
         self.proofs = deployed.Proofs(self.redis)
 
+    @property
+    def by_name(self) -> bool:
+        """Whether the model server reads stacks itself, so that their bytes need not pass through us."""
+        return self.settings.model_reads_blobs and self.blobs.folder is not None
+
     @cached_property
     def model(self) -> Replicas:
         """The client of the model servers."""

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from bench.chaos.system import WORKERS, System
+from contracts.connections import connect
 from contracts.states import Stage
-from contracts.wakeups import celery_app, wake
+from contracts.wakeups import wake
 
 
 def kill_children(system: System, over: threading.Event) -> None:
@@ -76,15 +77,15 @@ def kill_gateway(system: System, over: threading.Event) -> None:
 
 def double_everything(system: System, over: threading.Event) -> None:
     """Send twenty wake-ups too many a second, and stop children for longer than their lease."""
-    app = celery_app("chaos", system.redis_url)
+    client = connect(system.redis_url)
     while not over.wait(1):
         for stage in Stage:
-            wake(app, stage, 20)
+            wake(client, stage, 20)
         with suppress(psutil.Error, ProcessLookupError, IndexError):
             victim = system.random.choice(system.children("preprocess"))
             victim.suspend()
             threading.Timer(4, victim.resume).start()
-    app.close()
+    client.close()
 
 
 def scale_down_and_up(system: System, over: threading.Event) -> None:

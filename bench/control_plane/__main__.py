@@ -6,21 +6,18 @@ CPU a job, scenes more than 10 % apart, reads below half of bare Flask, or when 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from pathlib import Path
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
+from bench.command import begin, conclude, options
 from bench.control_plane.jobs import JobCost, cost, fill, run
 from bench.control_plane.reads import _SAME, ReadCost, costs
 from bench.control_plane.system import System, system
 from bench.control_plane.uploads import UploadCost
 from bench.control_plane.uploads import cost as upload_cost
-from bench.machine import describe, stop_cleanly
 from bench.plots import bars
 from bench.volumes import tiny
 
@@ -111,31 +108,31 @@ def show(found: Results, console: Console) -> None:
 
 def main() -> int:
     """1 when --check finds a target missed."""
-    parser = argparse.ArgumentParser(prog="bench.control_plane", description=__doc__)
+    parser = options("bench.control_plane", __doc__, quick="fewer jobs, shallower lines, smaller uploads")
     parser.add_argument("--jobs", type=int, default=600)
-    parser.add_argument("--quick", action="store_true", help="fewer jobs, shallower lines, smaller uploads")
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    stop_cleanly()
+    console = begin()
     if given.quick:
         found = measure(200, [(0, 1), (10_000, 1_000)], SIZES[:2], 300)
     else:
         found = measure(given.jobs, SCENES, SIZES, 2000)
-    console = Console(width=150, highlight=False, soft_wrap=True)
-    console.print(json.dumps(describe()))
     show(found, console)
     if given.plot:
         rows = {f"{one.waiting:,} waiting\n{one.sites:,} sites": one.cpu_ms for one in found.jobs}
         bars(given.plot, rows, title="CPU a job without its pixels", unit="ms")
-    reads = " ".join(f"{one.name.replace(' ', '_')}_ratio={one.ratio:.2f}" for one in found.reads)
-    print(
-        f"cpu_ms={found.worst_ms:.2f} spread={found.spread:.3f} {reads}"
-        f" upload_ratio={found.uploads[-1].rate / found.uploads[-1].bare_rate:.2f}"
-        f" upload_grown_mb={max(one.grown for one in found.uploads) / 1e6:.0f}"
-        f" passed={'yes' if found.passed else 'no'}"
-    )
-    return 1 if given.check and not found.passed else 0
+    return conclude(figures(found), given, passed=found.passed)
+
+
+def figures(found: Results) -> dict[str, str]:
+    """What the last line tells."""
+    last = found.uploads[-1]
+    return {
+        "cpu_ms": f"{found.worst_ms:.2f}",
+        "spread": f"{found.spread:.3f}",
+        **{f"{one.name.replace(' ', '_')}_ratio": f"{one.ratio:.2f}" for one in found.reads},
+        "upload_ratio": f"{last.rate / last.bare_rate:.2f}",
+        "upload_grown_mb": f"{max(one.grown for one in found.uploads) / 1e6:.0f}",
+    }
 
 
 if __name__ == "__main__":

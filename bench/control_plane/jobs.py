@@ -14,6 +14,7 @@ import httpx
 from bench.accounting import Used, cpu_by_service, since
 from bench.control_plane.system import System
 from bench.volumes import tiny
+from bench.waiting import until
 from contracts.job import Submission, new_job_id
 from contracts.line import Line
 
@@ -74,11 +75,7 @@ def run(system: System, jobs: int) -> None:
     """Submit `jobs` volumes over keep-alive connections and wait until as many jobs have succeeded."""
     target = system.ended() + jobs
     submit_all(system, jobs)
-    deadline = time.monotonic() + 120
-    while system.ended() < target:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"only {system.ended()} of {target} jobs have succeeded")
-        time.sleep(0.05)
+    until(lambda: system.ended() >= target, f"{target} jobs to succeed", every=0.05)
 
 
 def submit_all(system: System, jobs: int) -> list[str]:

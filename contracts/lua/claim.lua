@@ -41,17 +41,11 @@ end
 
 -- Take that id and charge the site one unit over its weight.
 local function pop(id, site, at)
-  local wait = 'hc:wait:' .. stage .. ':' .. site
-  redis.call('ZREM', wait, id)
+  local left = unqueue(stage, site, id)
   local weight = tonumber(redis.call('HGET', 'hc:site:' .. site, 'weight') or '1')
   redis.call('SET', 'hc:vtime:' .. stage, at)
-  redis.call('HINCRBY', 'hc:depth', stage, -1)
   redis.call('HSET', 'hc:owed:' .. stage, site, at + 1 / weight)
-  if redis.call('EXISTS', wait) == 1 then
-    redis.call('ZADD', turn, at + 1 / weight, site)
-  else
-    redis.call('ZREM', turn, site)
-  end
+  if left > 0 then redis.call('ZADD', turn, at + 1 / weight, site) end
 end
 
 promote()

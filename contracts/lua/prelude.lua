@@ -1,6 +1,8 @@
 -- What every script of the line shares. Keys (all under hc:)
 --   rec:<id>            hash    the record: the only truth about a job or a delivery
 --   wait:<stage>:<site> zset    waiting ids, score = priority class, then age
+--   longer:<stage>      hash    n -> sites with n or more waiting ids; 'b<k>' -> sum of these from n = 256 k + 1 on,
+--                               256 of them: what makes a place in the line a matter of few reads
 --   turn:<stage>        zset    sites with waiting work, score = virtual time of their next turn
 --   vtime:<stage>       string  virtual time of the turn served last
 --   owed:<stage>        hash    site -> virtual time before which it has had its share
@@ -85,12 +87,25 @@ local function enter(id, state, now)
   redis.call('HINCRBY', rec(id), 'version', 1)
 end
 
+local BLOCK = 256
+
+-- A site's line has grown to n ids (by = 1), or has had n and lost one (by = -1).
+local function resized(stage, n, by)
+  for _, field in ipairs({n, 'b' .. math.floor((n - 1) / BLOCK)}) do
+    if redis.call('HINCRBY', 'hc:longer:' .. stage, field, by) == 0 then
+      redis.call('HDEL', 'hc:longer:' .. stage, field)
+    end
+  end
+end
+
 -- Weighted fair queueing with unit cost: a site that starts to wait gets the present virtual time,
 -- so it neither pays for its past nor is owed anything for having been idle.
 local function push(stage, id)
   local site, priority, created = unpack(get(id, 'site', 'priority', 'created_ms'))
-  local turn = 'hc:turn:' .. stage
-  redis.call('ZADD', 'hc:wait:' .. stage .. ':' .. site, PRIORITY[priority] * CLASS + created, id)
+  local turn, wait = 'hc:turn:' .. stage, 'hc:wait:' .. stage .. ':' .. site
+  if redis.call('ZADD', wait, PRIORITY[priority] * CLASS + created, id) == 1 then
+    resized(stage, redis.call('ZCARD', wait), 1)
+  end
   if not redis.call('ZSCORE', turn, site) then
     local vtime = tonumber(redis.call('GET', 'hc:vtime:' .. stage) or '0')
     local own = tonumber(redis.call('HGET', 'hc:owed:' .. stage, site) or '0')
@@ -110,12 +125,20 @@ local function enqueue(stage, id, now, not_before)
   end
 end
 
-local function dequeue(stage, id)
-  local site = redis.call('HGET', rec(id), 'site')
+-- Take an id out of its site's line; how many are left there, nil when it was not there.
+local function unqueue(stage, site, id)
   local wait = 'hc:wait:' .. stage .. ':' .. site
-  local gone = redis.call('ZREM', wait, id) + redis.call('ZREM', 'hc:later:' .. stage, id)
-  if gone > 0 then redis.call('HINCRBY', 'hc:depth', stage, -gone) end
-  if redis.call('EXISTS', wait) == 0 then redis.call('ZREM', 'hc:turn:' .. stage, site) end
+  if redis.call('ZREM', wait, id) == 0 then return nil end
+  local left = redis.call('ZCARD', wait)
+  resized(stage, left + 1, -1)
+  redis.call('HINCRBY', 'hc:depth', stage, -1)
+  if left == 0 then redis.call('ZREM', 'hc:turn:' .. stage, site) end
+  return left
+end
+
+local function dequeue(stage, id)
+  if unqueue(stage, redis.call('HGET', rec(id), 'site'), id) then return end
+  if redis.call('ZREM', 'hc:later:' .. stage, id) == 1 then redis.call('HINCRBY', 'hc:depth', stage, -1) end
 end
 
 -- Ends whatever hold the record has on the line; the raised fence shuts out a worker that still runs.

@@ -20,7 +20,7 @@ LINE = (
     "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines",
     "deliveries",
     "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
-    "health", "inputs", "jobs", "jobs_of", "later", "lease", "owed", "pace", "quarantine", "rec",
+    "health", "inputs", "jobs", "jobs_of", "later", "lease", "longer", "owed", "pace", "quarantine", "rec",
     "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "workers",
 )  # fmt: skip
 """What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""

@@ -94,6 +94,11 @@ class SeriesUpload:
     sniffed: Sniffed | None = field(default_factory=lambda: Sniffed(Media.ZIP))
     options: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def announced_bytes(self) -> int | None:
+        """They are here already."""
+        return 0
+
     def chunks(self) -> Iterator[bytes]:
         """The zip's bytes."""
         with self.series.zipped() as archive:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import redis
 from flask import Blueprint, Response, current_app, request
@@ -12,8 +12,9 @@ from flask import Blueprint, Response, current_app, request
 from contracts.errors import JobNotFound
 from contracts.line import Line
 from gateway import job_view, patience
-from gateway.auth import own_job
+from gateway.auth import own_place
 from gateway.errors import NO_JOB, StreamsBusy
+from gateway.links import Link
 from gateway.operations import Header, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import Job
@@ -38,7 +39,7 @@ def stream(job_id: str) -> Response:
     """One event `job` a change, with the job as data; ends with the job, 204 once there is nothing more."""
     line = resources().line
     seen = request.headers.get("Last-Event-ID", "")
-    first = job_view.view(own_job(job_id), line)
+    first = job_view.view(*own_place(job_id))
     if first.state.is_terminal and _name(first) == seen:
         return Response(status=204)
     changes = _changes(line, first, seen, link=_linker())
@@ -50,14 +51,14 @@ def stream(job_id: str) -> Response:
     return response
 
 
-def _linker() -> Callable[..., str]:
+def _linker() -> Link:
     """`url_for` for the time when this request is over and only its answer still flows."""
     adapter = current_app.create_url_adapter(request)
     assert adapter is not None  # noqa: S101  only None without a request
     return lambda endpoint, **values: adapter.build(endpoint, values)
 
 
-def _changes(line: Line, job: Job, seen: str, *, link: Callable[..., str]) -> Iterator[str]:
+def _changes(line: Line, job: Job, seen: str, *, link: Link) -> Iterator[str]:
     started = spoke = time.monotonic()
     yield "retry: 2000\n\n"
     while True:
@@ -71,7 +72,7 @@ def _changes(line: Line, job: Job, seen: str, *, link: Callable[..., str]) -> It
             return
         time.sleep(_EVERY_SECONDS)
         try:
-            job = job_view.view(line.get(job.id), line, link=link)
+            job = job_view.view(*line.look(job.id), link=link)
         except (redis.RedisError, JobNotFound):
             return  # the caller reconnects, and is told by status what is the matter
 

@@ -25,7 +25,7 @@ from contracts.errors import (
 )
 from contracts.states import JobState, Priority
 from gateway import job_list, job_view, patience
-from gateway.auth import current_site, own_job
+from gateway.auth import current_site, own_job, own_place
 from gateway.direct_uploads import find_ticket
 from gateway.direct_uploads import submit as submit_arrived
 from gateway.errors import NO_JOB, KeyReused, UnsupportedMediaType, UploadMissing, UploadNotFound, UploadUsed
@@ -131,7 +131,7 @@ def index(query: JobQuery) -> JobPage:
 @operation(Operation("Read one job", "jobs", {200: Job}, errors=NO_JOB))
 def read(job_id: str) -> Answer:
     """State, place in the line and links; poll no faster than `Retry-After` says."""
-    job = job_view.view(own_job(job_id), resources().line)
+    job = job_view.view(*own_place(job_id))
     return Answer(job, 200, {} if job.state.is_terminal else {"Retry-After": _patience(job)})
 
 
@@ -144,7 +144,7 @@ def cancel(job_id: str) -> Job:
     if state is not JobState.CANCELED:
         raise WrongState(f"The job has {state} already", state=state)
     _log.info("job.canceled", extra=job.context)
-    return job_view.view(line.get(job_id), line)
+    return job_view.view(*line.look(job_id))
 
 
 def _patience(job: Job) -> str:

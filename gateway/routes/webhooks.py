@@ -12,12 +12,12 @@ from contracts import endpoints
 from contracts.errors import WrongState
 from contracts.job import Job as Record
 from contracts.states import Stage
+from contracts.wakeups import wake
 from gateway import job_list
 from gateway.auth import current_site
 from gateway.errors import DeliveryNotFound, EndpointNotFound
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
-from gateway.submission import wake_quietly
 from gateway.webhook_schemas import (
     Delivery,
     DeliveryList,
@@ -114,7 +114,7 @@ def replay(delivery_id: str) -> Answer:
         raise DeliveryNotFound(f"No webhook delivery {delivery_id}")
     if not to.line.replay(delivery_id):
         raise WrongState(f"The delivery is {fields['state']}; only one that has ended can be replayed")
-    wake_quietly(to, Stage.DELIVER)
+    wake(to.client, Stage.DELIVER)
     return Answer(_delivery(Record(to.line.record(delivery_id))), 202)
 
 

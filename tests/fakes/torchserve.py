@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -41,12 +42,17 @@ def answer(slices: np.ndarray) -> bytes:
 
 @dataclass
 class FakeTorchServe:
-    """mode: "ok", "hang" or an HTTP status; sizes: volumes of every request that came."""
+    """mode: "ok", "hang" or an HTTP status; sizes: volumes of every request that came.
+
+    folder: where it reads stacks that a request only names; None: it refuses them. named: how often that was.
+    """
 
     mode: str = "ok"
     port: int = 0
     host: str = "127.0.0.1"
     sizes: list[int] = field(default_factory=list)
+    folder: Path | None = None
+    named: int = 0
 
     def __post_init__(self) -> None:
         outer = self
@@ -75,7 +81,14 @@ class FakeTorchServe:
     def respond(self, path: str, body: bytes) -> tuple[int, bytes]:
         if path != "/predictions/hippocamp":
             return 404, b'{"code": 404, "type": "ModelNotFoundException"}'
-        slices = np.frombuffer(body, np.uint8).reshape(-1, 32, 208, 176)
+        if body.startswith(b"{"):
+            self.named += 1
+            try:
+                slices = self._named(json.loads(body)["stacks"])
+            except OSError as error:
+                return 400, str(error).encode()
+        else:
+            slices = np.frombuffer(body, np.uint8).reshape(-1, 32, 208, 176)
         self.sizes.append(len(slices))
         if self.mode == "hang":
             time.sleep(3)
@@ -84,6 +97,11 @@ class FakeTorchServe:
         if (slices[:, 0, 0, 0] == POISON).any():
             return 500, b'{"code": 500, "type": "InternalServerException"}'
         return 200, answer(slices)
+
+    def _named(self, names: list[str]) -> np.ndarray:
+        if self.folder is None:
+            raise FileNotFoundError("no folder")
+        return np.stack([np.load(self.folder / name)["slices"] for name in names])
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()

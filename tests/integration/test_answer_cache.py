@@ -8,10 +8,12 @@ from contextlib import suppress
 import pytest
 import redis
 
-from contracts.answer_cache import LATE_SECONDS, CacheEntry
+from contracts import deployed
+from contracts.answer_cache import LATE_SECONDS, CacheEntry, Known
 from contracts.connections import connect_cache
 from contracts.job import Claim, Submission, new_job_id
 from contracts.line import LeaseLost, Line
+from contracts.result import cache_key
 from contracts.states import JobState, Stage
 from tests.redis_servers import FORGETFUL, Server
 
@@ -42,7 +44,14 @@ def cache(cache_server: Server) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def line(redis_client: redis.Redis, cache: redis.Redis) -> Line:
+    in_service(redis_client)
     return Line(redis_client, cache=cache)
+
+
+def in_service(client: redis.Redis) -> None:
+    """The pipeline and model that KEY names."""
+    deployed.publish(client, "pipeline", "p")
+    deployed.publish(client, "model", "m")
 
 
 def claimed(line: Line, content: str = "c") -> Claim:
@@ -68,8 +77,8 @@ def done(line: Line, content: str = "c", key: str = KEY) -> Claim:
 
 def test_results_lie_on_their_own_server_and_nowhere_else(line: Line, cache: redis.Redis) -> None:
     done(line)
-    assert line.answers.find("a", "c", KEY) == ENTRY.value
-    assert line.answers.find("b", "c", KEY) is None
+    assert line.answers.find("a", "c") == Known(KEY, ENTRY.value, "p", "m")
+    assert line.answers.find("b", "c") is None
     assert len(cache.keys("*")) == 1
     assert line.redis.keys("hc:cache*") == []
 
@@ -81,7 +90,7 @@ def test_a_cache_that_is_away_costs_a_hit_and_no_job(
     cache_server.kill()
     line.succeed(claim, {"result": ENTRY.value}, cache=ENTRY)
     assert line.get(claim.id).state is JobState.SUCCEEDED
-    assert line.answers.find("a", "c", KEY) is None
+    assert line.answers.find("a", "c") is None
 
 
 def test_what_is_erased_while_the_cache_is_away_goes_when_it_is_back(
@@ -93,7 +102,7 @@ def test_what_is_erased_while_the_cache_is_away_goes_when_it_is_back(
         cut.setattr(cache, "delete", lambda *_: (_ for _ in ()).throw(away))
         line.erase(line.get(kept.id))
     assert len(cache.keys("*")) == 1
-    assert line.answers.find("a", "c", KEY) is None, "out of reach from the first moment"
+    assert line.answers.find("a", "c") is None, "out of reach from the first moment"
     assert line.answers.clear() == 1
     assert cache.keys("*") == []
     assert not line.redis.exists("hc:stale")
@@ -101,10 +110,11 @@ def test_what_is_erased_while_the_cache_is_away_goes_when_it_is_back(
 
 def test_a_full_cache_drops_results_and_the_line_keeps_all_it_has(line: Line, cache: redis.Redis) -> None:
     for n in range(1500):
-        name = f"{KEY}:{n}"
-        line.redis.hset(f"hc:answers:a:{n}", KEY, name)
+        key = cache_key("a", str(n), pipeline="p", model="m")
+        name = f"{key}:{n}"
+        line.redis.hset(f"hc:answers:a:{n}", key, name)
         line.answers.keep(name, CacheEntry(KEY, "x" * 1200, 600), until=2**40)
-    found = [line.answers.find("a", str(n), KEY) is not None for n in range(1500)]
+    found = [line.answers.find("a", str(n)) is not None for n in range(1500)]
     assert 0 < sum(found) < 1500
     assert found[-1], "the newest stay"
     assert len(line.redis.keys("hc:answers:*")) == 1500
@@ -124,6 +134,7 @@ class Race:
 
     def __init__(self, line: Line, cache: redis.Redis, *, again: bool) -> None:
         line.redis.flushall()
+        in_service(line.redis)
         cache.flushall()
         line.now_ms = 1_000_000
         self.line, self.again = line, again
@@ -174,7 +185,7 @@ def test_erasing_reaches_the_result_in_every_order(line: Line, cache: redis.Redi
         race = Race(line, cache, again=again)
         for step in order:
             getattr(race, step)()
-            assert not (race.erased and line.answers.find("a", "c", KEY)), (order, step)
+            assert not (race.erased and line.answers.find("a", "c")), (order, step)
         line.now_ms += SWEEP_MS
         line.reap()
         line.answers.clear()

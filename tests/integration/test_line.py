@@ -40,7 +40,7 @@ def test_a_job_goes_through_every_stage(line: Line, redis_client: redis.Redis) -
     job = line.get("job_1")
     assert job.state is JobState.SUCCEEDED
     assert job.text("stack_blob") == "s"
-    assert line.answers.find("a", "c0ffee", "hc:cache:x") == "{}"
+    assert line.answers._kept_at.get(line.redis.hget("hc:answers:a:c0ffee", "hc:cache:x")) == "{}"
     assert redis_client.lrange("hc:garbage", 0, -1) == ["inputs/a/1"]
     assert redis_client.hgetall("hc:count:a") == {
         "queued": "0", "preprocessing": "0", "queued_infer": "0", "inferring": "0", "succeeded": "1",
@@ -258,3 +258,15 @@ def test_position_counts_the_turns_of_others(line: Line) -> None:
     assert line.position("job_3") == 3
     line.claim(Stage.PREPROCESS, "w", limit=9)
     assert line.position("job_3") is None
+
+
+def test_position_over_several_blocks(line: Line) -> None:
+    """One site with 600 jobs, others with fewer: every site has its turn before the next of the first."""
+    for site, jobs in (("a", 600), ("b", 300), ("c", 2)):
+        submit(line, *(f"{site}{n}" for n in range(jobs)), site=site)
+    for place in (0, 1, 2, 254, 255, 256, 299, 300, 511, 512, 599):
+        assert line.position(f"job_a{place}") == place + min(place + 1, 300) + min(place + 1, 2)
+    line.cancel("job_b0")
+    assert line.position("job_a299") == 299 + 299 + 2
+    line.claim(Stage.PREPROCESS, "w", limit=901)
+    assert line.redis.hgetall("hc:longer:preprocess") == {}

@@ -20,7 +20,7 @@ from contracts import exposition
 from contracts.blobs import BlobStore
 from contracts.line import Line
 from contracts.states import Stage
-from contracts.wakeups import celery_app, wake
+from contracts.wakeups import wake
 from tests.conftest import free_port
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
@@ -125,15 +125,15 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
     pool: tuple[Workers, int], redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     workers, port = pool
-    line, blobs, app = Line(redis_client), BlobStore(str(tmp_path / "blobs")), celery_app("test", redis_url)
+    line, blobs = Line(redis_client), BlobStore(str(tmp_path / "blobs"))
     url = f"http://127.0.0.1:{port}/metrics"
-    options = ["-Q", "preprocess", "-c", "2", "--max-tasks-per-child=4"]
+    options = ["-Q", "preprocess", "-c", "2", "--max-tasks-per-child=1"]
     worker = workers.start(OBEDIENT, "worker", *options)
 
     def send(good: int, bad: int) -> None:
         for number in range(good + bad):
             submit(line, blobs, f"level {number}" if number < good else "not a head", site=f"s{number % 3}")
-        wake(app, Stage.PREPROCESS, good + bad)
+        wake(redis_client, Stage.PREPROCESS, good + bad)
         eventually(lambda: line.depth(Stage.PREPROCESS) + line.running(Stage.PREPROCESS) == 0)
 
     send(12, 3)
@@ -151,7 +151,6 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
     eventually(lambda: _answers(url))
     send(5, 0)
     assert figures(url)["hippocamp_preprocess_seconds_count[]"] == 23, "the port or the counts were lost"
-    app.close()
 
 
 def test_a_child_forked_during_a_scrape_does_not_keep_its_lock(tmp_path: Path) -> None:

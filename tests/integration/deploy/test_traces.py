@@ -15,7 +15,7 @@ from contracts.job import Submission, new_job_id
 from contracts.line import Line
 from contracts.settings import SettingError
 from contracts.states import Stage
-from contracts.wakeups import celery_app, wake
+from contracts.wakeups import wake
 from tests.conftest import free_port
 from tests.fakes.collector import Collector
 from tests.integration.workers.scene import eventually
@@ -43,7 +43,7 @@ def test_every_span_of_a_recycled_child_arrives(
     redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     """The sender is told to wait for a minute: what arrives was sent at the end of the child."""
-    line, blobs, app = Line(redis_client), BlobStore(str(tmp_path / "blobs")), celery_app("test", redis_url)
+    line, blobs = Line(redis_client), BlobStore(str(tmp_path / "blobs"))
     with Collector() as collector:
         environment = {
             "HIPPOCAMP_REDIS_URL": redis_url,
@@ -54,11 +54,10 @@ def test_every_span_of_a_recycled_child_arrives(
         jobs = [submit(line, blobs, orders, traceparent=PARENT) for orders in ("level 3", "not a head")]
         submit(line, blobs, "level 4", traceparent=PARENT[:-2] + "00")  # its caller keeps no trace
         with running(environment, tmp_path) as workers:
-            workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1", "--max-tasks-per-child=3")
-            wake(app, Stage.PREPROCESS, 3)
+            workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1", "--max-tasks-per-child=1")
+            wake(redis_client, Stage.PREPROCESS, 3)
             eventually(lambda: line.depth(Stage.PREPROCESS) + line.running(Stage.PREPROCESS) == 0)
             seen = collector.trace(PARENT[3:35], until=lambda spans: len(spans) >= 6)
-    app.close()
     assert sorted(span.name for span in seen) == [
         "level 3", "not a head", "preprocess", "preprocess", "preprocess wait", "preprocess wait",
     ]  # fmt: skip
@@ -75,7 +74,7 @@ def test_every_span_of_a_recycled_child_arrives(
 def test_a_receiver_that_is_away_delays_no_job(
     redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    line, blobs, app = Line(redis_client), BlobStore(str(tmp_path / "blobs")), celery_app("test", redis_url)
+    line, blobs = Line(redis_client), BlobStore(str(tmp_path / "blobs"))
     environment = {
         "HIPPOCAMP_REDIS_URL": redis_url,
         "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
@@ -86,11 +85,10 @@ def test_a_receiver_that_is_away_delays_no_job(
         submit(line, blobs, f"level {number}", traceparent=PARENT)
     with running(environment, tmp_path) as workers:
         worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
-        wake(app, Stage.PREPROCESS, 4)
+        wake(redis_client, Stage.PREPROCESS, 4)
         eventually(lambda: line.depth(Stage.INFER) == 4)
         worker.terminate()
         assert worker.wait(20) == 0
-    app.close()
 
 
 SERVICES = ("gateway.app", "preprocessing_service.service", "workers.app", "contracts.worker_process")

@@ -16,7 +16,7 @@ from contracts.connections import connect
 from contracts.errors import NotReplicated
 from contracts.line import Line
 from contracts.states import JobState, Stage
-from contracts.wakeups import celery_app, wake
+from contracts.wakeups import wake
 from tests.conftest import free_port
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, running
@@ -125,7 +125,6 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     eventually(lambda: cluster.ready(client))
     refuses_without_its_disk(cluster)
     line, blobs = Line(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
-    app = celery_app("test", cluster.url)
     environment = {
         "HIPPOCAMP_REDIS_URL": cluster.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
         "HIPPOCAMP_LEASE_SECONDS": "2",
@@ -133,7 +132,7 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     with running(environment, tmp_path) as workers:
         workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
         accepted = [submit(line, blobs, f"level {n}\nsleep 0.05") for n in range(20)]
-        assert wake(app, Stage.PREPROCESS, len(accepted))
+        assert wake(client, Stage.PREPROCESS, len(accepted))
         eventually(lambda: line.get(accepted[0]).state is JobState.QUEUED_INFER, within=40)
 
         cluster.master.kill()
@@ -155,9 +154,12 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
 
         def all_prepared() -> bool:
             line.reap()
-            wake(app, Stage.PREPROCESS, max(0, line.ready(Stage.PREPROCESS) - int(client.llen("preprocess"))))
+            wake(
+                client,
+                Stage.PREPROCESS,
+                max(0, line.ready(Stage.PREPROCESS) - int(client.llen("preprocess"))),
+            )
             return all(line.get(job_id).state is JobState.QUEUED_INFER for job_id in accepted)
 
         eventually(all_prepared, within=60)
-    app.close()
     client.close()

@@ -20,7 +20,7 @@ from contracts.blobs import BlobStore
 from contracts.connections import connect
 from contracts.line import Line
 from contracts.states import JobState, Stage
-from contracts.wakeups import celery_app, wake
+from contracts.wakeups import wake
 from tests.conftest import free_port
 from tests.integration.s3_server import CREDENTIALS, s3_server
 from tests.integration.workers.scene import eventually, submit
@@ -126,7 +126,7 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
                 monkeypatch.setenv(name, value)
             fsspec.get_filesystem_class("s3").clear_instance_cache()
             client, blobs = connect(ours.url), BlobStore("s3://hippocamp/x")
-            line, app = Line(client), celery_app("test", ours.url)
+            line = Line(client)
             environment = CREDENTIALS | {
                 "HIPPOCAMP_REDIS_URL": f"redis://{FOR_WORKERS}:{ours.port}/0",
                 "HIPPOCAMP_BLOBS": "s3://hippocamp/x",
@@ -137,10 +137,10 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
                 workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
                 workers.start("workers.app:app", "worker", "-Q", "infer", "-c", "1")
                 jobs = [submit(line, blobs, orders, content=sha256(orders)) for orders in ORDERS]
-                wake(app, Stage.PREPROCESS, 4)
+                wake(client, Stage.PREPROCESS, 4)
 
                 def all_done() -> bool:
-                    wake(app, Stage.INFER)
+                    wake(client, Stage.INFER)
                     return all(line.get(job).state is JobState.SUCCEEDED for job in jobs)
 
                 eventually(all_done, within=60)
@@ -148,7 +148,6 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
             assert networks.reaches(networks.workers, FOR_WORKERS, ours.port)
             assert not networks.reaches(networks.workers, FOR_US, ours.port), "no way past its own link"
             assert not networks.reaches(networks.workers, US, ours.port)
-            app.close()
             client.close()
     finally:
         ours.kill()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from standardwebhooks import Webhook
 
 import preprocessing_service.service as preprocess
 from contracts import deployed
+from contracts.answer_cache import Known
 from contracts.blobs import sheet_path
 from contracts.endpoints import new_endpoint, save
 from contracts.errors import StoreUnavailable
@@ -19,6 +22,7 @@ from contracts.line import Line
 from contracts.result import Result, cache_key
 from contracts.stack import Stack
 from contracts.states import JobState, Stage
+from contracts.wakeups import wake
 from tests.fakes.receiver import Receiver
 from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
@@ -42,9 +46,9 @@ def test_volume_in_result_and_webhook_out(place: Workplace, desk: preprocess.Wor
     assert (result.cdr, result.label, result.prediction_set) == ("0", "normal", ["0", "0.5", ">=1"])
     assert (result.pipeline_digest, result.model_digest) == (PIPELINE, DIGEST)
     assert result.seconds == {"strip": 0.01, "inference": 0.01}
-    assert place.line.answers.find(
-        "a", "c1", cache_key("a", "c1", pipeline=PIPELINE, model=DIGEST)
-    ) == job.text("result")
+    assert place.line.answers.find("a", "c1") == Known(
+        cache_key("a", "c1", pipeline=PIPELINE, model=DIGEST), job.text("result"), PIPELINE, DIGEST
+    )
     assert Explanation.from_bytes(place.blobs.get(job.text("explanation_blob"))).maps.shape == (32, 3, 7, 6)
     assert deployed.current(place.redis) == (PIPELINE, DIGEST)
 
@@ -54,6 +58,68 @@ def test_volume_in_result_and_webhook_out(place: Workplace, desk: preprocess.Wor
     assert event["data"] == {"job_id": job_id, "state": "succeeded"}
     delivery = place.line.record(headers["webhook-id"])
     assert (delivery["state"], delivery["response_status"]) == ("succeeded", "204")
+
+
+@pytest.fixture
+def by_name(place: Workplace, torchserve: FakeTorchServe) -> FakeTorchServe:
+    """The model server reads stacks from the blob store by itself."""
+    place.settings = replace(place.settings, model_reads_blobs=True)
+    torchserve.folder = place.blobs.folder
+    return torchserve
+
+
+def test_stacks_are_named_and_only_the_guilty_one_fails(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, by_name: FakeTorchServe
+) -> None:
+    jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, POISON, 3)]
+    for _ in jobs:
+        preprocess.work_once(desk)
+    infer.work_once(place)
+    states = [clocked.get(job).state for job in jobs]
+    assert states == [JobState.SUCCEEDED, JobState.QUEUED_INFER, JobState.SUCCEEDED]
+    assert by_name.named >= 3, "its halves are named too"
+
+
+def test_a_server_that_cannot_read_is_sent_the_bytes(
+    place: Workplace, desk: preprocess.Workplace, by_name: FakeTorchServe
+) -> None:
+    by_name.folder = None
+    job = submit(place.line, place.blobs, "level 1")
+    preprocess.work_once(desk)
+    infer.work_once(place)
+    assert place.line.get(job).state is JobState.SUCCEEDED
+    assert (by_name.named, by_name.sizes) == (1, [1])
+
+
+def test_a_named_stack_that_is_gone_is_made_again(
+    place: Workplace, desk: preprocess.Workplace, by_name: FakeTorchServe
+) -> None:
+    gone, there = (submit(place.line, place.blobs, f"level {n}") for n in (1, 2))
+    for _ in range(2):
+        preprocess.work_once(desk)
+    place.blobs.delete(place.line.get(gone).text("stack_blob"))
+    infer.work_once(place)
+    assert place.line.get(there).state is JobState.SUCCEEDED
+    assert place.line.get(gone).state is JobState.QUEUED
+    preprocess.work_once(desk)
+    infer.work_once(place)
+    assert place.line.get(gone).state is JobState.SUCCEEDED
+
+
+def test_a_busy_worker_hears_the_next_wake_up_itself(place: Workplace, desk: preprocess.Workplace) -> None:
+    first = submit(place.line, place.blobs, "level 1")
+    later = threading.Timer(0.2, lambda: submit_and_wake(place))
+    later.start()
+    preprocess.work(desk)
+    later.join()
+    assert place.line.get(first).state is JobState.QUEUED_INFER
+    assert place.line.depth(Stage.INFER) == 2
+    assert place.redis.llen("preprocess") == 0
+
+
+def submit_and_wake(place: Workplace) -> None:
+    submit(place.line, place.blobs, "level 2")
+    wake(place.redis, Stage.PREPROCESS)
 
 
 def test_wakeups_follow_the_job(place: Workplace, desk: preprocess.Workplace) -> None:

@@ -51,7 +51,7 @@ def at_work(place: Workplace, job_id: str, step: str) -> bool:
 def test_a_child_killed_in_the_middle_loses_nothing(place: Workplace, workers: Workers) -> None:
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     job_id = submit(place.line, place.blobs, "sleep 1.5")
-    wake(place.app, Stage.PREPROCESS)
+    wake(place.redis, Stage.PREPROCESS)
     eventually(lambda: at_work(place, job_id, "sleep 1.5"))
     for child in children(worker):
         os.kill(child, signal.SIGKILL)
@@ -77,7 +77,7 @@ def test_poison_ends_after_three_lives_and_takes_no_innocent_along(
 def test_a_hang_is_killed_and_counted(place: Workplace, workers: Workers) -> None:
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     job_id = submit(place.line, place.blobs, "sleep 60")
-    wake(place.app, Stage.PREPROCESS)
+    wake(place.redis, Stage.PREPROCESS)
     eventually(lambda: at_work(place, job_id, "sleep 60"))
     eventually(lambda: place.line.get(job_id).state is JobState.QUEUED or keep_up(place), within=15)
     eventually(lambda: keep_up(place) and place.line.get(job_id).attempt == 2, within=15)
@@ -86,7 +86,7 @@ def test_a_hang_is_killed_and_counted(place: Workplace, workers: Workers) -> Non
 def test_sigterm_hands_a_long_job_back_uncounted_in_bounded_time(place: Workplace, workers: Workers) -> None:
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     job_id = submit(place.line, place.blobs, "sleep 30")
-    wake(place.app, Stage.PREPROCESS)
+    wake(place.redis, Stage.PREPROCESS)
     eventually(lambda: at_work(place, job_id, "sleep 30"))
     started = time.monotonic()
     worker.terminate()
@@ -101,7 +101,7 @@ def test_sigterm_lets_a_short_job_finish(place: Workplace, workers: Workers) -> 
     workers.environment["HIPPOCAMP_STOP_SECONDS"] = "20"  # room for a busy machine; the job needs 0.6 s
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     job_id = submit(place.line, place.blobs, "sleep 0.6")
-    wake(place.app, Stage.PREPROCESS)
+    wake(place.redis, Stage.PREPROCESS)
     eventually(lambda: at_work(place, job_id, "sleep 0.6"))
     worker.terminate()
     worker.wait(30)
@@ -115,7 +115,7 @@ def test_no_worker_idles_while_the_line_holds_work(place: Workplace, workers: Wo
     eventually(lambda: all(len(children(w)) >= 1 for w in workers.started))
     time.sleep(1)
     jobs = [submit(place.line, place.blobs, f"level {n}\nsleep 0.5") for n in range(6)]
-    wake(place.app, Stage.PREPROCESS, 6)
+    wake(place.redis, Stage.PREPROCESS, 6)
     eventually(lambda: keep_up(place, *jobs))
     names = [place.line.record(j)["worker"] for j in jobs]
     assert min(names.count(n) for n in set(names)) >= 2  # 3, but for a hiccup of half a second
