@@ -28,7 +28,8 @@ _ROOM = 1 << 20
 class Event:
     """Who did what to which job, from where, and how it ended; no field may hold health data.
 
-    who: prefix of an API key, `oidc:<subject>` or "open". what: the route's name. where: network address.
+    who: prefix of an API key, `oidc:<subject>`, "open" or `operator:<account>`. what: the route's name, or an
+    operator's command. about: what else it named. where: network address, or an operator's machine.
     outcome: HTTP status. Times are UTC.
     """
 
@@ -39,6 +40,7 @@ class Event:
     where: str
     outcome: int
     trace: str = ""
+    about: str = ""
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 

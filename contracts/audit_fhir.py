@@ -8,7 +8,8 @@ from typing import Any
 
 _ACTIONS = {
     "submit": "C", "add": "C", "store": "C", "cancel": "U", "rotate": "U", "replay": "U",
-    "erase": "D", "remove": "D",
+    "erase": "D", "remove": "D", "key": "C", "change": "U", "disable": "U", "enable": "U", "retry": "U",
+    "release": "U", "drop": "D", "drain": "U", "resume": "U",
 }  # fmt: skip
 """Last part of a route's name -> C(reate), U(pdate) or D(elete); everything else reads."""
 
@@ -41,8 +42,13 @@ def to_fhir(event: Mapping[str, Any]) -> dict[str, Any]:
     }
     if event["site"]:
         resource["source"]["site"] = event["site"]
+    entity: dict[str, Any] = {}
     if event["job"]:
-        resource["entity"] = [{"what": {"identifier": {"value": event["job"]}}}]
+        entity["what"] = {"identifier": {"value": event["job"]}}
+    if event.get("about"):
+        entity["description"] = event["about"]
+    if entity:
+        resource["entity"] = [entity]
     return resource
 
 

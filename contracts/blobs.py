@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -49,6 +50,11 @@ class SignedPut:
 def input_path(site: str, job_id: str) -> str:
     """The raw upload of a job; deleted when the job ends."""
     return f"inputs/{site}/{job_id}"
+
+
+def sent_path(site: str, upload_id: str) -> str:
+    """What was put straight into the bucket, as it was sent: nobody reads it but who cleans it."""
+    return f"inputs/{site}/{upload_id}"
 
 
 def stack_path(site: str, shelf: str, pipeline: str) -> str:
@@ -111,6 +117,25 @@ class BlobStore:
 
         self._write(path, counted(), durable=True)
         return Received(path, size, sha256.hexdigest() if digest else "")
+
+    @contextmanager
+    def blank(self, path: str) -> Iterator[IO[bytes]]:
+        """An empty file of this machine; what it holds at the end is the blob. An error leaves nothing."""
+        if self._local:
+            with self._trying("Writing", path):
+                out = WholeFile(Path(self._full(path)), durable=True)
+                try:
+                    yield out.file
+                    out.close()
+                    out.commit()
+                except BaseException:
+                    out.discard()
+                    raise
+        else:
+            with tempfile.TemporaryFile() as file:
+                yield file
+                file.seek(0)
+                self._write(path, iter(lambda: file.read(_PIECE), b""), durable=True)
 
     @property
     def folder(self) -> Path | None:
@@ -181,6 +206,15 @@ class BlobStore:
                 while piece := blob.read(_PIECE):
                     digest.update(piece)
             return digest.hexdigest()
+
+    def pieces(self, path: str, each: int = 8 << 20) -> Iterator[bytes]:
+        """The blob from its beginning; FileNotFoundError, StoreUnavailable."""
+        at, ends = 0, self.size(path)
+        while at < ends:
+            with self._trying("Reading", path):
+                piece = bytes(self._fs.cat_file(self._full(path), start=at, end=min(at + each, ends)))
+            at += len(piece)
+            yield piece
 
     def _verified(self, path: str) -> str:
         if not self._bucket:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pydicom
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_VM, keyword_for_tag
 from pydicom.dataset import Dataset, FileDataset
 
 from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
@@ -48,6 +48,9 @@ CODES: dict[str, frozenset[str]] = {
 }  # fmt: skip
 CODES["FrameType"] = CODES["ImageType"]
 """Coded values that stay; any other becomes the words of it that `descriptor` knows, or OTHER."""
+
+LEAST, MOST = 1e-9, 1e9
+"""Magnitudes that numbers may have, unless they are zero."""
 
 SEQUENCES = frozenset((
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PlaneOrientationSequence",
@@ -119,7 +122,7 @@ def deidentified(instance: Instance, rules: Rules) -> tuple[bytes, bytes | memor
     """(header in PS3.10 file format, pixel element) of the instance, cleaned; UnreadableInstance."""
     try:
         return _encoded(instance, rules), instance.pixels
-    except UNREADABLE as error:
+    except (*UNREADABLE, OSError) as error:  # pydicom turns what it cannot write into OSError, quoting it
         raise UnreadableInstance(f"a value in the header cannot be read ({type(error).__name__})") from None
 
 
@@ -168,20 +171,32 @@ def _keep(clean: Dataset, name: str, value: Any) -> None:
     if value is None or value == "":
         return
     if name in NUMBERS:
-        if _is_number(value):
+        if _are_numbers(value, _most_values(name)):
             setattr(clean, name, value)
     else:
         words = [value] if isinstance(value, str) else [str(word) for word in value]
         setattr(clean, name, [_coded(word, CODES[name]) for word in words])
 
 
-def _is_number(value: Any) -> bool:
-    try:
-        return all(
-            abs(float(one)) >= 0 for one in ([value] if isinstance(value, (int, float, str)) else value)
-        )
-    except (TypeError, ValueError):
+def _are_numbers(value: Any, most: int) -> bool:
+    """Whether these are so many numbers at most, of a size that geometry and acquisition have.
+
+    Text under a binary type reads as numbers too: as too many of them, or as absurd ones ("Zqxcanar" as a
+    double is 3e243).
+    """
+    if isinstance(value, bytes):
         return False
+    try:
+        found = [float(one) for one in ([value] if isinstance(value, (int, float, str)) else value)]
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return len(found) <= most and all(one == 0 or LEAST <= abs(one) <= MOST for one in found)
+
+
+def _most_values(name: str) -> int:
+    """By the standard's value multiplicity: 1, 3, 6; where it is open, 16."""
+    stated = dictionary_VM(name)
+    return int(stated) if stated.isdigit() else 16
 
 
 def _coded(word: str, known: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from pathlib import Path
+from typing import IO
 
 
 class WholeFile:
@@ -15,6 +16,11 @@ class WholeFile:
         self._path, self._durable = path, durable
         self._part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         self._out = self._part.open("wb")
+
+    @property
+    def file(self) -> IO[bytes]:
+        """What is written to, for who writes by its descriptor."""
+        return self._out
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 from flask import Flask, Response, current_app, g, request
 
@@ -29,10 +30,15 @@ def note_requests(app: Flask) -> None:
     app.after_request(_note)
 
 
+def audit_log() -> AuditLog:
+    """The application's log."""
+    return cast("AuditLog", current_app.extensions[_KEY])
+
+
 def _ask() -> None:
     """Nothing is accepted or changed while the log could not tell of it (StoreUnavailable)."""
     if request.method not in _READING and request.endpoint and needed(request.endpoint) is not None:
-        current_app.extensions[_KEY].probe()
+        audit_log().probe()
 
 
 def _note(response: Response) -> Response:
@@ -55,7 +61,7 @@ def _note(response: Response) -> Response:
         trace=trace_id(),
     )
     try:
-        current_app.extensions[_KEY].append(event)
+        audit_log().append(event)
     except StoreUnavailable as error:
         if request.method in _READING or response.status_code >= 400:
             return answer(error)

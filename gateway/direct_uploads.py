@@ -1,28 +1,36 @@
 """Volumes that go straight into the bucket: a ticket with a signed address, and the job that names it later.
 
-A ticket is a hash `hc:upload:<id>` with a TTL. Its bytes lie where every upload lies, so those that no job
-ever names are collected like the strays they are (workers/strays.py), long after the ticket has run out.
+A ticket is a hash `hc:upload:<id>` with a TTL. What was sent lies beside the uploads until it is submitted;
+then it is read and cleaned as every upload is, and deleted. Bytes that are never submitted are collected
+like the strays they are (workers/strays.py), long after the ticket has run out.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import redis
 
-from contracts.blobs import BlobStore, Received, SignedPut, input_path
-from contracts.errors import CorruptFile, Gone, QuotaExceeded, TooLarge, TruncatedFile
-from contracts.job import Job, Submission
+from contracts.blobs import BlobStore, SignedPut, sent_path
+from contracts.errors import CorruptFile, Gone, QuotaExceeded, StoreUnavailable, TooLarge
+from contracts.job import Job
+from gateway.cleaning.task import Cleaned
 from gateway.errors import NoDirectUploads, UploadMissing, UploadNotFound, UploadUsed
 from gateway.resources import Resources
 from gateway.sniff import PEEK, Sniffed, sniff
-from gateway.submission import Accepted, Holding, admit
+from gateway.spool import Sent
+from gateway.submission import Accepted, accept
 from gateway.trace import Trace
+from gateway.uploads import task_of
+
+_log = logging.getLogger("hippocamp.gateway")
 
 URL_SECONDS = 900
 TICKET_SECONDS = 1800
@@ -44,7 +52,7 @@ class Ticket:
     @property
     def path(self) -> str:
         """Where its bytes lie."""
-        return input_path(self.site, self.id)
+        return sent_path(self.site, self.id)
 
 
 @dataclass(frozen=True)
@@ -101,29 +109,74 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
 
     A ticket belongs to the first job id that is submitted with it, and to no other once that job is recorded.
     """
-    if ticket.job == job_id and (known := to.line.record(job_id)):
-        if known.get("kind") != "job":
-            raise Gone(f"Job {job_id} was erased")
-        return Accepted(Job(known), replayed=True)
-    received, sniffed = _check(to.blobs, ticket)
+    if replayed := _replayed(to, ticket, job_id):
+        return replayed
+    _check(to.blobs, ticket)
     _take(to, ticket, job_id)
-    bare = Submission(
-        id=job_id, site=ticket.site, content_digest=received.sha256, input_blob=received.path,
-        size_bytes=received.size_bytes, media=sniffed.media, trace_id=trace.id,
-        traceparent=trace.span.traceparent,
-    )  # fmt: skip
     try:
-        accepted = admit(bare, given, to, trace=trace, holding=Holding(discard=lambda: None))
+        accepted = accept(Brought(to, ticket, given), to, job_id=job_id, site=ticket.site, trace=trace)
+    except FileNotFoundError:
+        if replayed := _replayed(to, replace(ticket, job=job_id), job_id):
+            return replayed  # the same call, at the same time, was faster
+        raise UploadMissing(f"What arrived for {ticket.id} is gone; open another upload") from None
     except BaseException:
         _give_back(to, ticket, job_id)
         raise
-    to.client.zrem(f"hc:uploads:{ticket.site}", ticket.id)
+    _end(to, ticket)
     return accepted
 
 
-def forget(to: Resources, job: Job) -> None:
-    """The ticket of an erased job, if it came by one: nothing is to tell its digest any more."""
-    to.client.delete(_key(job.text("input_blob").rpartition("/")[2]))
+@dataclass
+class Brought:
+    """What arrived for a ticket, on its way to a job; as gateway.uploads.Upload."""
+
+    to: Resources
+    ticket: Ticket
+    options: Mapping[str, str]
+    sniffed: Sniffed | None = None
+
+    @property
+    def announced_bytes(self) -> int | None:
+        """As the ticket was opened for."""
+        return self.ticket.size_bytes
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes as they were sent; CorruptFile unless they are those that were announced."""
+        digest = hashlib.sha256()
+        for piece in self.to.blobs.pieces(self.ticket.path):
+            self.sniffed = self.sniffed or sniff(piece[:PEEK])
+            digest.update(piece)
+            yield piece
+        if digest.hexdigest() != self.ticket.sha256:
+            raise CorruptFile(f"SHA-256 {self.ticket.sha256} was announced, {digest.hexdigest()} arrived")
+
+    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
+        """The volume without the text of its headers, its names, and what lies beside it."""
+        return self.to.children.clean(task_of(self.sniffed, self.to), sent.file, out)
+
+
+def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:
+    if not ticket.job:
+        return None
+    known = to.line.record(ticket.job)
+    if known and ticket.job != job_id:
+        raise UploadUsed(f"{ticket.id} was submitted as {ticket.job} already")
+    if not known:
+        return None
+    if known.get("kind") != "job":
+        raise Gone(f"Job {job_id} was erased")
+    return Accepted(Job(known), replayed=True)
+
+
+def _end(to: Resources, ticket: Ticket) -> None:
+    """The job is recorded: what was sent goes, and what the ticket knows of it; not that it was used."""
+    try:
+        to.blobs.delete(ticket.path)
+    except StoreUnavailable:
+        _log.warning("upload.not_discarded", extra={"path": ticket.path})  # a stray, collected in an hour
+    with suppress(redis.RedisError):
+        to.client.hset(_key(ticket.id), mapping={"sha256": "", "size_bytes": "0"})
+        to.client.zrem(f"hc:uploads:{ticket.site}", ticket.id)
 
 
 def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
@@ -140,26 +193,16 @@ def _give_back(to: Resources, ticket: Ticket, job_id: str) -> None:
             to.client.hdel(_key(ticket.id), "job")
 
 
-def _check(blobs: BlobStore, ticket: Ticket) -> tuple[Received, Sniffed]:
-    """What has arrived, looked at as every upload is; the InputError it earns, or UploadMissing."""
+def _check(blobs: BlobStore, ticket: Ticket) -> None:
+    """Whether what was announced has arrived, before it is fetched; CorruptFile or UploadMissing."""
     try:
-        size, head = blobs.size(ticket.path), blobs.head(ticket.path, PEEK)
-        digest = blobs.sha256(ticket.path) if size == ticket.size_bytes else ""
+        size = blobs.size(ticket.path)
     except FileNotFoundError:
         raise UploadMissing(
             f"Nothing has arrived for {ticket.id}; PUT the volume to its address first"
         ) from None
     if size != ticket.size_bytes:
         raise CorruptFile(f"{ticket.size_bytes} bytes were announced, {size} arrived", size_bytes=size)
-    if digest != ticket.sha256:
-        raise CorruptFile(f"SHA-256 {ticket.sha256} was announced, {digest} arrived")
-    sniffed = sniff(head)
-    if sniffed.promised_bytes and size < sniffed.promised_bytes:
-        raise TruncatedFile(
-            f"The header promises {sniffed.promised_bytes} bytes, the file has {size}; send it again",
-            promised_bytes=sniffed.promised_bytes, size_bytes=size,
-        )  # fmt: skip
-    return Received(ticket.path, size, digest), sniffed
 
 
 def _key(upload_id: str) -> str:

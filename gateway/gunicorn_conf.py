@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from prometheus_client import multiprocess
@@ -10,7 +11,10 @@ from prometheus_client import multiprocess
 from contracts.connections import connect
 from contracts.settings import Shared, env_count, env_text
 from contracts.telemetry import JsonLines
+from gateway import audit_intake
+from gateway.auditing import audit_log
 from gateway.auth import announce_mode, refuse_open_network
+from gateway.resources import resources
 
 bind = env_text("BIND", "127.0.0.1:8080")
 workers = env_count("GATEWAY_WORKERS", 2, least=1, most=64)
@@ -56,6 +60,13 @@ def on_starting(server: Any) -> None:
     client = connect(Shared().redis_url, timeout_seconds=2, retries=0)
     refuse_open_network(where, client)
     announce_mode(where, client)
+
+
+def post_worker_init(worker: Any) -> None:
+    """The process that reads uploads is there before the first of them; operators' deeds are taken over."""
+    with worker.wsgi.app_context():
+        threading.Thread(target=resources().children.started, daemon=True).start()
+        audit_intake.start(resources().client, audit_log())
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -13,6 +13,7 @@ from redis.retry import Retry
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
 from contracts.line import Line
+from gateway.cleaning.children import Children, children_of
 from gateway.settings import Settings
 
 _KEY = "hippocamp"
@@ -26,6 +27,7 @@ class Resources:
     client: redis.Redis
     line: Line
     blobs: BlobStore
+    children: Children
 
 
 def open_resources(app: Flask, settings: Settings) -> None:
@@ -41,6 +43,7 @@ def open_resources(app: Flask, settings: Settings) -> None:
         client=client,
         line=Line(client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas),
         blobs=BlobStore(settings.blobs),
+        children=children_of(settings.cleaning),
     )
 
 

@@ -6,6 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.settings import SettingError, Shared, env_count, env_number, env_text
+from gateway.cleaning.limits import Limits
+
+
+def cleaning_limits() -> Limits:
+    """As the environment sets them."""
+    plain = Limits()
+    return Limits(
+        memory_bytes=env_count("CLEANING_MEMORY_BYTES", plain.memory_bytes, least=256 << 20),
+        cpu_seconds=env_count("CLEANING_CPU_SECONDS", plain.cpu_seconds, least=1, most=3600),
+        wall_seconds=env_number("CLEANING_SECONDS", plain.wall_seconds, least=1, most=3600),
+        at_once=env_count("CLEANING_AT_ONCE", plain.at_once, least=1, most=256),
+    )
+
 
 _CARD = Path(__file__).resolve().parents[1] / "model_store" / "release" / "CARD.md"
 """Where it lies in the repository and in the images."""
@@ -26,6 +39,7 @@ class Settings(Shared):
     public_blobs: address of the bucket's server as uploaders see it, for direct uploads; "" when it is ours.
     operators: sites whose admins see all sites' figures on the page for operators; others see their own.
     model_card: the card that the page shows (Markdown).
+    cleaning: what reading one upload may cost, and how many one process has read at a time.
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
 
@@ -39,6 +53,7 @@ class Settings(Shared):
     public_blobs: str = field(default_factory=lambda: env_text("PUBLIC_BLOBS_ENDPOINT", ""))
     operators: str = field(default_factory=lambda: env_text("OPERATORS", ""))
     model_card: Path = field(default_factory=lambda: Path(env_text("MODEL_CARD", str(_CARD))))
+    cleaning: Limits = field(default_factory=lambda: cleaning_limits())
     health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))
 
     @property

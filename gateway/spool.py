@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
@@ -23,12 +23,12 @@ class Sent:
 
 
 @contextmanager
-def spooled(chunks: Iterator[bytes | memoryview], blobs: BlobStore) -> Iterator[Sent]:
+def spooled(chunks: Iterable[bytes | bytearray | memoryview], blobs: BlobStore) -> Iterator[Sent]:
     """The chunks on the store's disk, or where this machine keeps temporary files when the store is a bucket.
 
     StoreUnavailable when the disk is full; whatever `chunks` raises.
     """
-    with _let_go(_opened(blobs)) as file:
+    with nameless(blobs) as file:
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:
             digest.update(chunk)
@@ -40,16 +40,16 @@ def spooled(chunks: Iterator[bytes | memoryview], blobs: BlobStore) -> Iterator[
         yield Sent(file, size, digest.hexdigest())
 
 
-def _opened(blobs: BlobStore) -> IO[bytes]:
+@contextmanager
+def nameless(blobs: BlobStore) -> Iterator[IO[bytes]]:
+    """An empty file for what must not outlive this; StoreUnavailable.
+
+    Closing writes what is still in the buffer: a full disk says so a second time, to nobody's use.
+    """
     with _disk():
         if blobs.folder:
             blobs.folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=blobs.folder)
-
-
-@contextmanager
-def _let_go(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Closing writes what is still in the buffer: a full disk says so a second time, to nobody's use."""
+        file = tempfile.TemporaryFile(dir=blobs.folder)  # noqa: SIM115  closed below
     try:
         yield file
     finally:

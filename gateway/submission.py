@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, Protocol
 
 import redis
@@ -18,12 +20,13 @@ from contracts.line import AnswerForgotten
 from contracts.moves import Submitted
 from contracts.states import Stage
 from contracts.wakeups import wake
+from gateway.cleaning.task import Cleaned
 from gateway.idempotency import check_same
 from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
 from gateway.sniff import Sniffed
-from gateway.spool import spooled
+from gateway.spool import Sent, spooled
 from gateway.trace import Trace
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -50,12 +53,8 @@ class Incoming(Protocol):
     def chunks(self) -> Iterator[bytes | memoryview]:
         """The bytes, a piece good until the next is asked for; raises the InputError they earn."""
 
-    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes | memoryview]:
-        """Of the bytes as they were sent what may be stored; raises the InputError they earn."""
-
-    @property
-    def patient(self) -> Patient:
-        """Age and sex, as far as they were told; known once `cleaned` is exhausted."""
+    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
+        """Write to `out` what of the bytes may be stored; raises the InputError they earn."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Holding:
     """The bytes of a submission: `store` is called before its record, `discard` when no record names them."""
 
     discard: Callable[[], None]
-    store: Callable[[Submission], Submission] = lambda submission: submission
+    store: Callable[[Submission], Submission]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
 
         def store(submission: Submission) -> Submission:
             with trace.span.child("store upload"):
-                return _stored(submission, upload, sent.file, to)
+                return _stored(submission, upload, sent, to)
 
         holding = Holding(lambda: _discard(to, path), store)
         return admit(bare, upload.options, to, trace=trace, holding=holding)
@@ -132,19 +131,22 @@ def admit(
     return Accepted(job)
 
 
-def _stored(submission: Submission, upload: Incoming, file: IO[bytes], to: Resources) -> Submission:
+def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources) -> Submission:
     """Store the cleaned volume, unless its result is known; note of the patient what was asked for."""
-    file.seek(0)
-    asked = frozenset((validated(SubmitOptions, upload.options).keep or "").split(","))
+    sent.file.seek(0)
+    asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
+    patient = Patient()
     if submission.cache == "miss":
-        kept = to.blobs.receive(submission.input_blob, upload.cleaned(file), digest=to.blobs.folder is None)
+        with to.blobs.blank(submission.input_blob) as out:
+            kept = upload.clean(sent, out)
+        patient = kept.patient
         submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)
     else:
         submission = replace(submission, unstored=True)
-        if asked != {""}:
-            for _ in upload.cleaned(file):
-                pass
-    patient = upload.patient.only(asked)
+        if asked:
+            with Path(os.devnull).open("wb") as nowhere:
+                patient = upload.clean(sent, nowhere).patient
+    patient = patient.only(asked)
     return replace(submission, patient_age=patient.age_years or None, patient_sex=patient.sex)
 
 

@@ -10,13 +10,13 @@ from typing import IO, cast
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
-from contracts.deidentify import Patient
 from contracts.errors import BadRequest, EmptyFile, TooLarge, TruncatedFile
-from gateway.cleaning import volumes
-from gateway.cleaning.archives import ArchiveCleaning
+from gateway.cleaning.task import Cleaned, Kind, Task
 from gateway.errors import UnsupportedMediaType
 from gateway.forms import VolumeStream
+from gateway.resources import Resources
 from gateway.sniff import PEEK, Media, Sniffed, sniff
+from gateway.spool import Sent
 
 Piece = bytes | memoryview
 _PIECE = 1 << 18
@@ -36,17 +36,23 @@ _HEADERS = {
     "keep": "Hippocamp-Keep",
 }
 
+_KINDS = {Media.ZIP: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED}
+
+
+def task_of(sniffed: Sniffed | None, to: Resources) -> Task:
+    """How an upload of this container is cleaned; only what is fetched over a network is hashed once more."""
+    kind = _KINDS.get(sniffed.media, Kind.VOLUME) if sniffed else Kind.VOLUME
+    return Task(kind, to.settings.max_upload_bytes, to.settings.uid_secret, hashed=to.blobs.folder is None)
+
 
 @dataclass
 class Upload:
     """One submission being read; `sniffed` and `options` are complete once `chunks` is exhausted."""
 
     request: Request
-    most_bytes: int
-    uid_secret: str = ""
+    to: Resources
     sniffed: Sniffed | None = None
     size_bytes: int = 0
-    patient: Patient = field(default_factory=Patient)
     _form: VolumeStream | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -58,7 +64,7 @@ class Upload:
             self._form = VolumeStream(boundary)
         elif declared and declared not in RAW:
             raise UnsupportedMediaType(f"{declared} is not taken; send {FORM} or {RAW[0]}")
-        if (self.request.content_length or 0) > self.most_bytes + FORM_OVERHEAD:
+        if (self.request.content_length or 0) > self.to.settings.max_upload_bytes + FORM_OVERHEAD:
             raise self._too_large(self.request.content_length or 0)
 
     @property
@@ -83,7 +89,7 @@ class Upload:
         head = b""
         for piece in stream:
             self.size_bytes += len(piece)
-            if self.size_bytes > self.most_bytes:
+            if self.size_bytes > self.to.settings.max_upload_bytes:
                 raise self._too_large(self.size_bytes)
             if self.sniffed:
                 yield piece
@@ -96,16 +102,9 @@ class Upload:
             yield self._short(head)
         self._check_whole()
 
-    def cleaned(self, sent: IO[bytes]) -> Iterator[Piece]:
+    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        media = self.sniffed.media if self.sniffed else None
-        if media is Media.ZIP:
-            archive = ArchiveCleaning(self.most_bytes, self.uid_secret)
-            yield from archive.chunks(sent)
-            self.patient = archive.patient
-        else:
-            packed = media in {Media.NIFTI_GZ, Media.MGZ}
-            yield from volumes.cleaned(volumes.unpacked(sent) if packed else sent, most_bytes=self.most_bytes)
+        return self.to.children.clean(task_of(self.sniffed, self.to), sent.file, out)
 
     def _body(self) -> Iterator[memoryview]:
         stream, piece = cast("RawIOBase", self.request.stream), memoryview(bytearray(_PIECE))
@@ -132,5 +131,6 @@ class Upload:
 
     def _too_large(self, size: int) -> TooLarge:
         return TooLarge(
-            f"The volume has {size} bytes or more; {self.most_bytes} are taken", limit_bytes=self.most_bytes
+            f"The volume has {size} bytes or more; {self.to.settings.max_upload_bytes} are taken",
+            limit_bytes=self.to.settings.max_upload_bytes,
         )

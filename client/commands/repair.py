@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from client.audited import noted
 from client.context import put_json
 from client.operators import Missing, ago, now_ms, on_redis
 
@@ -27,7 +28,12 @@ def retry(client: redis.Redis, *, ids: tuple[str, ...]) -> None:
     has (`hippocamp quarantine list`). Its site's webhooks are told again how it ends.
     """
     for record_id in ids:
-        click.echo(f"{record_id}  {_again(client, record_id)}")
+        with noted(client, "retry", site=_site_of(client, record_id), job=record_id):
+            click.echo(f"{record_id}  {_again(client, record_id)}")
+
+
+def _site_of(client: redis.Redis, record_id: str) -> str:
+    return cast("str | None", client.hget(f"hc:rec:{record_id}", "site")) or ""
 
 
 def _again(client: redis.Redis, record_id: str) -> str:
@@ -73,7 +79,8 @@ def list_quarantine(client: redis.Redis, *, as_json: bool) -> None:
 def release(client: redis.Redis, *, job_ids: tuple[str, ...], every: bool, site: str | None) -> None:
     """Put jobs back in line, with all their attempts."""
     for job_id in _chosen(client, job_ids, every=every, site=site):
-        click.echo(f"{job_id}  {_again(client, job_id)}")
+        with noted(client, "quarantine.release", site=_site_of(client, job_id), job=job_id):
+            click.echo(f"{job_id}  {_again(client, job_id)}")
 
 
 @quarantine.command()
@@ -84,8 +91,9 @@ def release(client: redis.Redis, *, job_ids: tuple[str, ...], every: bool, site:
 def drop(client: redis.Redis, *, job_ids: tuple[str, ...], every: bool, site: str | None) -> None:
     """Give their uploads up now; the reconciler deletes them within seconds."""
     for job_id in _chosen(client, job_ids, every=every, site=site):
-        client.zadd(_KEY, {job_id: 0}, xx=True)
-        click.echo(f"{job_id}  its upload is being deleted")
+        with noted(client, "quarantine.drop", site=_site_of(client, job_id), job=job_id):
+            client.zadd(_KEY, {job_id: 0}, xx=True)
+            click.echo(f"{job_id}  its upload is being deleted")
 
 
 def _chosen(client: redis.Redis, job_ids: tuple[str, ...], *, every: bool, site: str | None) -> list[str]:

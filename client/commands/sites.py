@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from client.audited import noted
+
 if TYPE_CHECKING:
     import redis
 
@@ -63,10 +65,11 @@ def add(client: redis.Redis, /, name: str, **quotas: Any) -> None:
     """Configure a site and print its first key, with every scope. Keys are needed from now on."""
     from contracts import sites as store
 
-    if store.find(client, name):
-        raise click.ClickException(f"There is a site {name}; `hippocamp sites change` changes it")
-    store.save(client, _with(store.Site(name=name), quotas))
-    _issue(client, name, SCOPES)
+    with noted(client, "sites.add", site=name, about=_told(quotas)):
+        if store.find(client, name):
+            raise click.ClickException(f"There is a site {name}; `hippocamp sites change` changes it")
+        store.save(client, _with(store.Site(name=name), quotas))
+        _issue(client, name, SCOPES)
 
 
 @sites.command()
@@ -77,7 +80,8 @@ def change(client: redis.Redis, /, name: str, **quotas: Any) -> None:
     """Change a site's share, quotas or retention."""
     from contracts import sites as store
 
-    store.save(client, _with(_site(client, name), quotas))
+    with noted(client, "sites.change", site=name, about=_told(quotas)):
+        store.save(client, _with(_site(client, name), quotas))
 
 
 @sites.command(name="list")
@@ -113,7 +117,8 @@ def show(client: redis.Redis, name: str) -> None:
 @click.pass_obj
 def key(client: redis.Redis, name: str, scopes: tuple[str, ...]) -> None:
     """Issue one more key for a site."""
-    _issue(client, _site(client, name).name, scopes)
+    with noted(client, "sites.key", site=name, about=" ".join(scopes)):
+        _issue(client, _site(client, name).name, scopes)
 
 
 @sites.command()
@@ -125,8 +130,9 @@ def rotate(client: redis.Redis, prefix: str, overlap_hours: float) -> None:
     from contracts import api_keys
 
     old = _key(client, prefix)
-    text, _ = api_keys.rotate(client, old, now_ms=_now_ms(), overlap_seconds=overlap_hours * 3600)
-    click.echo(text)
+    with noted(client, "sites.rotate", site=old.site, about=prefix):
+        text, _ = api_keys.rotate(client, old, now_ms=_now_ms(), overlap_seconds=overlap_hours * 3600)
+        click.echo(text)
 
 
 @sites.command()
@@ -138,8 +144,11 @@ def disable(client: redis.Redis, what: str) -> None:
     from contracts import sites as store
 
     if what.startswith("hk_"):
-        api_keys.disable(client, _key(client, what))
-    else:
+        key = _key(client, what)
+        with noted(client, "sites.disable", site=key.site, about=what):
+            api_keys.disable(client, key)
+        return
+    with noted(client, "sites.disable", site=what):
         store.save(client, replace(_site(client, what), enabled=False))
 
 
@@ -150,7 +159,12 @@ def enable(client: redis.Redis, name: str) -> None:
     """Let a disabled site in again."""
     from contracts import sites as store
 
-    store.save(client, replace(_site(client, name), enabled=True))
+    with noted(client, "sites.enable", site=name):
+        store.save(client, replace(_site(client, name), enabled=True))
+
+
+def _told(quotas: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(quotas.items()) if value is not None)
 
 
 def _with(site: Site, quotas: dict[str, Any]) -> Site:

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from client.audited import noted
 from client.context import put_json
 from client.operators import ago, now_ms, on_redis
 
@@ -88,20 +89,25 @@ def drain(client: redis.Redis, *, scopes: tuple[str, ...], undo: bool, grace: fl
     Without a name, say what is out of service. A record that is handed back costs no attempt; other hosts
     take it at once, and what a drained worker still makes of it is thrown away.
     """
-    from contracts import draining
-
     named = [_scope(text) for text in scopes]
     if not named:
         _say_drained(client)
     for scope in named:
-        if undo:
-            there = draining.resume(client, scope)
-            click.echo(f"{scope} works again" if there else f"{scope} was not drained")
-        else:
-            draining.drain(client, scope, now_ms=now_ms(client))
-            click.echo(f"{scope} claims nothing more")
+        with noted(client, "resume" if undo else "drain", about=scope):
+            _set(client, scope, undo=undo)
     if named and not undo:
         _empty(client, named, grace)
+
+
+def _set(client: redis.Redis, scope: str, *, undo: bool) -> None:
+    from contracts import draining
+
+    if undo:
+        there = draining.resume(client, scope)
+        click.echo(f"{scope} works again" if there else f"{scope} was not drained")
+    else:
+        draining.drain(client, scope, now_ms=now_ms(client))
+        click.echo(f"{scope} claims nothing more")
 
 
 def _say_drained(client: redis.Redis) -> None:

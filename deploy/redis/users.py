@@ -26,8 +26,8 @@ LINE = (
 """What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
 
 ANSWERS = ("answers", "cache")
-SECRETS = ("key", "keys", "load", "login", "session", "rate", "upload", "uploads")
-"""Hashes of API keys, sessions of browsers, tickets: the gateway's and the operator's alone."""
+SECRETS = ("audit", "key", "keys", "load", "login", "session", "rate", "upload", "uploads")
+"""Hashes of API keys, sessions, tickets, what operators did: the gateway's and the operator's alone."""
 
 WATCHED = (
     "count", "deployed", "depth", "done", "drained", "garbage", "health", "jobs", "later", "lease", "owed",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import IO, BinaryIO, cast
 
@@ -23,13 +20,6 @@ SINGLE = (".nii", ".mgh", ".mgz", ".gz")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MOST_INSTANCE = 208 << 20
 """Bytes of one DICOM file: a multi-frame volume (preprocessing_service/limits.py)."""
-
-MOST_SECONDS = 60.0
-"""Computing time that one archive may take."""
-
-_LARGE_BYTES = 16 << 20
-_large = threading.BoundedSemaphore(1)
-"""Large entries are held in memory one at a time, however many requests are served."""
 
 Entry = tuple[str, Iterable[bytes | memoryview]]
 
@@ -69,17 +59,14 @@ class ArchiveCleaning:
         return name, volumes.cleaned(io.BytesIO(data), most_bytes=self.most_bytes)
 
     def _instances(self, archive: Archive) -> Iterator[Entry]:
-        count, ends = 0, time.thread_time() + MOST_SECONDS
+        count = 0
         for entry in archive.entries:
             if entry.file_size > MOST_INSTANCE:
                 raise TooLarge(f"A DICOM file of {entry.file_size} bytes; {MOST_INSTANCE} are taken")
-            if time.thread_time() > ends:
-                raise TooLarge(f"Reading the headers in the archive takes more than {MOST_SECONDS:.0f} s")
-            with _large if entry.file_size > _LARGE_BYTES else nullcontext():
-                data = archive.unpack(entry)
-                if looks_like_dicom(data[:132]):
-                    count += 1
-                    yield f"{count:05d}.dcm", self._instance(data)
+            data = archive.unpack(entry)
+            if looks_like_dicom(data[:132]):
+                count += 1
+                yield f"{count:05d}.dcm", self._instance(data)
         if not count:
             raise BadSeries("The archive holds no DICOM image")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.errors import BadGeometry
-from gateway.headers import check_mgh, check_nifti, is_nifti, is_pair, nifti_fields
+from contracts.errors import BadGeometry, NotAVolume
+from gateway.headers import check_mgh, check_nifti, is_mgh, is_nifti, is_pair, nifti_fields
 
 Span = tuple[int, int]
 
@@ -40,6 +40,8 @@ class Plan:
 def plan_of(head: bytes) -> Plan:
     """What to keep of the single-file volume that starts with `head`; the InputError its header earns."""
     if not is_nifti(head):
+        if not is_mgh(head):
+            raise NotAVolume("The content is neither NIfTI nor MGH")
         return Plan(MGH, check_mgh(head), MOST_TAGS)
     promised = check_nifti(head)
     least, text = (540, NIFTI2) if head[4:6] == b"n+" else (348, NIFTI1)

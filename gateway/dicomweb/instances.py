@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pydicom
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
@@ -44,6 +46,16 @@ class Instance:
     inversion_ms: float
     frames: int
     patient: Patient
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self), "sequences": sorted(self.sequences)}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Instance:
+        """Read what `to_json` wrote."""
+        patient, sequences = Patient(**told["patient"]), frozenset(told["sequences"])
+        return cls(**{**told, "patient": patient, "sequences": sequences})
 
 
 def open_instance(data: bytes, secret: str = "") -> tuple[Instance, bytes]:

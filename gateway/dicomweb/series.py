@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from contracts.deidentify import Patient
+from gateway.cleaning.task import Cleaned
 from gateway.dicomweb.instances import NOT_SUPPORTED, Instance, Unusable
 from gateway.sniff import Media, Sniffed
+from gateway.spool import Sent
 
 LEAST_SLICES = 16
 """Shorter series are localisers and single pictures, as in preprocessing."""
@@ -28,23 +30,18 @@ _OTHER = re.compile(
 
 @dataclass
 class Series:
-    """Instances of one series, cleaned, one after another in a temporary file."""
+    """Instances of one series, which lie cleaned in `spool`, a file that the request holds."""
 
     first: Instance
+    spool: IO[bytes]
     instances: dict[str, Instance] = field(default_factory=dict)
     _places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _spool: IO[bytes] = field(default_factory=lambda: _temporary())
 
-    def add(self, instance: Instance, data: bytes) -> None:
-        """Keep it; an instance that came before is kept once."""
+    def add(self, instance: Instance, place: tuple[int, int]) -> None:
+        """Keep it, by its first byte and its size; an instance that came before is kept once."""
         if instance.uid not in self.instances:
             self.instances[instance.uid] = instance
-            self._places[instance.uid] = (self._spool.seek(0, 2), len(data))
-            self._spool.write(data)
-
-    def close(self) -> None:
-        """Give the disk back."""
-        self._spool.close()
+            self._places[instance.uid] = place
 
     def judge(self) -> None:
         """Unusable, with the reason, unless the headers say that this is a T1-weighted stack."""
@@ -67,8 +64,8 @@ class Series:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
             for number, uid in enumerate(sorted(self._places), start=1):
                 at, size = self._places[uid]
-                self._spool.seek(at)
-                archive.writestr(zipfile.ZipInfo(f"{number:05d}.dcm", _EPOCH), self._spool.read(size))
+                self.spool.seek(at)
+                archive.writestr(zipfile.ZipInfo(f"{number:05d}.dcm", _EPOCH), self.spool.read(size))
         return out
 
 
@@ -107,12 +104,8 @@ class SeriesUpload:
                 self.size_bytes += len(piece)
                 yield piece
 
-    def cleaned(self, sent: IO[bytes]) -> Iterator[bytes]:
-        """The same bytes: every instance was cleaned as it came."""
-        while piece := sent.read(_PIECE):
-            yield piece
-
-    @property
-    def patient(self) -> Patient:
-        """As the first instance tells."""
-        return self.series.first.patient
+    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
+        """The same bytes: every instance was cleaned before; whom they are of, as the first one tells."""
+        shutil.copyfileobj(sent.file, out, _PIECE)
+        out.flush()
+        return Cleaned(sent.size_bytes, sent.sha256, self.series.first.patient)

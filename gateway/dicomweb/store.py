@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import IO, Any
 
 from pydicom import Dataset
 
@@ -15,7 +16,6 @@ from gateway.dicomweb.instances import (
     RESOURCES,
     Instance,
     Unusable,
-    open_instance,
 )
 from gateway.dicomweb.related import Part
 from gateway.dicomweb.series import Series, SeriesUpload
@@ -27,25 +27,28 @@ Submit = Callable[[SeriesUpload], Job]
 
 @dataclass
 class Store:
-    """One request. `study`: the only study it may hold, "" for any. `options`: of its jobs."""
+    """One request. study: the only one it may hold, "" for any. sizes: of instances. options: of its jobs."""
 
     study: str = ""
-    secret: str = ""
+    sizes: list[int] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
     series: dict[str, Series] = field(default_factory=dict)
     stored: list[tuple[Instance, Job]] = field(default_factory=list)
     failed: list[tuple[Instance | None, Unusable]] = field(default_factory=list)
     _count: int = 0
 
-    def read(self, parts: Iterator[Part]) -> None:
-        """Sort the instances into series; what is none is noted as failed."""
+    def instances(self, parts: Iterator[Part]) -> Iterator[bytearray]:
+        """The parts that may be instances; the others are noted as failed."""
         for part in parts:
             try:
-                self._take(part)
+                self._look_at(part)
             except Unusable as unusable:
                 self.failed.append((None, unusable))
+            else:
+                self.sizes.append(len(part.data))
+                yield part.data
 
-    def _take(self, part: Part) -> None:
+    def _look_at(self, part: Part) -> None:
         self._count += 1
         if self._count > MOST_INSTANCES:
             raise Unusable(RESOURCES, f"more than {MOST_INSTANCES} instances in one request")
@@ -53,13 +56,19 @@ class Store:
             raise Unusable(RESOURCES, "the instance is too large; send it in a zip archive")
         if part.media not in {MEDIA_TYPE, ""}:
             raise Unusable(CANNOT_UNDERSTAND, f"a part of type {part.media}")
-        instance, clean = open_instance(bytes(part.data), self.secret)
-        if self.study and instance.study != self.study:
-            self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
-            return
-        if instance.series not in self.series:
-            self.series[instance.series] = Series(instance)
-        self.series[instance.series].add(instance, clean)
+
+    def sort(self, found: Iterable[Mapping[str, Any]], spool: IO[bytes]) -> None:
+        """Sort what was found (gateway.cleaning.task) into series; it lies cleaned in `spool`."""
+        for one in found:
+            if "reason" in one:
+                self.failed.append((None, Unusable(one["reason"], one["text"])))
+                continue
+            instance = Instance.of(one["about"])
+            if self.study and instance.study != self.study:
+                self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
+            else:
+                series = self.series.setdefault(instance.series, Series(instance, spool))
+                series.add(instance, tuple(one["place"]))
 
     def submit(self, submit: Submit) -> None:
         """Make one job of each T1 series; what the gateway refuses is noted as failed.
@@ -81,11 +90,6 @@ class Store:
                 self.failed += [(one, refused) for one in series.instances.values()]
             else:
                 self.stored += [(one, job) for one in series.instances.values()]
-
-    def close(self) -> None:
-        """Give back the temporary files."""
-        for series in self.series.values():
-            series.close()
 
     @property
     def status(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO, Any
 
 import redis
 from flask import Blueprint, Request, Response, request, url_for
@@ -11,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected
 from contracts.errors import Backlog, BadRequest, LineUnavailable, StoreUnavailable, TooLarge
 from contracts.job import Job, new_job_id
 from gateway.auth import current_site
+from gateway.cleaning.task import Kind, Task
 from gateway.dicomweb.related import PartReader
 from gateway.dicomweb.series import SeriesUpload
 from gateway.dicomweb.store import MEDIA_TYPE, Store
@@ -19,6 +22,7 @@ from gateway.metrics import count_upload
 from gateway.operations import Header, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import KEEP
+from gateway.spool import nameless, spooled
 from gateway.submission import accept
 from gateway.trace import trace
 
@@ -61,14 +65,20 @@ def _store(study_uid: str) -> Response:
     parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
     keep = request.headers.get("Hippocamp-Keep")
     options = {"keep": keep} if keep else {}
-    transaction = Store(study_uid, resources().settings.uid_secret, options)
-    try:
-        transaction.read(parts)
+    transaction = Store(study_uid, options=options)
+    with ExitStack() as held:
+        sent = held.enter_context(spooled(transaction.instances(parts), resources().blobs))
+        clean = held.enter_context(nameless(resources().blobs))
+        transaction.sort(_read(sent.file, clean, transaction.sizes), clean)
         transaction.submit(_submit)
-        answer = transaction.answer(_address)
-    finally:
-        transaction.close()
+    answer = transaction.answer(_address)
     return Response(answer.to_json(), transaction.status, content_type=_ANSWER)
+
+
+def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str, Any], ...]:
+    settings = resources().settings
+    task = Task(Kind.INSTANCES, settings.max_upload_bytes, settings.uid_secret, tuple(sizes))
+    return resources().children.clean(task, sent, clean).instances
 
 
 def _boundary(sent: Request) -> str:

@@ -7,7 +7,7 @@ import logging
 from flask import Blueprint
 
 from contracts.errors import StoreUnavailable
-from gateway import artefacts, direct_uploads
+from gateway import artefacts
 from gateway.auth import own_job
 from gateway.errors import NO_JOB
 from gateway.operations import Answer, Operation, operation
@@ -30,7 +30,6 @@ def erase(job_id: str) -> Answer:
     folders = to.line.erase(job)
     _log.info("job.erased", extra=job.context)
     artefacts.forget()
-    direct_uploads.forget(to, job)
     for folder in folders:
         to.blobs.delete(folder)
     if blob := job.text("input_blob"):

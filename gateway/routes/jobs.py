@@ -100,9 +100,8 @@ def submit() -> Answer:
 
 
 def _by_body(to: Resources, job_id: str) -> Accepted:
-    most = to.settings.max_upload_bytes
-    request.max_content_length = most + FORM_OVERHEAD
-    upload = Upload(request, most, to.settings.uid_secret)
+    request.max_content_length = to.settings.max_upload_bytes + FORM_OVERHEAD
+    upload = Upload(request, to)
     try:
         return accept(upload, to, job_id=job_id, site=current_site(), trace=trace())
     finally:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cleaning.children import Children
+from gateway.cleaning.limits import Limits
 from tests.hostile.cage import Cage, Verdict
 
 MEMORY_BYTES = 4 << 30
 """What a worker may have unless it is told otherwise (preprocessing_service/settings.py)."""
 
-_TABLE: list[tuple[str, Verdict]] = []
+Row = tuple[str, str, Verdict]
+_TABLE: list[Row] = []
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +26,16 @@ def cage() -> Iterator[Cage]:
 
 
 @pytest.fixture(scope="session")
-def table() -> list[tuple[str, Verdict]]:
+def children() -> Iterator[Children]:
+    """The limited readers of a gateway."""
+    children = Children(Limits())
+    requests = children.started()
+    yield children
+    children._stop(requests)
+
+
+@pytest.fixture(scope="session")
+def table() -> list[Row]:
     """Where verdicts are kept for the summary."""
     return _TABLE
 
@@ -37,13 +49,15 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Case, code, seconds, peak memory above the idle worker."""
+    """Case, codes of the two that read it, seconds of computing and peak memory of the second."""
     if not _TABLE:
         return
     terminalreporter.section("hostile corpus")
-    terminalreporter.line(f"{'case':36} {'code':24} {'seconds':>8} {'peak MB':>8}")
-    for name, verdict in _TABLE:
-        terminalreporter.line(f"{name:36} {verdict.code:24} {verdict.seconds:8.3f} {verdict.peak_mb:8.1f}")
-    worst = max(verdict.peak_mb for _, verdict in _TABLE)
-    slowest = max(verdict.seconds for _, verdict in _TABLE)
+    heads = f"{'case':36} {'at the gateway':20} {'by preprocessing':24} {'seconds':>8} {'peak MB':>8}"
+    terminalreporter.line(heads)
+    for name, gate, verdict in _TABLE:
+        figures = f"{verdict.seconds:8.3f} {verdict.peak_mb:8.1f}"
+        terminalreporter.line(f"{name:36} {gate:20} {verdict.code:24} {figures}")
+    worst = max(verdict.peak_mb for *_, verdict in _TABLE)
+    slowest = max(verdict.seconds for *_, verdict in _TABLE)
     terminalreporter.line(f"cases={len(_TABLE)} peak_mb={worst:.0f} slowest_seconds={slowest:.2f}")

@@ -26,7 +26,7 @@ def rendered(overlay: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-@pytest.mark.parametrize("overlay", ["keda", "gpu", "bucket", "sentinel"])
+@pytest.mark.parametrize("overlay", ["keda", "gpu", "bucket", "sentinel", "redis-users"])
 def test_an_overlay_is_valid_as_a_whole(overlay: str) -> None:
     found = rendered(overlay)
     for document in found:
@@ -82,3 +82,22 @@ def test_with_sentinels_redis_and_they_run_the_scripts_that_the_fail_over_test_r
         assert {"FIRST", "DATA", "REDIS_PASSWORD"} <= {entry["name"] for entry in container["env"]}
     (settings,) = [d["data"] for d in found if d["kind"] == "ConfigMap" and d is not scripts]
     assert settings["HIPPOCAMP_REDIS_REPLICAS"] == "1"
+
+
+def test_with_redis_users_each_service_has_its_own_and_nothing_is_left_of_the_password() -> None:
+    found = rendered("redis-users")
+    pods = {d["metadata"]["name"]: d for d in found if d["kind"] in {"Deployment", "StatefulSet"}}
+    for name in pods.keys() - {"redis", "cache", "model-server"}:
+        spec = pods[name]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        sources = {entry["name"]: entry["valueFrom"]["secretKeyRef"]["key"] for entry in container["env"]
+                   if "valueFrom" in entry}  # fmt: skip
+        user = "maintain" if name == "beat" else name
+        assert sources["HIPPOCAMP_REDIS_URL"] == f"{user.upper()}_REDIS_URL"
+        assert "/run/secrets" in {mount["mountPath"] for mount in container["volumeMounts"]}
+    for name, acl in {"redis": "users.acl", "cache": "cache.acl"}.items():
+        (container,) = pods[name]["spec"]["template"]["spec"]["containers"]
+        assert container["command"] == ["redis-server"]
+        options = dict(zip(container["args"][::2], container["args"][1::2], strict=True))
+        assert (options["--port"], options["--aclfile"]) == ("0", f"/run/secrets/{acl}")
+        assert "REDIS_PASSWORD" not in str(pods[name])

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,19 +173,54 @@ def test_what_no_job_names_is_collected(
     assert strays.collect(place) >= 1
     maintain.take_out_garbage(place)
     assert not store.exists(f"inputs/here/{unused}")
-    assert store.exists(f"inputs/here/{used}")
+    assert not store.exists(f"inputs/here/{used}"), "what was sent became the job's own, cleaned"
+    assert store.exists(Line(redis_client).record(job["id"])["input_blob"])
     assert Line(redis_client).get(job["id"]).state is JobState.QUEUED
     place.redis.close()
 
 
-def test_erasing_the_job_takes_the_ticket_along(
+def test_of_an_erased_job_its_ticket_knows_no_more_than_that(
     http: FlaskClient, put: Put, redis_client: redis.Redis
 ) -> None:
-    upload = put(nifti())
-    job = http.post("/v1/jobs", json={"upload": upload}).json
+    upload, key = put(nifti()), {"Idempotency-Key": "study-2"}
+    job = http.post("/v1/jobs", json={"upload": upload}, headers=key).json
     assert http.delete(f"/v1/jobs/{job['id']}").status_code == 204
-    assert not redis_client.exists(f"hc:upload:{upload}")
-    assert code(http.post("/v1/jobs", json={"upload": upload})) == (404, "upload.not_found")
+    left = redis_client.hgetall(f"hc:upload:{upload}")
+    assert left == {"site": "here", "job": job["id"], "sha256": "", "size_bytes": "0"}
+    assert code(http.post("/v1/jobs", json={"upload": upload})) == (409, "upload.used")
+    assert http.post("/v1/jobs", json={"upload": upload}, headers=key).status_code == 410
+
+
+@pytest.mark.privacy
+@pytest.mark.parametrize("kind", ["nifti.gz", "mgh", "analyze", "dicom"])
+def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
+    kind: str, http: FlaskClient, put: Put, store: BlobStore, line: Line, redis_client: redis.Redis
+) -> None:
+    body = FORMATS[kind]()
+    upload = put(body)
+    assert store.get(f"inputs/here/{upload}") == body
+    job = http.post("/v1/jobs", json={"upload": upload, "keep": "age,sex"}).json
+    assert job["content_digest"] == hashlib.sha256(body).hexdigest()
+    assert (job["patient"] or {}).get("age_years") == (71 if kind == "dicom" else None)
+    assert not store.exists(f"inputs/here/{upload}"), "what was sent is deleted"
+    for path in store.older_than("inputs", -60):
+        assert CANARY[:4] not in store.get(path)
+    assert all(CANARY not in (redis_client.dump(name) or b"") for name in redis_client.keys("*"))
+
+
+def test_two_calls_at_once_make_one_job(http: FlaskClient, put: Put, store: BlobStore, line: Line) -> None:
+    before = set(store.older_than("inputs", -60))
+    upload, key = put(nifti()), {"Idempotency-Key": "study-3"}
+
+    def call(_: int) -> str:
+        answer = http.application.test_client().post("/v1/jobs", json={"upload": upload}, headers=key)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json["id"])
+
+    with ThreadPoolExecutor(4) as pool:
+        (job_id,) = set(pool.map(call, range(4)))
+    assert store.get(line.record(job_id)["input_blob"]) == nifti()
+    assert set(store.older_than("inputs", -60)) - before == {line.record(job_id)["input_blob"]}
 
 
 def test_the_example_of_the_guide_runs(

@@ -15,7 +15,10 @@ from flask.testing import FlaskClient
 from client.command import main
 from contracts import sites
 from contracts.api_keys import prefix_of
-from contracts.audit import read
+from contracts.audit import AuditLog, read, verify
+from contracts.audit_fhir import to_fhir
+from contracts.errors import StoreUnavailable
+from contracts.operator_audit import take_over
 from gateway.settings import Settings
 from tests.integration.sites.conftest import Caller
 
@@ -90,3 +93,49 @@ def test_the_log_is_verified_and_exported(
     path.write_bytes(path.read_bytes().replace(b"jobs.submit", b"jobs.sabmit"))
     assert CliRunner().invoke(main, ["audit", "verify", log]).exit_code == 1
     assert len(list(read(path))) == 2
+
+
+def test_what_operators_do_is_in_the_audit_log_too(
+    run: Run, redis_client: redis.Redis, settings: Settings, http: FlaskClient
+) -> None:
+    url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
+
+    def hippocamp(*arguments: str) -> int:
+        return CliRunner().invoke(main, [*arguments, "--redis", url]).exit_code
+
+    key = caller(run("add", "north", "--weight", "2"))
+    assert run("add", "north").exit_code == 1
+    assert run("rotate", key.prefix).exit_code == 0
+    assert hippocamp("drain", "infer", "--grace", "0") == 0
+    assert hippocamp("drain", "infer", "--undo") == 0
+    assert hippocamp("retry", "job_of_nobody") != 0
+    log = AuditLog(settings.audit_file)
+    assert http.get("/v1/jobs", headers={"Authorization": f"Bearer {key.text}x"}).status_code == 401
+    assert (take_over(redis_client, log), take_over(redis_client, log)) == (6, 0)
+    told = [(e["what"], e["site"], e["job"], e["about"], e["outcome"]) for e in read(settings.audit_file)]
+    assert told[1:] == [
+        ("operator.sites.add", "north", "", "weight=2.0", 200),
+        ("operator.sites.add", "north", "", "", 409),
+        ("operator.sites.rotate", "north", "", key.prefix, 200),
+        ("operator.drain", "", "", "stage:infer", 200),
+        ("operator.resume", "", "", "stage:infer", 200),
+        ("operator.retry", "", "job_of_nobody", "", 409),
+    ]
+    assert key.text not in settings.audit_file.read_text()
+    events = list(read(settings.audit_file))
+    assert all(event["who"].startswith("operator:") for event in events[1:])
+    assert verify(settings.audit_file).broken == 0
+    assert [AuditEvent(**to_fhir(event)).action for event in events[1:]] == list("CCUUUU")
+
+
+def test_what_cannot_be_written_waits(run: Run, redis_client: redis.Redis, tmp_path: Path) -> None:
+    caller(run("add", "north"))
+    (tmp_path / "log").mkdir()
+    with pytest.raises(StoreUnavailable):
+        take_over(redis_client, AuditLog(tmp_path / "log"))
+    redis_client.rpush("hc:audit", "no event")
+    assert take_over(redis_client, AuditLog(tmp_path / "other")) == 2
+    assert [event["what"] for event in read(tmp_path / "other")] == [
+        "operator.sites.add",
+        "operator.unreadable",
+    ]

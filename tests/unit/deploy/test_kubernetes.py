@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
 FILES = [file for file in sorted(FOLDER.rglob("*.yaml")) if file.name != "kustomization.yaml"]
 KUBERNETES = "1.31"
-PATCHES = {"gpu/model-server.yaml", "bucket/no-volume.yaml", "sentinel/redis.yaml"}
+PATCHES = {
+    "gpu/model-server.yaml", "bucket/no-volume.yaml", "sentinel/redis.yaml", "redis-users/servers.yaml",
+    "redis-users/services.yaml",
+}  # fmt: skip
 """Pieces of objects, complete only after kustomize."""
 
 

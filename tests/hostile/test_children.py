@@ -1,0 +1,181 @@
+"""The process that reads an upload may hang, be killed, or want too much; the next upload is read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO
+
+import psutil
+import pytest
+
+from contracts.errors import Backlog, CorruptFile, HippocampError, TooLarge
+from gateway.cleaning.children import Children
+from gateway.cleaning.limits import Limits
+from gateway.cleaning.task import Cleaned, Kind, Task
+from tests.hostile.archives import zipped
+from tests.hostile.case import nifti, voxels
+from tests.hostile.dicom_files import Plan, series
+
+pytestmark = pytest.mark.hostile
+
+MOST = 64 << 20
+VOLUME = Task(Kind.VOLUME, MOST)
+LIMITS = Limits(memory_bytes=512 << 20, cpu_seconds=1, wall_seconds=1.5, at_once=1)
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    made = Children(LIMITS)
+    requests = made.started()
+    yield made
+    made._stop(requests)
+
+
+@contextmanager
+def file_of(data: bytes) -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield file
+
+
+def read(children: Children, task: Task, data: bytes) -> Cleaned:
+    with file_of(data) as source, tempfile.TemporaryFile() as out:
+        return children.clean(task, source, out)
+
+
+@contextmanager
+def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], list[object], int]]:
+    """A child that waits to be read from; (how to find it, where its end is noted, the end to read)."""
+    end, full = os.pipe()
+    told: list[object] = []
+
+    def work() -> None:
+        with file_of(nifti()) as source, os.fdopen(full, "wb") as out:
+            try:
+                told.append(children.clean(VOLUME, source, out))
+            except HippocampError as error:
+                told.append(type(error))
+
+    def found() -> psutil.Process:
+        assert children._process is not None
+        for _ in range(300):
+            for child in psutil.Process(children._process.pid).children():
+                if child.pid not in met:
+                    met.add(child.pid)
+                    return child
+            time.sleep(0.01)
+        raise AssertionError("no child")
+
+    met: set[int] = set()
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield found, told, end
+    finally:
+        thread.join(30)
+        os.close(end)
+
+
+def test_one_that_hangs_is_ended_in_its_time(children: Children) -> None:
+    with stuck(children) as (_, told, _):
+        pass
+    assert told == [TooLarge]
+    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+
+
+def test_one_that_was_killed_is_followed_by_another(children: Children) -> None:
+    with stuck(children) as (found, told, end):
+        found().send_signal(signal.SIGKILL)
+        found()
+        while os.read(end, 1 << 20):
+            pass
+    assert isinstance(told[0], Cleaned)
+
+
+def test_a_file_that_ends_two_of_them_is_refused(children: Children) -> None:
+    with stuck(children) as (found, told, _):
+        found().send_signal(signal.SIGSEGV)
+        found().send_signal(signal.SIGSEGV)
+    assert told == [CorruptFile]
+    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+
+
+def test_the_nursery_too_may_be_killed(children: Children) -> None:
+    assert children._process is not None
+    first = children._process.pid
+    os.kill(first, signal.SIGKILL)
+    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+    assert children._process.pid != first
+
+
+def test_who_finds_all_busy_is_told_to_come_again(children: Children) -> None:
+    hurried = Children(replace(LIMITS, wall_seconds=0.1))
+    hurried._free.acquire()
+    with pytest.raises(Backlog):
+        read(hurried, VOLUME, nifti())
+
+
+def test_computing_memory_and_what_is_written_are_bounded(children: Children) -> None:
+    with zipfile.ZipFile(io.BytesIO(series(Plan(order=tuple(range(9)))))) as one:
+        long = zipped({f"{n}{name}": one.read(name) for n in range(60) for name in one.namelist()})
+    wide = zipped({"a.nii": nifti(voxels((16, 16, 16))) + bytes(420 << 20)})
+    for task, data in ((Task(Kind.ARCHIVE, MOST), long), (Task(Kind.ARCHIVE, 1 << 30), wide)):
+        with pytest.raises(TooLarge):
+            read(children, task, data)
+    far = nifti(voxels((128, 128, 640), "int16"))
+    with pytest.raises(TooLarge):
+        read(children, Task(Kind.PACKED, 1 << 20), gzip.compress(far, 1))
+    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+
+
+CONFINED = """
+import json, os, socket, sys
+from gateway.cleaning.limits import Limits, confine
+confine(Limits(), most_bytes=1, keep={3})
+found = {}
+for name, attempt in {"file": lambda: open("/etc/passwd"), "socket": socket.socket, "pipe": os.pipe,
+                      "fork": os.fork if os.geteuid() else socket.socket}.items():
+    try:
+        attempt()
+        found[name] = "got it"
+    except OSError as error:
+        found[name] = error.errno
+print(json.dumps(found))
+"""
+
+
+def test_a_child_can_open_nothing() -> None:
+    out = subprocess.run([sys.executable, "-c", CONFINED], capture_output=True, text=True, check=True)
+    assert "got it" not in json.loads(out.stdout).values()
+
+
+def test_a_child_knows_no_password() -> None:
+    os.environ["HIPPOCAMP_REDIS_URL"], before = (
+        "redis://:secret@nowhere",
+        os.environ.get("HIPPOCAMP_REDIS_URL"),
+    )
+    children = Children(LIMITS)
+    try:
+        requests = children.started()
+        assert children._process is not None
+        environment = psutil.Process(children._process.pid).environ()
+        assert not any("HIPPOCAMP" in name or "secret" in value for name, value in environment.items())
+        children._stop(requests)
+    finally:
+        os.environ.pop("HIPPOCAMP_REDIS_URL")
+        if before:
+            os.environ["HIPPOCAMP_REDIS_URL"] = before
