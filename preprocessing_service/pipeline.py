@@ -14,7 +14,7 @@ from preprocessing_service.network import coarse_network, fine_network
 from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
-from preprocessing_service.steps.escalate import BELOW, strip_again
+from preprocessing_service.steps.escalate import LOSS, doubtful, strip_again, surface_ratio
 from preprocessing_service.steps.keep import keep
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.quality import LEAST_OVERLAP, Prepared, judge, measure, overlap
@@ -85,10 +85,10 @@ def within_memory() -> Iterator[None]:
 
 
 def look_again(volume: Volume, found: Found, template: Template) -> Found | None:
-    """Ask the second network when brain and template fit badly; None unless that fits better."""
+    """Ask the second network when the brain fits the template badly or is shaped like none; None: keep it."""
     brain, _, alignment = found
     fit = overlap(volume, brain, alignment, template)
-    if brain.stripped_before or not LEAST_OVERLAP / 2 <= fit < BELOW:
+    if brain.stripped_before or fit < LEAST_OVERLAP / 2 or not doubtful(fit, surface_ratio(brain, volume)):
         return None
     try:
         brain = strip_again(volume, alignment, template, fine_network)
@@ -96,7 +96,7 @@ def look_again(volume: Volume, found: Found, template: Template) -> Found | None
         alignment = register(coarse, template)
     except QualityRefused:  # the first brain is what there is; the gate will judge it
         return None
-    return (brain, coarse, alignment) if overlap(volume, brain, alignment, template) > fit else None
+    return (brain, coarse, alignment) if overlap(volume, brain, alignment, template) > fit - LOSS else None
 
 
 def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepared]:

@@ -13,6 +13,7 @@ from contracts.grid import GRID_TO_MNI
 from preprocessing_service.coarse import CoarseHead, halved
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import Tissues
+from preprocessing_service.steps.escalate import surface_ratio
 from preprocessing_service.steps.normalise import TRAINING_LEVELS
 from preprocessing_service.steps.register import Alignment
 from preprocessing_service.steps.strip import Brain
@@ -83,6 +84,7 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
         "rim_to_core": rim,
         "rim_of_misfit": rim if BRAINLIKE <= fit < LEAST_OVERLAP else 0.0,
         "overlap": fit,
+        "surface": surface_ratio(head.brain, head.volume),
         "grey_to_csf": float(grey - csf),
         "white_to_grey": float(white - grey),
         "slab_covered": _covered(head, template),

@@ -17,7 +17,7 @@ from preprocessing_service.volume import Volume
 
 Floats = npt.NDArray[np.float32]
 Network = Callable[[Floats], Floats]
-"""(128, 128, 128) float32 standardised intensities -> brain probability of the same shape."""
+"""(n, n, n) float32 standardised intensities -> brain probability of the same shape, in the same memory."""
 
 SIZE = 128
 HALF = np.float32(0.5)
@@ -72,25 +72,27 @@ def strip(volume: Volume, network: Network) -> Brain:
 
 
 def closed(inside: Floats, cell: float, *, stripped_before: bool = False) -> Brain:
-    """One piece without holes of a probability whose cells hold `cell` ml each; NotAHead when it is empty."""
+    """One piece without holes of a probability, in the same memory; NotAHead when it is empty.
+
+    cell: ml that one cell holds.
+    """
     found = inside > 0.5
     if not found.any():
         raise NotAHead("no brain was found in the image")
     piece = largest_piece(found)
     # Off the piece below one half, in its holes above: interpolation then finds one closed surface.
-    return Brain(_parted(inside, piece), float(np.count_nonzero(piece) * cell), stripped_before)
+    _part(inside, piece)
+    return Brain(inside, float(np.count_nonzero(piece) * cell), stripped_before)
 
 
 @compiled
-def _parted(inside: Floats, piece: npt.NDArray[np.bool_]) -> Floats:
-    out = np.empty(inside.shape, np.float32)
+def _part(inside: Floats, piece: npt.NDArray[np.bool_]) -> None:
     for i in range(inside.shape[0]):
         for j in range(inside.shape[1]):
             for k in range(inside.shape[2]):
                 value = inside[i, j, k]
                 bound = np.float32(0.51) if piece[i, j, k] else np.float32(0.49)
-                out[i, j, k] = max(value, bound) if piece[i, j, k] else min(value, bound)
-    return out
+                inside[i, j, k] = max(value, bound) if piece[i, j, k] else min(value, bound)
 
 
 def tails(cells: Floats) -> tuple[float, float]:
@@ -108,15 +110,19 @@ def tails(cells: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def standardised(cells: Floats, ends: tuple[float, float]) -> Floats:
-    """The intensities as the networks saw them in training, `ends` becoming 0 and 1 first."""
-    low, high = ends
-    return np.asarray(_standardised(cells.reshape(-1), low, high).reshape(cells.shape))
+def standardised(cells: Floats, ends: tuple[float, float], *, out: Floats | None = None) -> Floats:
+    """The intensities as the networks saw them in training, `ends` becoming 0 and 1 first.
+
+    out: contiguous, of the same shape; `cells` itself saves its memory.
+    """
+    made = np.empty(cells.shape, np.float32) if out is None else out
+    _standardise(cells.reshape(-1), ends, made.reshape(-1))
+    return made
 
 
 @compiled
-def _standardised(cells: Floats, low: float, high: float) -> Floats:
-    out = np.empty(cells.size, np.float32)
+def _standardise(cells: Floats, ends: tuple[float, float], out: Floats) -> None:
+    low, high = ends
     first, gain = np.float32(low), np.float32(1 / (high - low))
     total, squares = 0.0, 0.0
     for n in range(cells.size):
@@ -130,7 +136,6 @@ def _standardised(cells: Floats, low: float, high: float) -> Floats:
     shift = np.float32(MEAN - middle * SPREAD / spread)
     for n in range(cells.size):
         out[n] = out[n] * scale + shift
-    return out
 
 
 def bare_brain(cells: Floats, seen: npt.NDArray[np.bool_], cell: float) -> Floats | None:

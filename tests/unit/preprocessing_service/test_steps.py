@@ -6,24 +6,20 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from contracts.errors import NotAHead
-from preprocessing_service.assets import network_file
 from preprocessing_service.coarse import Picture, blurred, coarsen, halved
-from preprocessing_service.network import model
 from preprocessing_service.pieces import largest_piece
 from preprocessing_service.polynomial import basis
 from preprocessing_service.sampling import OUTSIDE, average, pick, redraw, sample, strided
 from preprocessing_service.steps.bias import Tissues, mixture
 from preprocessing_service.steps.conform import conform
-from preprocessing_service.steps.escalate import CELLS, upright_box
 from preprocessing_service.steps.normalise import TRAINING_LEVELS, normalise
 from preprocessing_service.steps.quality import RULES, judge, noise
-from preprocessing_service.steps.register import Alignment, register
+from preprocessing_service.steps.register import register
 from preprocessing_service.steps.strip import Brain, standardised, tails
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
@@ -75,16 +71,6 @@ def test_largest_piece_is_scipys(seed: int, share: float) -> None:
     if np.count_nonzero(sizes == sizes.max()) == 1:
         wanted = ndimage.binary_fill_holes(labels == sizes.argmax() + 1)
         assert np.array_equal(largest_piece(mask), wanted)
-
-
-@pytest.mark.parametrize("name", ["coarse", "fine"])
-def test_network_equals_its_torchscript(name: str) -> None:
-    cells = np.random.default_rng(0).normal(0.449, 0.226, (64, 64, 64)).astype(np.float32)
-    with pytest.warns(DeprecationWarning, match="jit"):
-        script = torch.jit.load(str(network_file(name)))
-    with torch.inference_mode():
-        wanted = script(torch.from_numpy(cells)[None, None])[0, 1].numpy()
-    assert np.abs(model(name).probability(cells) - wanted).max() < 0.005
 
 
 def test_standardised_ignores_scale_and_offset() -> None:
@@ -185,17 +171,6 @@ def test_every_rule_refuses_beyond_its_ends_and_for_nan(rule: object) -> None:
         with pytest.raises(rule.refusal) as caught:  # type: ignore[attr-defined]
             judge({**good, rule.measure: value})  # type: ignore[attr-defined]
         assert rule.measure in caught.value.figures  # type: ignore[attr-defined]
-
-
-def test_the_upright_box_undoes_the_turn_and_holds_the_brain() -> None:
-    turn = np.array([[1, 0, 0, 5.0], [0, 0.6, -0.8, -7], [0, 0.8, 0.6, 9], [0, 0, 0, 1]])
-    scaled, points = turn @ np.diag([1.1, 1.1, 1.1, 1.0]), load_template().brain
-    box = upright_box(Alignment(scaled, 0.2), load_template())
-    assert np.allclose(box[:3, :3] / np.linalg.norm(box[:3, :3], axis=0), turn[:3, :3])
-    inside = (points @ scaled[:3, :3].T + scaled[:3, 3] - box[:3, 3]) @ np.linalg.inv(box[:3, :3]).T
-    # A tenth of the brain's size is left on each side: 0.1 of 1.2 parts.
-    assert np.allclose(inside.min(0), CELLS / 12 - 0.5, atol=0.1)
-    assert np.allclose(inside.max(0), CELLS * 11 / 12 - 0.5, atol=0.1)
 
 
 def test_redraw_is_linear_inside_and_dark_outside() -> None:
