@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
@@ -65,6 +67,18 @@ class Archive:
         if len(data) != entry.file_size or isal_zlib.crc32(data) != entry.CRC:
             raise CorruptFile("a zip entry does not match its size and checksum")
         return data
+
+    @contextmanager
+    def opened(self, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
+        """The entry as a stream, for one too large to be whole in memory; its end verifies the checksum."""
+        with reading():
+            try:
+                archive = zipfile.ZipFile(cast("BinaryIO", _Bounded(self._file)))
+                stream = archive.open(entry)
+            except (ValueError, NotImplementedError, struct.error) as error:
+                raise CorruptFile(f"a zip entry cannot be read ({error})") from error
+        with archive, stream:
+            yield cast("BinaryIO", stream)
 
 
 class _Bounded:

@@ -27,10 +27,14 @@ MAX_FRAMES = 2048
 """Frames of one DICOM file: a volume, several times."""
 
 MAX_DICOM_ENTRY = 120 << 20
-"""Bytes one DICOM file may unpack to: a multi-frame volume of MAX_DECODED and its header."""
+"""Bytes one DICOM file may unpack to: a multi-frame volume that is halved afterwards, and its header."""
 
-MAX_DECODED = 112 << 20
-"""Bytes of voxels kept in memory: libraries and the network's activations need 480 MB, and 600 MB is all."""
+MAX_HELD = 120 << 20
+"""Bytes of DICOM pixels held before the series is chosen; those of later files are read again when needed."""
 
-REDUCE_ABOVE = 80 << 20
-"""Bytes of voxels above which pairs of fine voxels are averaged while they are decoded."""
+MAX_DECODED = 72 << 20
+"""Bytes of voxels kept in memory: libraries and the second network need 520 MB, and 600 MB is all. Of larger
+volumes pairs of fine voxels are averaged while they are decoded, and floats are kept in 16 bits."""
+
+FINE = 0.75
+"""mm; voxels up to this edge are averaged two by two in a large volume."""

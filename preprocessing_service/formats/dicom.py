@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+import zipfile
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from contracts.dicom_file import UNREADABLE, looks_like_dicom, undeflated
 from contracts.errors import BadSeries, TooLarge
 from contracts.source import DicomSource
 from preprocessing_service import limits
-from preprocessing_service.formats.decode import check_affine, finite, three_axes
+from preprocessing_service.formats.decode import check_affine, halves, kept, stacked, three_axes
 from preprocessing_service.formats.frames import Frame, frames_of
 from preprocessing_service.formats.pixels import pixels_of
 from preprocessing_service.formats.series import choose
@@ -41,8 +44,12 @@ TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Slice:
-    """One image of a series: who it is, where it lies (mm, LPS+) and its stored values."""
+    """One image of a series: who it is, where it lies (mm, LPS+) and its stored values.
 
+    pixels: (rows, columns) of `shape` and `dtype`; None when they were let go, to be read again from `entry`.
+    """
+
+    entry: zipfile.ZipInfo
     series: str
     uid: str
     frame: int
@@ -51,42 +58,63 @@ class Slice:
     axes: npt.NDArray[np.float64]
     spacing: tuple[float, float]
     rescale: tuple[float, float]
-    pixels: npt.NDArray[Any]
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    pixels: npt.NDArray[Any] | None
     names: dict[str, str]
 
 
 def read_dicom(archive: Archive) -> Volume:
     """The T1 series of the archive as one volume; any InputError."""
     groups: dict[str, list[Slice]] = defaultdict(list)
+    held = 0
     for entry in archive.entries:
-        if entry.file_size > limits.MAX_DICOM_ENTRY:
-            raise TooLarge(f"a DICOM file of {entry.file_size} bytes is no slice and no volume")
-        data = archive.unpack(entry)
-        if looks_like_dicom(data[:132]):
-            for image in read_slices(data):
-                groups[f"{image.series}/{image.pixels.shape}/{np.round(image.axes, 2).tolist()}"].append(
-                    image
-                )
+        for image in images_of(archive, entry):
+            held += image.shape[0] * image.shape[1] * image.dtype.itemsize
+            lasting = image if held <= limits.MAX_HELD else replace(image, pixels=None)
+            groups[f"{image.series}/{image.shape}/{np.round(image.axes, 2).tolist()}"].append(lasting)
     if not groups:
         raise BadSeries("the archive holds no DICOM image")
     seen, chosen = len(groups), choose(groups)
     groups.clear()
-    return assemble(chosen, seen)
+    return assemble(chosen, seen, Pixels(archive))
 
 
-def read_slices(data: bytes) -> list[Slice]:
-    """One file's images; BadSeries names what it lacks."""
+def images_of(archive: Archive, entry: zipfile.ZipInfo) -> list[Slice]:
+    """The images of one file of the archive, none when it is no DICOM; BadSeries names what it lacks."""
+    if entry.file_size > limits.MAX_DICOM_ENTRY:
+        raise TooLarge(f"a DICOM file of {entry.file_size} bytes is no slice and no volume")
+    data = archive.unpack(entry)
+    if not looks_like_dicom(data[:132]):
+        return []
     try:
         plain = undeflated(data, most_bytes=limits.MAX_DICOM_ENTRY)
-        dataset = pydicom.dcmread(io.BytesIO(plain), specific_tags=TAGS)
-        return _slices_of(dataset)
+        return _slices_of(pydicom.dcmread(io.BytesIO(plain), specific_tags=TAGS), entry)
     except (AttributeError, KeyError) as error:
         raise BadSeries(f"a DICOM file lacks what a slice needs ({error})") from error
     except UNREADABLE as error:
         raise BadSeries(f"a DICOM file cannot be read ({type(error).__name__})") from error
 
 
-def _slices_of(dataset: pydicom.Dataset) -> list[Slice]:
+class Pixels:
+    """The pixels of images, read again where they were let go; the frames of one file follow one another."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._file: dict[tuple[str, int], npt.NDArray[Any]] = {}
+
+    def of(self, image: Slice) -> npt.NDArray[Any]:
+        """(rows, columns) of one image; any InputError."""
+        if image.pixels is not None:
+            return image.pixels
+        if (image.uid, image.frame) not in self._file:
+            self._file.clear()
+            again = images_of(self._archive, image.entry)
+            self._file |= {(one.uid, one.frame): one.pixels for one in again if one.pixels is not None}
+        return self._file[image.uid, image.frame]
+
+
+def _slices_of(dataset: pydicom.Dataset, entry: zipfile.ZipInfo) -> list[Slice]:
     if dataset.get("Modality", "MR") != "MR":
         raise BadSeries(f"modality {_code(dataset.Modality)}; MR is needed")
     if int(dataset.get("SamplesPerPixel", 1)) > 1:
@@ -96,15 +124,20 @@ def _slices_of(dataset: pydicom.Dataset) -> list[Slice]:
         for name in ("SeriesDescription", "ProtocolName", "SequenceName", "ImageType")
     )
     names = {name: str(dataset.get(name) or "") for name in NAMES}
-    return [_slice(dataset, frame, label, names) for frame in frames_of(dataset)]
+    one = partial(_slice, dataset, entry=entry, label=label, names=names)
+    return [one(frame) for frame in frames_of(dataset)]
 
 
-def _slice(dataset: pydicom.Dataset, frame: Frame, label: str, names: dict[str, str]) -> Slice:
+def _slice(
+    dataset: pydicom.Dataset, frame: Frame, *, entry: zipfile.ZipInfo, label: str, names: dict[str, str]
+) -> Slice:
     axes, position = np.array(frame.orientation).reshape(2, 3), np.array(frame.position).reshape(3)
     if not (np.isfinite(axes).all() and np.isfinite(position).all()):
         raise BadSeries("a slice's position or orientation is not finite")
     row, column = frame.spacing
+    pixels = pixels_of(dataset, frame.index)
     return Slice(
+        entry=entry,
         series=f"{dataset.SeriesInstanceUID}/{frame.kind}",
         uid=str(dataset.SOPInstanceUID),
         frame=frame.index,
@@ -113,7 +146,9 @@ def _slice(dataset: pydicom.Dataset, frame: Frame, label: str, names: dict[str, 
         axes=axes,
         spacing=(row, column),
         rescale=frame.rescale,
-        pixels=pixels_of(dataset, frame.index),
+        shape=(pixels.shape[0], pixels.shape[1]),
+        dtype=pixels.dtype,
+        pixels=pixels,
         names=names,
     )
 
@@ -123,32 +158,31 @@ def _code(value: object) -> str:
     return str(value) if re.fullmatch(r"[A-Z]{2,5}", str(value)) else "unknown"
 
 
-def assemble(images: list[Slice], series_seen: int) -> Volume:
+def assemble(images: list[Slice], series_seen: int, pixels: Pixels) -> Volume:
     """Order the slices along their normal and stack them, emptying the list; BadSeries when uneven."""
     images[:] = {(image.uid, image.frame): image for image in images}.values()
-    shape = three_axes([len(images), *images[0].pixels.shape])
+    shape = three_axes([len(images), *images[0].shape])
     normal = np.cross(*images[0].axes)
     images.sort(key=lambda image: float(image.position @ normal))
     step = even_step(np.array([image.position for image in images]), normal)
-    affine = LPS_TO_RAS @ _affine_of(images[0], step)
-    check_affine(affine, shape)
+    affine = check_affine(LPS_TO_RAS @ _affine_of(images[0], step), shape)
     facts, source = (("series_in_archive", float(series_seen)),), source_of(images)
-    voxels, (slope, intercept) = _emptied(images, shape)
-    return Volume(finite(voxels), affine, slope, intercept, facts, source)
+    uneven = len({(image.rescale, image.dtype) for image in images}) > 1
+    (slope, intercept), dtype = images[0].rescale, images[0].dtype
+    if uneven:
+        slope, intercept, dtype = 1.0, 0.0, np.dtype(np.float32)
+    halved = halves(shape, affine, dtype)
+    voxels = stacked(_emptied(images, pixels, uneven=uneven), shape, dtype, halved)
+    return kept(Volume(voxels, affine, slope, intercept, facts, source), halved)
 
 
-def _emptied(images: list[Slice], shape: tuple[int, ...]) -> tuple[npt.NDArray[Any], tuple[float, float]]:
+def _emptied(images: list[Slice], pixels: Pixels, *, uneven: bool) -> Iterator[npt.NDArray[Any]]:
     # Slices leave the list as they are copied: else the peak would be twice the series.
-    rescale, uneven = images[0].rescale, len({image.rescale for image in images}) > 1
-    voxels = np.empty(shape, np.float32 if uneven else images[0].pixels.dtype)
     images.reverse()
-    for plane in voxels:
+    while images:
         image = images.pop()
-        plane[...] = image.pixels
-        if uneven:
-            plane *= image.rescale[0]
-            plane += image.rescale[1]
-    return voxels, (1.0, 0.0) if uneven else rescale
+        plane = pixels.of(image)
+        yield plane * np.float32(image.rescale[0]) + np.float32(image.rescale[1]) if uneven else plane
 
 
 def source_of(images: list[Slice]) -> DicomSource | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -14,6 +14,7 @@ from contracts.reading import reading
 
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
+PIECE = 4 << 20
 _igzip: Any = igzip
 
 
@@ -21,12 +22,18 @@ _igzip: Any = igzip
 def open_stream(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked when it is gzip (by content, not by name)."""
     with path.open("rb") as file:
-        if file.read(2) != GZIP:
-            file.seek(0)
+        packed = file.read(2) == GZIP
+        file.seek(0)
+        if packed:
+            with unpacked(file) as stream:
+                yield stream
+        else:
             yield file
-            return
-    with _igzip.open(path, "rb") as unpacked:
-        yield cast("BinaryIO", unpacked)
+
+
+def unpacked(file: BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """The bytes that a gzip stream holds."""
+    return cast("AbstractContextManager[BinaryIO]", _igzip.IGzipFile(fileobj=file, mode="rb"))
 
 
 def first_bytes(path: Path, count: int) -> bytes:
@@ -53,8 +60,8 @@ def fill(stream: BinaryIO, out: memoryview) -> None:
     """Fill `out` from the stream or raise TruncatedFile."""
     done = 0
     while done < len(out):
-        with reading():
-            got = cast("int", stream.readinto(out[done:]))  # type: ignore[attr-defined]
+        with reading():  # by pieces: what a zip entry reads at once is in memory twice
+            got = cast("int", stream.readinto(out[done : done + PIECE]))  # type: ignore[attr-defined]
         if not got:
             raise TruncatedFile(f"the file ends {len(out) - done} bytes before its last voxel")
         done += got

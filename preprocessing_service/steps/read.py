@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from contracts.archive import Archive, suffix_of
 from contracts.dicom_file import looks_like_dicom
 from contracts.errors import BadSeries, NotAVolume
 from contracts.reading import reading
+from preprocessing_service import limits
 from preprocessing_service.formats.analyze import looks_like_analyze, read_analyze
 from preprocessing_service.formats.dicom import read_dicom
 from preprocessing_service.formats.mgh import looks_like_mgh, read_mgh
 from preprocessing_service.formats.nifti import read_nifti, version_of
-from preprocessing_service.formats.streams import ZIP, first_bytes, open_stream
+from preprocessing_service.formats.streams import (
+    GZIP,
+    ZIP,
+    first_bytes,
+    open_stream,
+    read_exactly,
+    unpacked,
+)
 from preprocessing_service.volume import Volume
 
 PEEK = 352
@@ -48,23 +59,37 @@ def _read_archive(archive: Archive) -> Volume:
     if len(archive.entries) == 2 and set(entries) == {".hdr", ".img"}:
         return _read_pair(archive, entries[".hdr"], entries[".img"])
     if len(archive.entries) == 1 and suffix_of(archive.entries[0]) in SINGLE:
-        return _read_single(archive.unpack(archive.entries[0]))
+        return _read_single(archive)
     return read_dicom(archive)
 
 
 def _read_pair(archive: Archive, header: zipfile.ZipInfo, image: zipfile.ZipInfo) -> Volume:
-    start = archive.unpack(header)
-    streams = io.BytesIO(start), io.BytesIO(archive.unpack(image))
-    if version_of(start):
-        return read_nifti(*streams)
-    if looks_like_analyze(start):
-        return read_analyze(*streams)
-    raise NotAVolume("the .hdr in the zip archive is neither Analyze nor NIfTI")
+    with archive.opened(header) as stream:
+        start = io.BytesIO(read_exactly(stream, min(header.file_size, limits.MAX_HEADER)))
+    nifti = version_of(start.getvalue())
+    if not nifti and not looks_like_analyze(start.getvalue()):
+        raise NotAVolume("the .hdr in the zip archive is neither Analyze nor NIfTI")
+    with archive.opened(image) as stream:
+        return read_nifti(start, stream) if nifti else read_analyze(start, stream)
 
 
-def _read_single(data: bytes) -> Volume:
-    if version_of(data[:PEEK]):
-        return read_nifti(io.BytesIO(data))
-    if looks_like_mgh(data[:PEEK]):
-        return read_mgh(io.BytesIO(data))
-    raise NotAVolume("the file in the zip archive is no plain NIfTI or MGH; send it without the zip")
+def _read_single(archive: Archive) -> Volume:
+    (entry,) = archive.entries
+    with archive.opened(entry) as file:
+        packed = read_exactly(file, min(2, entry.file_size)) == GZIP
+    with _single(archive, entry, packed=packed) as stream, reading():
+        start = stream.read(PEEK)
+    if not (version_of(start) or looks_like_mgh(start)):
+        raise NotAVolume("the file in the zip archive is no NIfTI or MGH")
+    with _single(archive, entry, packed=packed) as stream:
+        return read_nifti(stream) if version_of(start) else read_mgh(stream)
+
+
+@contextmanager
+def _single(archive: Archive, entry: zipfile.ZipInfo, *, packed: bool) -> Iterator[BinaryIO]:
+    with archive.opened(entry) as file:
+        if packed:
+            with unpacked(file) as stream:
+                yield stream
+        else:
+            yield file

@@ -111,7 +111,11 @@ NOT = "input.not_a_volume input.bad_series input.corrupt"
 CASES: list[Case] = [
     case("zip bomb one entry", "input.too_large", lying(16 << 30 & 0xFFFFFFFF or 0xFFFFFFF0)),
     case("zip entry claims less", "input.corrupt input.truncated input.not_a_volume", lying(4096)),
-    case("zip entry claims more", "input.corrupt input.too_large input.truncated", lying(2 << 20)),
+    case(
+        "zip entry claims more",
+        "input.corrupt input.too_large input.truncated input.not_a_volume",
+        lying(2 << 20),
+    ),
     case("zip ratio lie", "input.too_large input.corrupt", lying(900 << 20)),
     case("zip bomb overlapping", "input.too_large", overlapping(4000, 8 << 20)),
     case("zip bomb overlapping DICOM sized", NOT + " input.too_large", overlapping(60, 8 << 20)),

@@ -10,6 +10,7 @@ import pytest
 
 from contracts import archive
 from contracts.errors import BadSeries, CorruptFile, InputError, TooLarge
+from preprocessing_service import limits
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
@@ -80,6 +81,26 @@ def test_of_a_mixed_archive_the_t1_is_taken(tmp_path: Path) -> None:
     volume = read(zipped(tmp_path, mixed("t2_flair")))
     assert dict(volume.facts)["series_in_archive"] == 2
     assert volume.shape[0] == 20
+
+
+@pytest.mark.parametrize("held", [0, 3000])
+def test_pixels_that_were_let_go_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    file = zipped(tmp_path, mixed("t2_flair"))
+    wanted = read(file)
+    monkeypatch.setattr(limits, "MAX_HELD", held)
+    assert np.array_equal(read(file).voxels, wanted.voxels)
+
+
+def test_a_large_series_of_fine_pixels_is_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_DECODED", 3000)
+    fine = Volume(stack().voxels, np.diag([0.5, 0.6, 2.0, 1.0]))
+    seen = conform(read(zipped(tmp_path, dicom_slices(fine))))
+    assert np.allclose(seen.voxels, fine.voxels.reshape(6, 2, 7, 2, 20).mean((1, 3)), atol=1)
+    assert np.allclose(seen.affine @ [0, 0, 0, 1], [0.25, 0.3, 0, 1])
+    with pytest.raises(TooLarge):
+        read(zipped(tmp_path, dicom_slices(stack())))
 
 
 def test_compressed_transfer_syntax_is_named(tmp_path: Path) -> None:

@@ -83,6 +83,15 @@ def test_one_volume_in_a_zip(tmp_path: Path) -> None:
     assert np.array_equal(read(zipped(tmp_path, {"a.nii": nifti_bytes(small())})).voxels, small().voxels)
 
 
+def test_one_packed_volume_in_a_zip(tmp_path: Path) -> None:
+    data = gzip.compress(nifti_bytes(small()))
+    assert np.array_equal(read(zipped(tmp_path, {"a.nii.gz": data})).voxels, small().voxels)
+    with pytest.raises(CorruptFile):
+        read(zipped(tmp_path, {"a.nii.gz": data[:-6] + bytes([data[-6] ^ 255]) + data[-5:]}))
+    with pytest.raises(NotAVolume):
+        read(zipped(tmp_path, {"a.nii": b"no volume at all " * 40}))
+
+
 def test_a_single_frame_is_squeezed_and_several_are_refused(tmp_path: Path) -> None:
     one, two = (np.stack([small().voxels] * n, -1) for n in (1, 2))
     assert read(written(tmp_path, nibabel.Nifti1Image(one, np.eye(4)).to_bytes())).shape == (12, 14, 16)
@@ -99,7 +108,7 @@ def test_nan_becomes_zero(tmp_path: Path) -> None:
 
 
 def test_very_many_fine_voxels_are_halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "REDUCE_ABOVE", 100)
+    monkeypatch.setattr(limits, "MAX_DECODED", 3000)
     fine = Volume(small().voxels, np.diag([0.5, 0.5, 1.0, 1.0]))
     volume = read(written(tmp_path, nifti_bytes(fine)))
     assert volume.shape == (6, 7, 16)
@@ -107,6 +116,23 @@ def test_very_many_fine_voxels_are_halved(tmp_path: Path, monkeypatch: pytest.Mo
     assert np.allclose(volume.affine @ [0, 0, 0, 1], [0.25, 0.25, 0, 1])
     blocks = fine.voxels.reshape(6, 2, 7, 2, 16).mean((1, 3))
     assert np.allclose(volume.voxels, blocks, atol=1)
+
+
+def test_many_floats_are_kept_in_16_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_DECODED", small().voxels.nbytes)
+    voxels = small().voxels.astype(np.float32) / 7 - 50
+    voxels[3, 4, 5] = 1e6  # one spike must not cost the others their steps
+    thin = read(written(tmp_path, nifti_bytes(Volume(voxels, small().affine))))
+    assert thin.voxels.dtype == np.uint16
+    assert 1000 < values(thin)[3, 4, 5] < 4000
+    voxels[3, 4, 5] = values(thin)[3, 4, 5]
+    assert np.abs(values(thin) - voxels).max() < 0.03
+
+
+def test_floats_beyond_16_bits_of_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_DECODED", small().voxels.nbytes - 1)
+    with pytest.raises(TooLarge):
+        read(written(tmp_path, nifti_bytes(Volume(small().voxels.astype(np.float32), small().affine))))
 
 
 GOOD = nifti_bytes(small())
