@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.heads import Variant, load_head, orders, variants
+from bench.preprocess_reference import known_mask
 from contracts.errors import QualityRefused
 from contracts.grid import GRID_TO_MNI, TRAINING, Grid
-from preprocessing_service import pipeline
+from preprocessing_service import pipeline, pipeline_digest
 from preprocessing_service.coarse import coarsen
 from preprocessing_service.network import coarse_network
+from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import normalise
@@ -29,7 +32,6 @@ from preprocessing_service.volume import Matrix, Volume
 Pair = tuple[Prepared, Prepared]
 Values = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
@@ -39,8 +41,9 @@ class Exactness:
 
     error: mean mm over the brain. likeness: correlation of the slices. refused: the gate's code or nothing.
     dice: against deepbet as shipped, NaN where that was not run. field_before, field_after: standard
-    deviation of the log field in white matter that was put on, and that is left. shift: the largest change
-    of a probability of the shipped model.
+    deviation of the log field in white matter that was put on, and that is left; of an undisturbed head, the
+    spread of its white matter's log intensity as it came and as it leaves. shift: the largest change of a
+    probability of the shipped model. digest: the pipeline that was measured.
     """
 
     head: str
@@ -53,6 +56,7 @@ class Exactness:
     field_after: float = float("nan")
     escalated: bool = False
     shift: float = 0.0
+    digest: str = field(default_factory=pipeline_digest)
 
 
 def examine(volume: Volume) -> Prepared:
@@ -68,15 +72,20 @@ def examine(volume: Volume) -> Prepared:
     return Prepared(seen, brain, coarse, alignment, tissues, slices, better is not None)
 
 
-def exactness(name: str, *, quick: bool) -> list[Exactness]:
-    """Every variant of one head, itself first; unless quick, every axis order included."""
+def exactness(
+    name: str, *, quick: bool, known: Callable[[str], Exactness | None] = lambda _: None
+) -> Iterator[Exactness]:
+    """Every variant of one head, itself first; unless quick, every axis order included.
+
+    known: the row of a variant that was measured before.
+    """
     head = load_head(name)
     base = head, examine(head)
-    rows = [compare(name, Variant("undisturbed", head, np.eye(4)), base)]
-    rows += [compare(name, variant, base) for variant in variants(head, quick=quick)]
-    if not quick:
-        rows += [compare(name, variant, base, stripping=False) for variant in orders(head)]
-    return rows
+    every = [Variant("undisturbed", head, np.eye(4))], variants(head, quick=quick)
+    for variant in chain(*every):
+        yield known(variant.name) or compare(name, variant, base)
+    for variant in () if quick else orders(head):
+        yield known(variant.name) or compare(name, variant, base, stripping=False)
 
 
 def compare(
@@ -153,8 +162,23 @@ def put_on_at(head: Volume, biased: Volume, index: Index) -> Values:
     return np.log(biased.voxels[tuple(index.T)] / head.voxels[tuple(index.T)]).astype(float)
 
 
+def white_spread(plain: Prepared) -> tuple[float, float]:
+    """Spread of white matter's log intensity at 2 mm before and after our field is taken away.
+
+    A head that came without a field must not get one: the second figure may not exceed the first.
+    """
+    priors, brain = load_template().priors, plain.coarse.brain
+    to_voxel = np.linalg.inv(brain.affine) @ plain.alignment.matrix
+    seen = sample(brain.voxels, to_voxel, priors.points)
+    white = (priors.shares[:, 2] > 0.8) & (seen > 0.5)
+    logs = np.log(seen[white])
+    return float(logs.std()), float((logs - priors.basis[white] @ plain.tissues.field).std())
+
+
 def field_left(head: Volume, variant: Variant, found: Pair) -> tuple[float, float]:
     """Spread in white matter of the log field put on, and of what is left of it; NaN without one."""
+    if variant.name == "undisturbed":
+        return white_spread(found[0])
     if not variant.name.startswith("bias"):
         return float("nan"), float("nan")
     plain, given = found
@@ -164,26 +188,11 @@ def field_left(head: Volume, variant: Variant, found: Pair) -> tuple[float, floa
     return float(put_on.std()), float((put_on - removed).std())
 
 
-@cache
-def _shipped() -> Any:
-    from deepbet.bet import BrainExtraction
-
-    return BrainExtraction(no_gpu=True)
-
-
-def shipped_mask(volume: Volume) -> Mask:
-    """The brain by deepbet as shipped, on the conformed volume's own voxels."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        voxels = np.ascontiguousarray(volume.voxels, dtype=np.float32)
-        return np.asarray(_shipped().postprocess(_shipped().run_model(voxels) > 0.5) > 0)
-
-
 def dice_to_deepbet(found: Prepared) -> float:
     """Dice of our mask and the one deepbet makes as shipped, on the volume's own voxels."""
     from scipy.ndimage import map_coordinates
 
-    theirs, cells = shipped_mask(found.volume), found.brain.inside.shape[0]
+    theirs, cells = known_mask(found.volume), found.brain.inside.shape[0]
     axes = [(np.arange(n) + 0.5) * cells / n - 0.5 for n in found.volume.shape]
     at = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
     ours = map_coordinates(found.brain.inside, at, order=1, mode="nearest") > 0.5

@@ -21,7 +21,8 @@ import nibabel
 import numpy as np
 
 from bench.heads import Variant, load_head, variants
-from bench.preprocess_measures import apart, examine, put_on_at, shipped_mask, white_voxels
+from bench.preprocess_measures import apart, examine, put_on_at, white_voxels
+from bench.preprocess_reference import shipped_mask
 from preprocessing_service.assets import cache_folder, template_file
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform

@@ -34,18 +34,29 @@ def speed(file: Path, repeats: int) -> Speed:
         wall.append(time.perf_counter() - begun[1])
         steps.append(stack.seconds)
     medians = {step: statistics.median(one[step] for one in steps) for step in pipeline.STEPS}
-    return Speed(file.name, statistics.median(cpu), statistics.median(wall), medians, peak_memory(file))
+    return Speed(file.name, statistics.median(cpu), statistics.median(wall), medians, cost(file).megabytes)
 
 
-def peak_memory(file: Path) -> float:
-    """MB of a fresh process that imports the library and prepares the file once."""
+@dataclass(frozen=True)
+class Cost:
+    """Of a fresh process that prepares one file: its peak memory in MB, and its answer, "ok" or a code."""
+
+    megabytes: float
+    answer: str
+
+
+def cost(file: Path) -> Cost:
+    """Import the library in a new process, prepare the file once, and ask the kernel."""
     code = (
-        "import sys; from pathlib import Path; from preprocessing_service.pipeline import examine;"
-        "examine(Path(sys.argv[1]));"
-        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
+        "import sys; from pathlib import Path\n"
+        "from contracts.errors import HippocampError; from preprocessing_service import prepare\n"
+        "try: prepare(Path(sys.argv[1])); answer = 'ok'\n"
+        "except HippocampError as error: answer = error.code\n"
+        "status = open('/proc/self/status').read(); print(status.split('VmHWM:')[1].split()[0], answer)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], check=True, capture_output=True, text=True)
-    return float(done.stdout) / 1024  # getrusage would tell this process's peak, which a child inherits
+    peak, answer = done.stdout.split()  # getrusage would tell our own peak, which a child inherits
+    return Cost(float(peak) / 1024, answer)
 
 
 def scaling(file: Path, repeats: int = 6) -> float:
