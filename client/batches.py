@@ -16,6 +16,7 @@ from client.journal import Journal
 from client.models import Problem, Result
 from client.sources import Source, open_source
 from client.tables import Row
+from client.wishes import Wishes
 
 Answer = dict[str, Any]
 _WATCHED = 64
@@ -36,6 +37,7 @@ class Watcher(Protocol):
 class Batch:
     """One run over a table. `uploads` volumes travel at once; all that were sent are waited for together.
 
+    covariates: whether the table's columns age, sex, education and mmse are sent along.
     The idempotency key of a volume is made of its content (and `again`), so a volume that was sent but not
     noted, because the process died between, is recognised by the service and makes no second job.
     """
@@ -46,6 +48,7 @@ class Batch:
     uploads: int = 4
     priority: str | None = "bulk"
     again: str = ""
+    covariates: bool = False
     _watched: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_WATCHED))
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -74,19 +77,23 @@ class Batch:
                 return {"state": "not_sent", "error_code": "file", "error_detail": str(error)}, ""
             try:
                 digest = await asyncio.to_thread(self._digest, row.path, source)
+                told = row.covariates if self.covariates else Wishes()
+                if told:  # the same head with other covariates is another question
+                    digest = hashlib.sha256(f"{digest}{sorted(told.items())}".encode()).hexdigest()
                 async with self._locks[digest]:
-                    return await self._submit(source, digest), digest
+                    return await self._submit(source, digest, told), digest
             finally:
                 source.close()
 
-    async def _submit(self, source: Source, digest: str) -> Answer | None:
+    async def _submit(self, source: Source, digest: str, told: Wishes) -> Answer | None:
         if digest in self.journal.answers:
             return self.journal.answers[digest]
         if digest in self.journal.jobs:
             return None
         key = "hb-" + hashlib.sha256(f"{digest}/{self.priority}/{self.again}".encode()).hexdigest()
         try:
-            handle = await self.client.submit(source, idempotency_key=key, priority=self.priority)
+            wishes: Wishes = {**told, "priority": self.priority}
+            handle = await self.client.submit(source, idempotency_key=key, **wishes)
         except Refused as refused:
             if refused.problem.status in {401, 403, 409}:
                 raise
@@ -128,7 +135,15 @@ def _succeeded(result: Result) -> Answer:
         "uncertain": result.uncertain,
         "out_of_distribution": result.out_of_distribution,
         "cache": result.raw.get("cache", ""),
+        **_clinical(result.raw.get("clinical")),
     }
+
+
+def _clinical(found: Any) -> Answer:
+    if not found:
+        return {}
+    shares = {f"clinical_{key}": share for key, share in found["probabilities"].items()}
+    return {"clinical_cdr": found["cdr"], **shares}
 
 
 def _failed(state: str, problem: Problem | None) -> Answer:

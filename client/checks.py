@@ -44,6 +44,8 @@ _READY_ADVICE = {
     "model_server": "Is TorchServe up at HIPPOCAMP_MODEL_SERVER, with the archive built and loaded?",
 }
 
+_UNKNOWN = "Serve the archive of the release, or name its digest in HIPPOCAMP_MODELS of the workers."
+
 
 def service_checks(connection: Connection) -> Iterator[Finding]:
     """Everything that can be asked of the service through its address, as the caller's key sees it."""
@@ -105,9 +107,8 @@ def _ready(http: httpx.Client) -> Iterator[Finding]:
     for name, one in answer.json()["dependencies"].items():
         age = f", {one['age_seconds']:.0f} s ago" if one.get("age_seconds") is not None else ""
         verdict = Verdict.GOOD if one["ok"] else Verdict.BAD
-        yield Finding(
-            name, verdict, one["detail"] + age, "" if one["ok"] else _READY_ADVICE.get(name, "See its log")
-        )
+        advice = _UNKNOWN if "not known here" in one["detail"] else _READY_ADVICE.get(name, "See its log")
+        yield Finding(name, verdict, one["detail"] + age, "" if one["ok"] else advice)
 
 
 def _key(http: httpx.Client) -> Iterator[Finding]:

@@ -67,6 +67,12 @@ def describe_result(result: Result) -> str:
         low, high = result.interval[key]
         share = result.probabilities[key]
         lines.append(f"    CDR {cdr:<4} {share:6.1%}   90 % interval {low:.1%} to {high:.1%}")
+    clinical = result.raw.get("clinical")
+    if clinical:
+        shares = ", ".join(f"{share:.1%}" for share in clinical["probabilities"].values())
+        lines.append(
+            f"  with {', '.join(clinical['used'])}: CDR {clinical['cdr']}  {clinical['label']} ({shares})"
+        )
     stages = ", ".join(result.prediction_set)
     lines.append(f"  cannot be ruled out (90 %): CDR {stages}" + ("   UNCERTAIN" if result.uncertain else ""))
     far = "  unusual: unlike the training data" if result.out_of_distribution > 1 else ""

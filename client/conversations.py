@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 from client.errors import JobEnded, WaitedTooLong
 from client.exchange import Answer, Call, Conversation, Patience, Pause, persistently
 from client.models import Job, JobPage, Result
 from client.sources import Source
+from client.wishes import Wishes, headers_of
 
 REPORTS = {
     "json": "application/json",
@@ -34,22 +35,15 @@ class Conversations:
         self,
         source: Source,
         *,
-        key: str | None,
-        priority: str | None,
-        deadline_seconds: int | None,
-        not_before_seconds: int | None = None,
+        key: str | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Conversation[Job]:
         """Send a volume. The key makes every repetition of this call one job."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Idempotency-Key": key or f"hc-{uuid.uuid4().hex}",
         }
-        if priority:
-            headers["Hippocamp-Priority"] = priority
-        if deadline_seconds:
-            headers["Hippocamp-Deadline-Seconds"] = str(deadline_seconds)
-        if not_before_seconds:
-            headers["Hippocamp-Not-Before-Seconds"] = str(not_before_seconds)
+        headers |= headers_of(wishes)
         answer = yield from persistently(
             Call("POST", "/v1/jobs", headers=headers, body=source), self.patience
         )

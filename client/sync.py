@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, Unpack
 
 import httpx
 
@@ -15,6 +15,7 @@ from client.conversations import Conversations
 from client.exchange import Answer, Call, Conversation, Patience
 from client.models import Job, JobPage, Result
 from client.sources import Source, open_source
+from client.wishes import Wishes
 
 T = TypeVar("T")
 
@@ -46,20 +47,12 @@ class Client:
         volume: str | Path | bytes | BinaryIO | Source,
         *,
         idempotency_key: str | None = None,
-        priority: str | None = None,
-        deadline_seconds: int | None = None,
-        not_before_seconds: int | None = None,
+        **wishes: Unpack[Wishes],
     ) -> JobHandle:
         """Send a file, a folder of DICOM slices, bytes or a stream. BadInput, NotAllowed, Unavailable."""
         source = volume if isinstance(volume, Source) else open_source(volume)
         try:
-            talk = self._say.submit(
-                source,
-                key=idempotency_key,
-                priority=priority,
-                deadline_seconds=deadline_seconds,
-                not_before_seconds=not_before_seconds,
-            )
+            talk = self._say.submit(source, key=idempotency_key, **wishes)
             return JobHandle(self, self._drive(talk))
         finally:
             if source is not volume:

@@ -7,12 +7,15 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from client.wishes import COVARIATES, Wishes
 
 PATH_COLUMNS = ("path", "file", "volume")
 ANSWERS = (
     "job_id", "state", "cdr", "label", "cdr0", "cdr05", "cdr1", "prediction_set", "uncertain",
-    "out_of_distribution", "cache", "error_code", "error_detail",
+    "out_of_distribution", "cache", "error_code", "error_detail", "clinical_cdr", "clinical_cdr0",
+    "clinical_cdr05", "clinical_cdr1",
 )  # fmt: skip
 """Columns that a batch adds to those of its table."""
 
@@ -23,6 +26,16 @@ class Row:
 
     path: Path
     cells: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def covariates(self) -> Wishes:
+        """Its cells age, sex, education and mmse, those that say something; ValueError for no number."""
+        cells = {name.strip().lower(): text.strip() for name, text in self.cells.items()}
+        said = {name: cells.get(name, "") for name in COVARIATES}
+        found = {name: text for name, text in said.items() if text.lower() not in {"", "n/a", "na", "nan"}}
+        numbers = {name: float(text) for name, text in found.items() if name != "sex"}
+        whole = {name: int(value) for name, value in numbers.items() if value == int(value)}
+        return cast("Wishes", {**found, **numbers, **whole})
 
 
 def read_table(table: Path) -> list[Row]:

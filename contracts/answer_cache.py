@@ -60,16 +60,19 @@ class AnswerCache:
         self._keep = kept_at.register_script(_KEEP)
         self._away_until = 0.0
 
-    def find(self, site: str, content: str) -> Known | None:
-        """What the pipeline and model in service made of these bytes; None when that is not known, or its
-        server is away."""
+    def find(self, site: str, content: str, *, model: str = "", covariates: str = "") -> Known | None:
+        """What pipeline and model in service, or another model, made of these bytes with these covariates.
+
+        None when that is not known, or its server is away.
+        """
         with self._line.pipeline(transaction=False) as pipe:
             deployed.ask(pipe)
             pipe.hgetall(f"hc:answers:{site}:{content}")
-            (pipeline, model), names = cast("tuple[list[str], dict[str, str]]", pipe.execute())
+            (pipeline, current), names = cast("tuple[list[str], dict[str, str]]", pipe.execute())
+        model = model or current
         if not (pipeline and model):
             return None
-        key = cache_key(site, content, pipeline=pipeline, model=model)
+        key = cache_key(site, content, pipeline=pipeline, model=model, covariates=covariates)
         value = self._tried(lambda: self._kept_at.get(names[key])) if key in names else None
         return Known(key, value, pipeline, model) if value else None
 

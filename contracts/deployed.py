@@ -29,7 +29,7 @@ def ask(client: redis.Redis) -> object:
 
 
 def describe(client: redis.Redis, model: str, card: str) -> None:
-    """Keep the card (Markdown) of the model with this digest, for as long as anybody may ask for it."""
+    """Keep the card (JSON, model_card.py) of this model, for as long as anybody may ask for it."""
     client.hset(_CARDS, model, card)
 
 
@@ -43,6 +43,12 @@ def described(client: redis.Redis) -> list[str]:
     return sorted(cast("list[str]", client.hkeys(_CARDS)))
 
 
+def named(client: redis.Redis, name: str) -> str:
+    """The digest of the one described model whose digest begins like this; "" when there is not just one."""
+    found = [digest for digest in described(client) if digest.startswith(name)]
+    return found[0] if len(found) == 1 else ""
+
+
 def health(client: redis.Redis, what: str) -> float | None:
     """Seconds of Unix time at which `what` last proved itself, None when it never did (or not lately)."""
     stamp = cast("Any", client.get(f"hc:health:{what}"))
@@ -53,6 +59,16 @@ def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
     seconds, micros = client.time()
     client.set(f"hc:health:{what}", f"{seconds}.{micros:06d}", ex=ttl_seconds)
+
+
+def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:
+    """Note that the model server answered with this model, which is not known."""
+    client.set("hc:health:refused_model", digest, ex=ttl_seconds)
+
+
+def refused(client: redis.Redis) -> str:
+    """The unknown model that answered lately, "" when none did."""
+    return cast("str | None", client.get("hc:health:refused_model")) or ""
 
 
 @dataclass

@@ -9,10 +9,12 @@ HippocampError
 │   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  └── Noise
 ├── RequestError               the request itself is at fault (4xx)
 │   ├── JobNotFound        ├── BatchNotFound      ├── WrongState        ├── Gone
-│   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         └── QuotaExceeded
-├── ModelRefused  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job or a delivery ends
+│   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         ├── QuotaExceeded
+│   └── BadCovariate
+├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job ends
 └── Unavailable                a dependency is away (503, retryable)
-    ├── StoreUnavailable  ├── LineUnavailable  ├── NotReplicated  ├── Backlog  └── ModelServerUnavailable
+    ├── StoreUnavailable  ├── LineUnavailable  ├── NotReplicated  ├── Backlog  ├── ModelServerUnavailable
+    └── ModelUnknown
 """
 
 from __future__ import annotations
@@ -165,6 +167,14 @@ class BadRequest(RequestError):
     title = "A value in the request is not accepted"
 
 
+class BadCovariate(RequestError):
+    """Age, sex, education or MMSE is not what the model knows; figure `field` names which."""
+
+    code = "request.bad_covariate"
+    title = "A covariate is outside what the model knows"
+    status = 422
+
+
 class JobNotFound(RequestError):
     """No job of this site has this id."""
 
@@ -266,12 +276,26 @@ class ModelServerUnavailable(Unavailable):
     title = "The model server is away"
 
 
+class ModelUnknown(ModelServerUnavailable):
+    """TorchServe answers, but with a model whose digest is not on the list; nothing it says is kept."""
+
+    code = "unavailable.model_unknown"
+    title = "The model server runs a model that is not known here"
+
+
 class ModelRefused(HippocampError):
     """The model server, proved to work, does not take this one stack."""
 
     code = "model.refused"
     title = "The model could not score the volume"
     retryable = True
+
+
+class ModelNotServed(ModelRefused):
+    """The job names a model that no server serves at present."""
+
+    code = "model.not_served"
+    title = "The model that the job names is not served"
 
 
 class DeliveryFailed(HippocampError):

@@ -25,6 +25,8 @@ class Submission:
     input_digest: SHA-256 hex of what is stored there, "" when it is the same or nobody compares it; unstored:
     nothing is, because the result is known. size_bytes: of what is stored. patient_age (at most 90),
     patient_sex: when asked for.
+    wanted_model: digest of the model that was asked for, "" for the one in service.
+    covariates: what was told of the person, as contracts/covariates.py writes it.
     deadline_ms, not_before_ms: Unix time in milliseconds. answer_key: under which `result` was found, to be
     looked at once more when it is recorded. traceparent: of its trace, "" when none is kept.
     """
@@ -40,6 +42,8 @@ class Submission:
     unstored: bool = False
     patient_age: int | None = None
     patient_sex: str = ""
+    wanted_model: str = ""
+    covariates: str = ""
     deadline_ms: int | None = None
     not_before_ms: int | None = None
     batch: str = ""

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.covariates import Known, told_apart
+
 NOTICE = "Research use only. Not a medical device. Not for diagnosis."
 
 Cdr = Literal["0", "0.5", ">=1"]
@@ -35,6 +37,15 @@ class Intervals(_Frozen):
     cdr1: tuple[float, float]
 
 
+class Clinical(_Frozen):
+    """The second answer: the image and what was told of the person. It has no interval of its own."""
+
+    cdr: Cdr = Field(description="Most probable group by image and covariates together")
+    label: str = Field(description="The rating in words")
+    probabilities: Probabilities
+    used: list[Known] = Field(description="What was told beside the image")
+
+
 class Result(_Frozen):
     """One volume's answer. It names no person, site or file, so equal inputs share it within a site."""
 
@@ -52,11 +63,18 @@ class Result(_Frozen):
         default={},
         description="The decided stage's map by region, over its mean in the brain; 1 is average",
     )
+    clinical: Clinical | None = Field(
+        default=None, description="The answer that also knows the covariates; null when none were sent"
+    )
     quality: dict[str, float] = Field(description="Measures of the quality gate")
     seconds: dict[str, float] = Field(description="Seconds of each step that made this result")
     notice: str = NOTICE
 
 
-def cache_key(site: str, content: str, *, pipeline: str, model: str) -> str:
-    """Redis key of a finished result; the site is part of it, so no site learns what another holds."""
-    return f"hc:cache:{site}:{content}:{pipeline}:{model}"
+def cache_key(site: str, content: str, *, pipeline: str, model: str, covariates: str = "") -> str:
+    """Redis key of a finished result; the site is part of it, so no site learns what another holds.
+
+    covariates: as the record keeps them (contracts/covariates.py); the key does not show them.
+    """
+    apart = told_apart(content, covariates)
+    return f"hc:cache:{site}:{content}:{pipeline}:{model}" + (f":{apart}" if apart else "")

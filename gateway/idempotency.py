@@ -30,7 +30,7 @@ def job_id_for(site: str, key: str | None) -> str:
 
 def check_same(first: Job, repeated: Submission) -> None:
     """KeyReused when the repeated request is not the first one over again."""
-    for field in ("content_digest", "priority", "batch"):
+    for field in ("content_digest", "priority", "batch", "covariates", "wanted_model"):
         if first.text(field) != getattr(repeated, field):
             raise KeyReused(
                 f"This {HEADER} was used with another {field.replace('_', ' ')}; take a new key", field=field

@@ -9,6 +9,7 @@ from typing import Literal
 
 import redis
 
+from contracts.covariates import Covariates
 from contracts.errors import JobNotFound
 from contracts.job import Job as Record
 from contracts.line import Line
@@ -87,6 +88,9 @@ def _fields(record: Record, link: Link) -> dict[str, object]:
         "timings": _timings(record),
         "trace_id": record.text("trace_id"),
         "patient": _patient(record),
+        "model": record.text("wanted_model") or None,
+        "rescored_from": record.text("rescored_from") or None,
+        "covariates": Covariates.of(record.text("covariates")) if record.text("covariates") else None,
         "error": problem(record),
         "outcome": _outcome(record),
         "links": _links(record, link),

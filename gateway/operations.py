@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
-from contracts.errors import BadRequest, HippocampError
+from contracts.covariates import NAMES
+from contracts.errors import BadCovariate, BadRequest, HippocampError
 from gateway.errors import UnsupportedMediaType
 
 View = Callable[..., Any]
@@ -82,11 +83,14 @@ def operation_of(view: View) -> Operation | None:
 
 
 def validated(model: type[Model], data: object) -> Model:
-    """Data as `model`; BadRequest naming every wrong field otherwise."""
+    """Data as `model`; BadRequest or BadCovariate naming every wrong field otherwise."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors())
+        fields = [".".join(map(str, e["loc"])) or "body" for e in error.errors()]
+        wrong = "; ".join(f"{where}: {e['msg']}" for where, e in zip(fields, error.errors(), strict=True))
+        if set(fields) <= set(NAMES):
+            raise BadCovariate(wrong, field=fields[0]) from None
         raise BadRequest(wrong) from None
 
 

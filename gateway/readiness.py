@@ -52,8 +52,11 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
                 _wake_once(of, asks)
             if asks and (age is None or age > of.settings.health_seconds):
                 age = _age_after_waking(of, what)
+            unknown = deployed.refused(of.client) if what == "model_server" else ""
         except redis.RedisError:
             return Dependency(ok=False, detail="unknown while Redis is away")
+        if unknown and (age is None or age > of.settings.health_seconds):
+            return Dependency(ok=False, detail=f"runs the model {unknown}, which is not known here")
         if age is None:
             return Dependency(ok=False, detail="never proved that it works, or not lately")
         fresh = age <= of.settings.health_seconds

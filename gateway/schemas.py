@@ -7,10 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.covariates import NAMES, Covariates
+from contracts.model_card import ModelCard as Card
 from contracts.result import Cdr, Result
 from contracts.states import JobState, Priority, Stage
 
 JOB_ID = "job_0123456789abcdef0123456789abcdef"
+MODEL = "^[0-9a-f]{12,64}$"
 BATCH_ID = "^bat_[0-9a-f]{32}$"
 KEEP = "^(age|sex|age,sex|sex,age)$"
 CURSOR = r"^[0-9]{1,15}\.job_[0-9a-f]{32}$"
@@ -40,7 +43,7 @@ class Problem(BaseModel):
     trace_id: str = Field(description="Quote this to the operator")
 
 
-class SubmitOptions(Wire):
+class SubmitOptions(Covariates):
     """How a job is to be treated."""
 
     priority: Priority = Field(default=Priority.ROUTINE, description="Order among the site's own jobs")
@@ -54,9 +57,19 @@ class SubmitOptions(Wire):
         default=0, ge=0, le=MOST_DEADLINE, description="Wait at least so long before work on it starts"
     )
     batch: str | None = Field(default=None, pattern=BATCH_ID, description="The batch it belongs to")
+    model: str | None = Field(
+        default=None,
+        pattern=MODEL,
+        description="Digest of the model that is to answer, or its beginning; the one in service otherwise",
+    )
     keep: str | None = Field(
         default=None, pattern=KEEP, description="Note age, sex or both of a DICOM header with the job"
     )
+
+    @property
+    def covariates(self) -> Covariates:
+        """What the caller told of the person."""
+        return Covariates.model_validate({name: getattr(self, name) for name in NAMES})
 
 
 class VolumeForm(SubmitOptions):
@@ -137,6 +150,9 @@ class JobSummary(Wire):
     timings: Timings
     trace_id: str
     patient: KeptPatient | None = Field(description="Null unless `keep` asked for it")
+    model: str | None = Field(description="Digest of the model that was asked for by name")
+    rescored_from: str | None = Field(description="The job whose prepared slices were scored again")
+    covariates: Covariates | None = Field(description="What was told of the person for the clinical answer")
     error: Problem | None = Field(description="Why it failed or expired")
     outcome: Outcome | None = Field(description="The answer of a job that succeeded")
     links: Links
@@ -207,7 +223,8 @@ class ModelCard(Wire):
     name: str
     digest: str
     in_service: bool
-    card: str = Field(description="Markdown")
+    card: Card = Field(description="As data: uses, cohorts, figures with intervals, failures, confounds")
+    markdown: str = Field(description="The same for people")
 
 
 class Dependency(Wire):

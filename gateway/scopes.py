@@ -40,6 +40,7 @@ SCOPES: Mapping[str, Scope] = {
     "pages.home": Scope.READ,
     "pages.job": Scope.READ,
     "pages.model": Scope.READ,
+    "pages.other_model": Scope.READ,
     "pages.operations": Scope.ADMIN,
     "load.read": Scope.ADMIN,
     "planes.brain": Scope.READ,

@@ -12,6 +12,7 @@ from typing import IO, Protocol
 
 import redis
 
+from contracts import deployed
 from contracts.blobs import Received, input_path
 from contracts.deidentify import Patient
 from contracts.errors import Gone, LineUnavailable, NotReplicated, StoreUnavailable
@@ -21,6 +22,7 @@ from contracts.moves import Submitted
 from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway.cleaning.task import Cleaned
+from gateway.errors import ModelNotFound
 from gateway.idempotency import check_same
 from gateway.operations import validated
 from gateway.resources import Resources
@@ -165,7 +167,9 @@ def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace
 
 def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:
     options = validated(SubmitOptions, given)
-    bare = replace(bare, priority=options.priority, batch=options.batch or "")
+    covariates = options.covariates.to_text()
+    bare = replace(bare, priority=options.priority, batch=options.batch or "", covariates=covariates)
+    bare = replace(bare, wanted_model=_model(options.model, to))
     deadline, later = options.deadline_seconds, options.not_before_seconds
     if deadline is None and not later:
         return bare
@@ -177,8 +181,17 @@ def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> 
     )
 
 
+def _model(wanted: str | None, to: Resources) -> str:
+    found = deployed.named(to.client, wanted) if wanted else ""
+    if wanted and not found:
+        raise ModelNotFound(f"No one model {wanted} is known here; GET /v1/models lists those that are")
+    return found
+
+
 def _look_up(fresh: Submission, to: Resources) -> Submission:
-    known = to.line.answers.find(fresh.site, fresh.content_digest)
+    known = to.line.answers.find(
+        fresh.site, fresh.content_digest, model=fresh.wanted_model, covariates=fresh.covariates
+    )
     if not known:
         return fresh
     hit = replace(fresh, result=known.value, answer_key=known.key, cache="hit")

@@ -34,6 +34,11 @@ _HEADERS = {
     "not_before_seconds": "Hippocamp-Not-Before-Seconds",
     "batch": "Hippocamp-Batch",
     "keep": "Hippocamp-Keep",
+    "model": "Hippocamp-Model",
+    "age": "Hippocamp-Age",
+    "sex": "Hippocamp-Sex",
+    "education": "Hippocamp-Education",
+    "mmse": "Hippocamp-MMSE",
 }
 
 _KINDS = {Media.ZIP: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED}

@@ -17,39 +17,44 @@ NAME = "hippocamp"
 HANDLER = "served.handler:handle"
 BUILD = Path(__file__).with_name("build")
 SERVED = Path(__file__).with_name("served")
+_NEVER = "01/01/1980 00:00:00"
 SERVING = Path(__file__).with_name("serving.yaml")
 
 
-def build_archive(out: Path = BUILD, release: Path = RELEASE, serving: Path = SERVING) -> Path:
+def build_archive(
+    out: Path = BUILD, release: Path = RELEASE, serving: Path = SERVING, *, versioned: bool = False
+) -> Path:
     """Write `out`/hippocamp.mar from a release whose files match its manifest; returns its path.
 
-    serving: how TorchServe is to run it: workers, batch size, threads.
-    The archive holds the manifest, so the served model reports the release's digest. Errors:
-    BrokenReleaseError when a file is missing or changed.
+    serving: how TorchServe is to run it: workers, batch size, threads. versioned: the file is called after
+    the digest, so that several lie side by side.
+    The archive holds the manifest, so the served model reports the release's digest; its own SHA-256 lies
+    beside it, for `sha256sum -c`. Errors: BrokenReleaseError when a file is missing or changed.
     """
     digest = model_digest(release)
     files = [MANIFEST, *json.loads((release / MANIFEST).read_text())["files"]]
     code = {f"{SERVED.name}/{source.name}": source for source in sorted(SERVED.glob("*.py"))}
     files_and_code = {name: release / name for name in files} | code | {SERVING.name: serving}
-    return pack(out, files_and_code, handler=HANDLER, version=digest[:12])
+    path = out / (f"{NAME}-{digest[:12]}.mar" if versioned else f"{NAME}.mar")
+    pack(path, files_and_code, handler=HANDLER, version=digest[:12])
+    path.with_name(f"{path.name}.sha256").write_text(f"{file_digest(path)}  {path.name}\n")
+    return path
 
 
-def pack(out: Path, files: dict[str, Path], *, handler: str, version: str) -> Path:
-    """Write `out`/hippocamp.mar: files by their names in it, serving.yaml, and TorchServe's own manifest.
+def pack(path: Path, files: dict[str, Path], *, handler: str, version: str) -> None:
+    """Write the archive: files by their names in it, serving.yaml, and TorchServe's own manifest.
 
     Time stamps and compression are left out, so the same files give the same bytes and one SHA-256.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     model = {"modelName": NAME, "modelVersion": version, "handler": handler, "configFile": SERVING.name}
-    about = json.dumps({"runtime": "python", "model": model, "archiverVersion": "0.12.0"}, sort_keys=True)
-    path = out / f"{NAME}.mar"
+    about = {"runtime": "python", "model": model, "archiverVersion": "0.12.0", "createdOn": _NEVER}
     unfinished = path.with_suffix(".part")
     with ZipFile(unfinished, "w", ZIP_STORED) as archive:
         for name, source in sorted(({SERVING.name: SERVING} | files).items()):
             archive.writestr(ZipInfo(name), source.read_bytes())
-        archive.writestr(ZipInfo("MAR-INF/MANIFEST.json"), about)
+        archive.writestr(ZipInfo("MAR-INF/MANIFEST.json"), json.dumps(about, sort_keys=True))
     unfinished.replace(path)
-    return path
 
 
 def main() -> None:
@@ -58,8 +63,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUILD)
     parser.add_argument("--release", type=Path, default=RELEASE)
     parser.add_argument("--serving", type=Path, default=SERVING, help="workers, batch size, threads (YAML)")
+    parser.add_argument("--versioned", action="store_true", help="call the file after the release's digest")
     chosen = parser.parse_args()
-    path = build_archive(chosen.out, chosen.release, chosen.serving)
+    path = build_archive(chosen.out, chosen.release, chosen.serving, versioned=chosen.versioned)
     sys.stdout.write(f"{path} {model_digest(chosen.release)} sha256:{file_digest(path)}\n")
 
 

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from contracts.known_models import release_digest
+
 RELEASE = Path(__file__).with_name("release")
 MANIFEST = "manifest.json"
 
@@ -21,12 +23,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def combined_digest(files: dict[str, str]) -> str:
-    """SHA-256 over sorted `name digest` lines, hex."""
-    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(files.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
 def model_digest(release: Path = RELEASE) -> str:
     """The release's digest, after checking every file against the manifest. Errors: BrokenReleaseError."""
     try:
@@ -39,7 +35,7 @@ def model_digest(release: Path = RELEASE) -> str:
             raise BrokenReleaseError(f"{path} is missing")
         if (got := file_digest(path)) != wanted:
             raise BrokenReleaseError(f"{path} has digest {got[:12]}, the manifest says {wanted[:12]}")
-    return combined_digest(manifest["files"])
+    return release_digest(manifest["files"])
 
 
 if __name__ == "__main__":

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import numpy.typing as npt
+
+from contracts.covariates import Covariates
 from contracts.explanation import Explanation
 from contracts.job import Claim
 from contracts.regions import activation_by_region
-from contracts.result import CDR, LABELS, Cdr, Intervals, Probabilities, Result
+from contracts.result import CDR, LABELS, Cdr, Clinical, Intervals, Probabilities, Result
 from workers.model_server import Answer
 
 
 def result_of(claim: Claim, answer: Answer) -> Result:
     """The public answer; figures of the record join those of the model."""
-    p = [min(1.0, max(0.0, float(x))) for x in answer.probabilities]
+    p = _bounded(answer.probabilities)
     spans = [(round(float(low), 6), round(float(high), 6)) for low, high in answer.interval]
     kept: list[Cdr] = [stage for stage, inside in zip(CDR, answer.prediction_set, strict=True) if inside]
     cdr = CDR[max(range(3), key=p.__getitem__)]
@@ -29,10 +33,25 @@ def result_of(claim: Claim, answer: Answer) -> Result:
         model_digest=answer.digest,
         pipeline_digest=claim.record.get("pipeline_digest", ""),
         model_engine=answer.engine,
+        clinical=_clinical(claim, answer),
         regions={k: round(v, 3) for k, v in activation_by_region(answer.maps[:, CDR.index(cdr)]).items()},
         quality=json.loads(claim.record.get("quality") or "{}"),
         seconds={**seconds, "inference": round(answer.seconds, 4)},
     )
+
+
+def _clinical(claim: Claim, answer: Answer) -> Clinical | None:
+    if not np.isfinite(answer.clinical).all():
+        return None
+    p = _bounded(answer.clinical)
+    cdr = CDR[max(range(3), key=p.__getitem__)]
+    used = Covariates.of(claim.job.text("covariates")).given
+    probabilities = Probabilities(cdr0=p[0], cdr05=p[1], cdr1=p[2])
+    return Clinical(cdr=cdr, label=LABELS[cdr], probabilities=probabilities, used=used)
+
+
+def _bounded(probabilities: npt.NDArray[np.float32]) -> list[float]:
+    return [min(1.0, max(0.0, float(p))) for p in probabilities]
 
 
 def explanation_of(answer: Answer) -> Explanation:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 
-import numpy as np
 import redis
 
 from contracts.answer_cache import CacheEntry
 from contracts.blobs import explanation_path
+from contracts.errors import Gone
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost
 from contracts.outcomes import code_of, settle
 from contracts.result import cache_key
-from contracts.stack import Stack
 from contracts.states import Stage
 from contracts.wakeups import another, wake
 from workers.answers import explanation_of, result_of
+from workers.asking import Head, ask_all, loaded, named
 from workers.metrics import record_answer, record_batch, record_failure, record_wait
 from workers.model_server import Answer, NotRead
-from workers.replicas import Slices
-from workers.scoring import score
 from workers.spans import BatchSpans
 from workers.workplace import Workplace
 
@@ -68,11 +65,8 @@ def work_once(place: Workplace) -> list[Claim]:
 
 def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
     if place.by_name:
-        ask = spans.around(place.model.predict_stored)
         try:
-            answers = score(
-                ask, [claim.record.get("stack_blob", "") for claim in claims], healthy=place.healthy
-            )
+            answers = ask_all(place, [named(claim) for claim in claims], spans)
         except NotRead as error:
             _log.warning("stack.not_read", extra={"worker": place.name, "detail": str(error)})
         else:
@@ -82,29 +76,23 @@ def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
 
 
 def _work_by_bytes(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
-    stacks: dict[str, Slices] = {}
+    heads: dict[str, Head] = {}
     for claim in claims:
         try:
-            stacks[claim.id] = Stack.from_bytes(place.blobs.get(claim.record["stack_blob"])).slices
+            heads[claim.id] = loaded(place, claim)
         except (FileNotFoundError, ValueError) as error:
             _send_back(place, claim, error, spans)
         except Exception as error:  # noqa: BLE001  one unreadable stack must not stop the others
             _settle(place, claim, error, spans)
-    ready = [claim for claim in claims if claim.id in stacks]
-    if not ready:
-        return
-
-    def predict(some: Sequence[Slices], traceparent: str) -> list[Answer]:
-        return place.model.predict(np.stack(some), traceparent)
-
-    answers = score(spans.around(predict), list(stacks.values()), healthy=place.healthy)
-    _commit_all(place, ready, answers, spans)
+    ready = [claim for claim in claims if claim.id in heads]
+    if ready:
+        _commit_all(place, ready, ask_all(place, list(heads.values()), spans), spans)
 
 
 def _commit_all(
     place: Workplace, claims: list[Claim], answers: list[Answer | Exception], spans: BatchSpans
 ) -> None:
-    _note_health(place, answers)
+    _note_health(place, claims, answers)
     for claim, answer in zip(claims, answers, strict=True):
         try:
             if isinstance(answer, Exception):
@@ -117,6 +105,9 @@ def _commit_all(
 def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:
     """A stack that is gone or damaged is made again from the upload, which is kept until the job ends."""
     times = int(claim.record.get("sent_back", "0"))
+    if not claim.record.get("input_blob"):  # a rescored head has no upload
+        _settle(place, claim, Gone("The prepared slices are no longer kept; send the volume again"), spans)
+        return
     if times >= MOST_SENT_BACK:
         _settle(place, claim, error, spans)
         return
@@ -129,12 +120,17 @@ def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpa
     wake(place.redis, Stage.PREPROCESS)
 
 
-def _note_health(place: Workplace, answers: list[Answer | Exception]) -> None:
-    """Tell the gateway what real work showed; a lost Redis is met again at the commits."""
+def _note_health(place: Workplace, claims: list[Claim], answers: list[Answer | Exception]) -> None:
+    """Tell the gateway what real work showed; a lost Redis is met again at the commits.
+
+    The model in service is the one that answers those who name none.
+    """
     good = [a for a in answers if isinstance(a, Answer)]
+    pairs = zip(claims, answers, strict=True)
+    current = [a.digest for claim, a in pairs if isinstance(a, Answer) and not claim.job.text("wanted_model")]
     try:
         if good:
-            place.prove_model(good[0].digest)
+            place.prove_model(current[0] if current else "")
             place.proofs.tell("infer")
     except redis.RedisError:
         _log.warning("health.not_noted")
@@ -147,7 +143,8 @@ def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     result = found.model_dump_json()
     blob = explanation_path(site, claim.job.shelf, pipeline=pipeline, model=answer.digest)
     place.blobs.put(blob, explanation_of(answer).to_bytes())
-    key = cache_key(site, content, pipeline=pipeline, model=answer.digest)
+    told = record.get("covariates", "")
+    key = cache_key(site, content, pipeline=pipeline, model=answer.digest, covariates=told)
     fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}
     done = place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
     record_answer(found.cdr, found.out_of_distribution)

@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zipfile import BadZipFile
 
@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from contracts.errors import ModelServerUnavailable
+from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknown
 from workers.metrics import record_request
 
 MODEL = "hippocamp"
@@ -22,6 +22,10 @@ _REFUSED = frozenset({400, 413, 500, 507})
 """Statuses that may be the request's own fault: bad body, too large, handler raised, worker died on it.
 
 Every other one (404 no such model, 503 no worker or full queue, ...) is the server's state."""
+
+
+Known = npt.NDArray[np.float32] | None
+"""(volumes, 4) covariates, NaN where nothing is known; None: of nobody."""
 
 
 class BatchRefused(Exception):  # noqa: N818  named for what happened, as in contracts.errors
@@ -36,7 +40,8 @@ class Answer:
     maps: (slices, 3, h, w) float16. ood: distance from the training data. prediction_set: (3,) uint8.
     digest, engine: of the archive that answered. seconds: it spent on the whole request.
     started: when it began, Unix seconds by its own clock, 0 when it did not say. traceparent: as it got it.
-    card: the archive's model card, Markdown.
+    clinical: (3,) float32 with the covariates that were sent, NaN without any.
+    card: the archive's model card as JSON, "" when it has none.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -51,6 +56,7 @@ class Answer:
     started: float = 0.0
     traceparent: str = ""
     card: str = ""
+    clinical: npt.NDArray[np.float32] = field(default_factory=lambda: np.full(3, np.nan, np.float32))
 
 
 class NotRead(Exception):  # noqa: N818
@@ -60,23 +66,50 @@ class NotRead(Exception):  # noqa: N818
 class ModelServer:
     """A keep-alive connection to TorchServe's inference address."""
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._url = f"{url.rstrip('/')}/predictions/{MODEL}"
+    def __init__(
+        self, url: str, *, timeout_seconds: float, known: frozenset[str] | None = None
+    ) -> None:  # fmt: skip
+        """known: digests of the models whose answers are taken; None: of any."""
+        self._known = known
+        self.url = url.rstrip("/")
+        self._predictions = f"{self.url}/predictions/{MODEL}"
         timeout = httpx.Timeout(timeout_seconds, connect=min(3.0, timeout_seconds))
         self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
 
-    def predict(self, slices: npt.NDArray[np.uint8], traceparent: str = "") -> list[Answer]:
-        """Score (volumes, 32, 208, 176) uint8; BatchRefused or ModelServerUnavailable otherwise."""
-        return self._asked(slices.tobytes(), len(slices), traceparent)
+    def predict(
+        self,
+        slices: npt.NDArray[np.uint8],
+        traceparent: str = "",
+        *,
+        covariates: Known = None,
+        version: str = "",
+    ) -> list[Answer]:
+        """Score (volumes, 32, 208, 176) uint8, with (volumes, 4) covariates when any is known.
 
-    def predict_stored(self, blobs: Sequence[str], traceparent: str = "") -> list[Answer]:
+        version: digest of the model that is to answer, "" for the server's first. BatchRefused,
+        ModelNotServed, ModelUnknown, ModelServerUnavailable.
+        """
+        body = slices.tobytes() + (b"" if covariates is None else covariates.astype("<f4").tobytes())
+        return self._asked(body, len(slices), traceparent, version=version)
+
+    def predict_stored(
+        self, blobs: Sequence[str], traceparent: str = "", *, covariates: Known = None, version: str = ""
+    ) -> list[Answer]:
         """Score stacks that the server reads from the blob store's folder itself; NotRead when it cannot."""
-        return self._asked(json.dumps({"stacks": list(blobs)}).encode(), len(blobs), traceparent, named=True)
+        asked: dict[str, Any] = {"stacks": list(blobs)}
+        if covariates is not None:
+            asked["covariates"] = np.where(np.isnan(covariates), None, covariates).tolist()  # type: ignore[call-overload]
+        body = json.dumps(asked).encode()
+        return self._asked(body, len(blobs), traceparent, version=version, named=True)
 
-    def _asked(self, body: bytes, volumes: int, traceparent: str, *, named: bool = False) -> list[Answer]:
+    def _asked(
+        self, body: bytes, volumes: int, traceparent: str, *, version: str, named: bool = False
+    ) -> list[Answer]:
         started, outcome = time.monotonic(), "away"
         try:
-            response = self._post(body, traceparent)
+            response = self._post(body, traceparent, version)
+            if response.status_code == httpx.codes.NOT_FOUND and version:
+                raise ModelNotServed(f"The model {version} is not served here at present")
             if named and response.status_code == httpx.codes.BAD_REQUEST:
                 outcome = "refused"
                 raise NotRead(response.text[:200])
@@ -86,25 +119,41 @@ class ModelServer:
             if response.status_code != httpx.codes.OK:
                 raise ModelServerUnavailable(f"HTTP {response.status_code}", status=response.status_code)
             answers = _parse(response.content, volumes)
+            outcome = "unknown"
+            self._check(answers[0].digest, version)
             outcome = "answered"
         finally:
             record_request(time.monotonic() - started, outcome)
         return answers
 
+    def _check(self, digest: str, version: str) -> None:
+        if self._known is not None and digest not in self._known:
+            raise ModelUnknown(
+                f"It runs {digest}, which neither HIPPOCAMP_MODEL_MANIFEST nor HIPPOCAMP_MODELS names",
+                digest=digest,
+            )
+        if version and digest != version:
+            raise ModelUnknown(f"Asked for the model {version} it answers with {digest}", digest=digest)
+
     def close(self) -> None:
         """End the connection."""
         self._http.close()
 
-    def _post(self, body: bytes, traceparent: str) -> httpx.Response:
+    def _post(self, body: bytes, traceparent: str, version: str) -> httpx.Response:
         headers = {"content-type": "application/octet-stream"}
         if traceparent:
             headers["traceparent"] = traceparent
         try:
-            return self._http.post(self._url, content=body, headers=headers)
+            return self._http.post(self._predictions + version_path(version), content=body, headers=headers)
         except httpx.ReadTimeout as error:
             raise BatchRefused("no answer in time") from error
         except httpx.TransportError as error:
             raise ModelServerUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+def version_path(digest: str) -> str:
+    """Of the model with this digest below the address of all of them; "" for the server's first."""
+    return f"/{digest[:12]}" if digest else ""
 
 
 def _parse(body: bytes, volumes: int) -> list[Answer]:
@@ -135,4 +184,5 @@ def _one(arrays: dict[str, npt.NDArray[Any]], n: int, about: dict[str, Any]) -> 
         started=float(about.get("started", 0)),
         traceparent=str(about.get("traceparent", "")),
         card=str(about.get("card", "")),
+        clinical=np.asarray(arrays["clinical"][n] if "clinical" in arrays else [np.nan] * 3, np.float32),
     )

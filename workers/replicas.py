@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from contracts.errors import ModelServerUnavailable
+from contracts.errors import HippocampError, ModelNotServed, ModelServerUnavailable
 from workers.addresses import addresses_of
 from workers.breaker import Breaker
-from workers.model_server import Answer, BatchRefused, ModelServer
+from workers.model_server import Answer, BatchRefused, Known, ModelServer
 
 _log = logging.getLogger("hippocamp.replicas")
 Slices = npt.NDArray[np.uint8]
@@ -62,8 +62,15 @@ class Replicas:
     A name may lead to several replicas; who they are is looked up again every few seconds.
     """
 
-    def __init__(self, urls: Sequence[str], *, timeout_seconds: float, shared: redis.Redis) -> None:
-        self._urls, self._timeout_seconds = urls, timeout_seconds
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        timeout_seconds: float,
+        shared: redis.Redis,
+        known: frozenset[str] | None = None,
+    ) -> None:
+        self._urls, self._timeout_seconds, self._known = urls, timeout_seconds, known
         self._seconds = int(timeout_seconds) + 10
         self.all: list[Replica] = []
         self._looked_at = 0.0
@@ -80,25 +87,39 @@ class Replicas:
             self._find()
         return max(replica.breaker.allowance(batch) for replica in self.all)
 
-    def predict(self, slices: Slices, traceparent: str = "") -> list[Answer]:
-        """Score (volumes, 32, 208, 176) uint8; a replica that is away is passed over for the next.
+    def predict(
+        self, slices: Slices, traceparent: str = "", *, covariates: Known = None, version: str = ""
+    ) -> list[Answer]:
+        """Score (volumes, 32, 208, 176) uint8 as `ModelServer.predict` does.
 
-        BatchRefused by the one that was asked; ModelServerUnavailable when none is left to ask.
+        A replica that is away is passed over for the next. BatchRefused by the one that was asked; when none
+        is left to ask, the last one's error.
         """
-        return self._asked_for(len(slices), lambda server: server.predict(slices, traceparent))
+        return self._asked_for(
+            len(slices),
+            lambda server: server.predict(slices, traceparent, covariates=covariates, version=version),
+        )
 
-    def predict_stored(self, blobs: Sequence[str], traceparent: str = "") -> list[Answer]:
+    def predict_stored(
+        self, blobs: Sequence[str], traceparent: str = "", *, covariates: Known = None, version: str = ""
+    ) -> list[Answer]:
         """The same for stacks that the replica reads from the blob store's folder; NotRead when it cannot."""
-        return self._asked_for(len(blobs), lambda server: server.predict_stored(blobs, traceparent))
+        return self._asked_for(
+            len(blobs),
+            lambda server: server.predict_stored(blobs, traceparent, covariates=covariates, version=version),
+        )
 
     def _asked_for(self, volumes: int, ask: Callable[[ModelServer], list[Answer]]) -> list[Answer]:
         left = [replica for replica in self.all if replica.breaker.allowance(1)]
-        away = ModelServerUnavailable("Every model server failed lately and is left alone for a while")
+        away: HippocampError = ModelServerUnavailable("Every model server failed lately: left alone a while")
         while left:
             with self._chosen(left, volumes) as replica:
                 left.remove(replica)
                 try:
                     answers = ask(replica.server)
+                except ModelNotServed as error:
+                    away = error
+                    continue
                 except ModelServerUnavailable as error:
                     away = error
                     replica.breaker.failed()
@@ -124,13 +145,13 @@ class Replicas:
             return found
         raise found
 
-    def control(self, slices: Slices, *, patience_seconds: float) -> bool:
+    def control(self, slices: Slices, *, patience_seconds: float, version: str = "") -> bool:
         """Whether the replica that was asked last does real work, given a little time to come back."""
         replica, ends = self._asked, time.monotonic() + patience_seconds
         while True:
             try:
-                replica.server.predict(slices)
-            except (ModelServerUnavailable, BatchRefused) as error:
+                replica.server.predict(slices, version=version)
+            except (ModelServerUnavailable, BatchRefused, ModelNotServed) as error:
                 if isinstance(error, ModelServerUnavailable) and time.monotonic() < ends:
                     time.sleep(0.5)
                     continue
@@ -154,7 +175,7 @@ class Replicas:
         self._looked_at = time.monotonic()
 
     def _new(self, url: str) -> Replica:
-        return Replica(url, ModelServer(url, timeout_seconds=self._timeout_seconds))
+        return Replica(url, ModelServer(url, timeout_seconds=self._timeout_seconds, known=self._known))
 
     @contextmanager
     def _chosen(self, among: Sequence[Replica], volumes: int) -> Iterator[Replica]:

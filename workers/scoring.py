@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from contracts.errors import ModelRefused, ModelServerUnavailable
+from contracts.errors import ModelNotServed, ModelRefused, ModelServerUnavailable
 from workers.model_server import Answer, BatchRefused
 
 Stack = TypeVar("Stack")
@@ -26,7 +26,7 @@ def score(predict: Predict[Stack], stacks: Sequence[Stack], *, healthy: Control)
     """
     try:
         return list(predict(stacks))
-    except ModelServerUnavailable as error:
+    except (ModelServerUnavailable, ModelNotServed) as error:
         return [error] * len(stacks)
     except BatchRefused as error:
         if not healthy():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from contracts.known_models import known_models
 from contracts.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
 from contracts.states import LONGEST_WORK_SECONDS
 
@@ -27,6 +28,7 @@ class Settings(Shared):
     model_reads_blobs: it has the blob store's folder, named in its own HIPPOCAMP_BLOBS, before its eyes.
     infer_batch: most volumes of one request to the model server.
     model_seconds: longest wait for its answer.
+    known_models: digests of the models that may answer; any other is refused.
     golden_seconds: age of the last proof after which the model server gets a test request.
     webhook_seconds: whole time one delivery may take, from resolving the name to the status line.
     webhook_allow: networks that webhooks may reach although they are not public.
@@ -40,6 +42,7 @@ class Settings(Shared):
         default_factory=lambda: env_number("MODEL_TIMEOUT_SECONDS", 60, least=0.1, most=3600)
     )
     infer_batch: int = field(default_factory=lambda: env_count("INFER_BATCH", 4, least=1, most=256))
+    known_models: frozenset[str] = field(default_factory=known_models)
     golden_seconds: float = field(default_factory=lambda: env_number("GOLDEN_SECONDS", 20, least=1))
     webhook_seconds: float = field(
         default_factory=lambda: env_number("WEBHOOK_TIMEOUT_SECONDS", 10, least=0.1, most=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,9 +11,11 @@ from celery import Celery
 from contracts import deployed
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
+from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknown
 from contracts.line import Line
 from contracts.orphans import worker_name
 from workers.golden import golden_slices
+from workers.model_server import Answer, BatchRefused
 from workers.replicas import Replicas
 from workers.settings import Settings
 
@@ -46,18 +49,36 @@ class Workplace:
     def model(self) -> Replicas:
         """The client of the model servers."""
         settings = self.settings
-        return Replicas(settings.model_servers, timeout_seconds=settings.model_seconds, shared=self.cache)
+        return Replicas(
+            settings.model_servers,
+            timeout_seconds=settings.model_seconds,
+            shared=self.cache,
+            known=settings.known_models,
+        )
 
     def golden(self) -> None:
-        """Send the golden request and note the proof; raises as `Replicas.prove` does."""
-        answer = self.model.prove(golden_slices())
+        """Send the golden request and note the proof; raises as `Replicas.prove` does.
+
+        Other known models that are served beside it are asked too, so that jobs can name them.
+        """
+        try:
+            answer = self.model.prove(golden_slices())
+        except ModelUnknown as error:
+            deployed.refuse(self.redis, str(error.figures["digest"]))
+            raise
+        self._describe(answer)
+        self.prove_model(answer.digest)
+        for digest in sorted(self.settings.known_models - {answer.digest}):
+            with suppress(ModelNotServed, ModelServerUnavailable, BatchRefused):
+                self._describe(self.model.predict(golden_slices(), version=digest)[0])
+
+    def _describe(self, answer: Answer) -> None:
         if answer.card:
             deployed.describe(self.redis, answer.digest, answer.card)
-        self.prove_model(answer.digest)
 
-    def healthy(self) -> bool:
+    def healthy(self, version: str = "") -> bool:
         """Whether the model server that was asked last does real work, given a little time to come back."""
-        return self.model.control(golden_slices(), patience_seconds=self.patience_seconds)
+        return self.model.control(golden_slices(), patience_seconds=self.patience_seconds, version=version)
 
     def prove_model(self, digest: str) -> None:
         """A model server answered: tell the gateway."""

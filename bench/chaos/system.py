@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from bench.chaos.small_model import DIGEST as SMALL_MODEL
 from contracts.connections import connect
 from contracts.line import Line
 from deploy.local import services
@@ -182,6 +183,7 @@ def system(
             "HIPPOCAMP_PREPROCESS_MEMORY_BYTES": str(1 << 30),
             "HIPPOCAMP_MODEL_TIMEOUT_SECONDS": "3",
             "HIPPOCAMP_GOLDEN_SECONDS": "5",
+            "HIPPOCAMP_MODELS": SMALL_MODEL,
             "OMP_NUM_THREADS": "1",
             **extra,
         }

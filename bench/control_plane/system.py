@@ -15,7 +15,7 @@ from deploy.local import services
 from deploy.local.services import Make, Service
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
-from model_store.archive import pack
+from model_store.archive import NAME, pack
 
 HANDLER = Path(__file__).with_name("nothing_handler.py")
 
@@ -33,7 +33,7 @@ def model_server(settings: LocalSettings) -> Service:
     """TorchServe with the handler that computes nothing."""
     real = services.model_server(settings)
     store = settings.folder / "model_server" / "store"
-    pack(store, {HANDLER.name: HANDLER}, handler=HANDLER.name, version="0")
+    pack(store / f"{NAME}.mar", {HANDLER.name: HANDLER}, handler=HANDLER.name, version="0")
     return replace(real, environment={**real.environment, "PYTHONPATH": str(ROOT)})
 
 

@@ -26,6 +26,7 @@ class Options(TypedDict):
     uploads: int
     priority: str
     again: str
+    covariates: bool
 
 
 @click.command()
@@ -36,6 +37,7 @@ class Options(TypedDict):
 )
 @click.option("--priority", type=PRIORITIES, default="bulk", show_default=True)
 @click.option("--again", default="", metavar="NAME", help="Score all once more, in a journal of its own.")
+@click.option("--covariates", is_flag=True, help="Send the columns age, sex, education and mmse along.")
 @click.pass_obj
 def batch(session: Session, /, table: Path, **options: Unpack[Options]) -> None:
     """Score the volumes of TABLE (.csv or .tsv with a column path, file or volume).
@@ -54,6 +56,7 @@ def batch(session: Session, /, table: Path, **options: Unpack[Options]) -> None:
             uploads=options["uploads"],
             priority=options["priority"],
             again=options["again"],
+            covariates=options["covariates"],
         )
     target = options["out"] or table.with_name(f"{table.name}{mark}.results.csv")
     write_table(target, zip(rows, answers, strict=True))

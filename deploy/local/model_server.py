@@ -9,6 +9,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from contracts.known_models import digest_in
 from deploy.local.settings import ROOT, LocalSettings
 
 # The JVM only moves bytes between a socket and the Python worker: a small heap and the cheap compiler
@@ -34,6 +35,8 @@ def command(settings: LocalSettings, folder: Path) -> list[str]:
     for needed in (store, temporary, folder / "logs"):
         needed.mkdir(parents=True, exist_ok=True)
     build_archive(store)
+    for release in settings.releases:
+        build_archive(store, "--versioned", "--release", str(release))
     config = folder / "config.properties"
     config.write_text(configuration(settings, store))
     return [
@@ -61,10 +64,10 @@ def _socket_folder(wanted: Path, port: int) -> Path:
     return Path(tempfile.gettempdir()) / f"hippocamp-{os.getuid()}-{port}"
 
 
-def build_archive(store: Path) -> None:
-    """Pack model_store/release into `store`/hippocamp.mar."""
+def build_archive(store: Path, *options: str) -> None:
+    """Pack model_store/release, or what the options name, into `store`."""
     done = subprocess.run(  # noqa: S603  our own module
-        [sys.executable, "-m", "model_store.archive", "--out", str(store)],
+        [sys.executable, "-m", "model_store.archive", "--out", str(store), *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -78,6 +81,7 @@ def build_archive(store: Path) -> None:
 def configuration(settings: LocalSettings, store: Path) -> str:
     """TorchServe's properties: loopback only, no model management, no token files."""
     ports = settings.ports
+    others = [f"hippocamp-{digest_in(release)[:12]}.mar" for release in settings.releases]
     lines = {
         "inference_address": f"http://127.0.0.1:{ports.model_server}",
         "management_address": f"http://127.0.0.1:{ports.model_management}",
@@ -87,7 +91,7 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "initial_worker_port": 9000,
         "model_store": store,
         "allowed_urls": "file://.*",
-        "load_models": "hippocamp.mar",
+        "load_models": ",".join(["hippocamp.mar", *others]),  # the first answers those who name none
         "max_request_size": 100 * MEGABYTE,
         "max_response_size": 100 * MEGABYTE,
         "job_queue_size": 100,

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from contracts.known_models import digest_in
 from contracts.settings import env_count, env_number, env_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,10 @@ def _port(name: str, default: int) -> int:
     return env_count(name, default, least=1, most=65535)
 
 
+def _folders(name: str) -> tuple[Path, ...]:
+    return tuple(Path(part.strip()).resolve() for part in env_text(name, "").split(",") if part.strip())
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
@@ -56,6 +61,7 @@ class LocalSettings:
     """One local system. `folder` holds everything it writes; removing it forgets the system.
 
     model_threads: of TorchServe's worker; 0: what model_store/serving.yaml says.
+    releases: of models to be served beside the one of this repository.
     """
 
     folder: Path = field(default_factory=lambda: Path(env_text("RUN", str(ROOT / ".run"))).resolve())
@@ -66,6 +72,7 @@ class LocalSettings:
     infer_processes: int = field(default_factory=lambda: env_count("INFER_PROCESSES", 2, least=1))
     gateway_threads: int = field(default_factory=lambda: env_count("GATEWAY_THREADS", 16, least=1))
     model_threads: int = field(default_factory=lambda: env_count("MODEL_THREADS", 0))
+    releases: tuple[Path, ...] = field(default_factory=lambda: _folders("MODEL_RELEASES"))
     redis_fsync: str = field(default_factory=lambda: env_text("REDIS_FSYNC", "always"))
     start_seconds: float = field(default_factory=lambda: env_number("START_SECONDS", 180, least=5))
     extra: dict[str, str] = field(default_factory=dict)
@@ -89,4 +96,6 @@ class LocalSettings:
             "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),
             "PYTHONUNBUFFERED": "1",
         }
+        if self.releases:
+            ours["HIPPOCAMP_MODELS"] = ",".join(map(digest_in, self.releases))
         return {**os.environ, **ours, **self.extra}

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 def render(report: Report) -> bytes:
     """The bundle as JSON, UTF-8; every resource is referred to by a urn:uuid of its own."""
     observations = [_stage_observation(report), *(_probability(report, stage) for stage in report.stages)]
-    observations += [_distance(report), *_regions(report), *_quality(report)]
+    observations += [*_clinical(report), _distance(report), *_regions(report), *_quality(report)]
     resources = [_diagnostic_report(report, observations), *observations, _device(report)]
     bundle = {
         "resourceType": "Bundle",
@@ -91,6 +91,21 @@ def _probability(report: Report, stage: Stage) -> Json:
     ]
     shown = {"valueQuantity": _number(stage.probability), "component": parts}
     return _observation(report, f"probability-{stage.key}", text) | shown
+
+
+def _clinical(report: Report) -> list[Json]:
+    """One observation: the group by image and covariates together, its components the probabilities."""
+    found = report.result.clinical
+    if found is None:
+        return []
+    coding = {"system": CODES, "code": f"cdr-{found.cdr}", "display": f"CDR {found.cdr}: {found.label}"}
+    parts = [
+        {"code": _code(f"clinical-{one.key}", f"CDR {one.cdr}"), "valueQuantity": _number(one.probability)}
+        for one in report.clinical
+    ]
+    text = f"Clinical Dementia Rating group, estimated from MRI with {', '.join(found.used)}"
+    value = {"valueCodeableConcept": {"coding": [coding], "text": coding["display"]}, "component": parts}
+    return [_observation(report, "clinical", text) | value | {"note": [{"text": NOTICE}]}]
 
 
 def _distance(report: Report) -> Json:

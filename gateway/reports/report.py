@@ -54,6 +54,16 @@ class Report:
         )
 
     @property
+    def clinical(self) -> tuple[Stage, ...]:
+        """The classes as the answer with covariates sees them, which has no intervals; () without one."""
+        found = self.result.clinical
+        if found is None:
+            return ()
+        shares = [(key, getattr(found.probabilities, key)) for key in CLASS_KEYS]
+        named = zip(shares, CDR, strict=True)
+        return tuple(Stage(key, cdr, LABELS[cdr], p, p, p) for (key, p), cdr in named)
+
+    @property
     def decided(self) -> int:
         """Index of the most probable class."""
         return CDR.index(self.result.cdr)

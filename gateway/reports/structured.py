@@ -85,6 +85,7 @@ def _answer(report: Report, picture: highdicom.sc.SCImage) -> sr.MeasurementsAnd
         algorithm_id=_algorithm(report),
         measurements=[
             *(_probability(stage) for stage in report.stages),
+            *(_clinical(stage) for stage in report.clinical),
             sr.Measurement(distance, round(result.out_of_distribution, 4), _RATIO),
         ],
         qualitative_evaluations=[sr.QualitativeEvaluation(name, value) for name, value in verdicts],
@@ -106,6 +107,12 @@ def _probability(stage: Stage) -> sr.Measurement:
             upper_measurement_uncertainty=round(above, 6), lower_measurement_uncertainty=round(below, 6)
         ),
     )
+
+
+def _clinical(stage: Stage) -> sr.Measurement:
+    """The probability that image and covariates give together."""
+    name = _code(f"clinical-{stage.key}", f"Probability of CDR {stage.cdr} with covariates")
+    return sr.Measurement(name, round(stage.probability, 6), _RATIO)
 
 
 def _regions(report: Report) -> list[sr.MeasurementsAndQualitativeEvaluations]:

@@ -6,8 +6,10 @@ import logging
 
 from flask import Blueprint, request
 
+from contracts.covariates import Covariates
 from contracts.errors import (
     Backlog,
+    BadCovariate,
     BadGeometry,
     BadRequest,
     BadSeries,
@@ -28,12 +30,20 @@ from gateway import job_list, job_view, patience
 from gateway.auth import current_site, own_job, own_place
 from gateway.direct_uploads import find_ticket
 from gateway.direct_uploads import submit as submit_arrived
-from gateway.errors import NO_JOB, KeyReused, UnsupportedMediaType, UploadMissing, UploadNotFound, UploadUsed
+from gateway.errors import (
+    NO_JOB,
+    KeyReused,
+    ModelNotFound,
+    UnsupportedMediaType,
+    UploadMissing,
+    UploadNotFound,
+    UploadUsed,
+)
 from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.metrics import count_upload
 from gateway.operations import JSON, Answer, Header, Operation, operation, validated
 from gateway.resources import Resources, resources
-from gateway.schemas import BATCH_ID, KEEP, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
+from gateway.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.submission import Accepted, accept
 from gateway.trace import trace
 from gateway.upload_schemas import UploadedVolume
@@ -43,14 +53,22 @@ _log = logging.getLogger("hippocamp.gateway")
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
+_COVARIATES = Covariates.model_json_schema()["properties"]
+
+
+def _covariate(name: str) -> dict[str, object]:
+    """The schema of a header that is sent or not, never null."""
+    return next(one for one in _COVARIATES[name]["anyOf"] if one["type"] != "null")
+
+
 _SUBMIT = Operation(
     "Submit one T1-weighted volume",
     "jobs",
     {202: Job, 200: Job},
     errors=(
-        BadRequest, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, BadSeries, TruncatedFile,
-        CorruptFile, TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, Gone, Backlog,
-        StoreUnavailable, UploadNotFound, UploadMissing, UploadUsed,
+        BadRequest, BadCovariate, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, BadSeries,
+        TruncatedFile, CorruptFile, TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, ModelNotFound,
+        Gone, Backlog, StoreUnavailable, UploadNotFound, UploadMissing, UploadUsed,
     ),
     uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
     headers={
@@ -78,6 +96,13 @@ _SUBMIT = Operation(
         "Hippocamp-Batch": Header(
             "the batch it belongs to; for raw bodies", {"type": "string", "pattern": BATCH_ID}
         ),
+        "Hippocamp-Model": Header(
+            "digest of the model that is to answer; for raw bodies", {"type": "string", "pattern": MODEL}
+        ),
+        "Hippocamp-Age": Header("years, for the clinical answer; for raw bodies", _covariate("age")),
+        "Hippocamp-Sex": Header("for the clinical answer; for raw bodies", _covariate("sex")),
+        "Hippocamp-Education": Header("level, 1 to 5; for raw bodies", _covariate("education")),
+        "Hippocamp-MMSE": Header("points, 0 to 30; for raw bodies", _covariate("mmse")),
     },
 )  # fmt: skip
 

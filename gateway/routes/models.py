@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint
 
 from contracts import deployed
+from contracts.model_card import read_card
 from gateway.errors import ModelNotFound
 from gateway.operations import Operation, operation
 from gateway.resources import resources
@@ -32,11 +33,13 @@ def card(name: str) -> ModelCard:
     client = resources().client
     _, current = deployed.current(client)
     digest = current if name == NAME else name
-    text = deployed.card(client, digest) if digest else ""
-    if not text:
+    found = read_card(deployed.card(client, digest)) if digest else None
+    if found is None:
         raise ModelNotFound(f"No card of a model {name} is known here; GET /v1/models lists those that are")
     model = _model(digest, current)
-    return ModelCard(name=model.name, digest=digest, in_service=model.in_service, card=text)
+    return ModelCard(
+        name=model.name, digest=digest, in_service=model.in_service, card=found, markdown=found.to_markdown()
+    )
 
 
 def _model(digest: str, current: str) -> Model:

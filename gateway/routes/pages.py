@@ -10,9 +10,10 @@ from flask import Blueprint, Response, current_app, g, render_template
 from markdown_it import MarkdownIt
 
 from contracts import deployed
+from contracts.model_card import read_card
 from contracts.result import CDR, CLASS_KEYS, LABELS, NOTICE
 from gateway.auth import own_job
-from gateway.errors import NoSuchPage
+from gateway.errors import ModelNotFound, NoSuchPage
 from gateway.problems import all_kinds, kind_of
 from gateway.resources import resources
 from gateway.routes.load import sees_all
@@ -51,9 +52,26 @@ def operations() -> str:
 @blueprint.get("/model")
 def model() -> str:
     """The card of the model in service: what it is for, what it was measured at, where it fails."""
-    pipeline, digest = deployed.current(resources().client)
-    card = _card(resources().settings.model_card)
-    return render_template("model.html", card=card, pipeline=pipeline, model=digest)
+    return _model_page(deployed.current(resources().client)[1])
+
+
+@blueprint.get("/model/<digest>")
+def other_model(digest: str) -> str:
+    """The card of another model that answers, or has answered, here."""
+    if digest not in deployed.described(resources().client):
+        raise ModelNotFound(f"No card of a model {digest} is known here")
+    return _model_page(digest)
+
+
+def _model_page(digest: str) -> str:
+    client = resources().client
+    pipeline, current = deployed.current(client)
+    told = read_card(deployed.card(client, digest)) if digest else None
+    card = _html(told.to_markdown()) if told else _card(resources().settings.model_card)
+    others = [one for one in deployed.described(client) if one != digest]
+    return render_template(
+        "model.html", card=card, pipeline=pipeline, model=digest, current=current, others=others
+    )
 
 
 @blueprint.get("/problems")
@@ -85,5 +103,9 @@ def _card(path: Path) -> str:
         text = path.read_text()
     except OSError:
         raise NoSuchPage("This installation carries no model card: HIPPOCAMP_MODEL_CARD names it") from None
-    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return _html(text)
+
+
+def _html(markdown: str) -> str:
+    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     return html

@@ -35,6 +35,17 @@ function bar(result, [key, cdr, label]) {
     track);
 }
 
+const TOLD = { age: (v) => `age ${v}`, sex: (v) => ({ F: "woman", M: "man" })[v], education: (v) => `education level ${v}`, mmse: (v) => `MMSE ${v}` };
+
+function clinical(found, told) {
+  if (!found) return [];
+  const known = found.used.map((name) => TOLD[name](told?.[name] ?? "?")).join(", ");
+  const shares = CLASSES.map(([key, cdr]) => `${cdrName(cdr)} ${percent(found.probabilities[key])}`).join(" · ");
+  return [element("div", { className: "alert plain" },
+    element("p", {}, element("strong", { textContent: `With what was told (${known}): ${found.label} (${cdrName(found.cdr)})` })),
+    element("p", { textContent: shares }))];
+}
+
 function unusual(score) {
   const odd = score > 1;
   const words = odd
@@ -53,6 +64,7 @@ function figures(list, pairs) {
 export function showAnswer(result, job) {
   at("verdict").replaceChildren(...verdict(result));
   at("bars").replaceChildren(...CLASSES.map((one) => bar(result, one)));
+  at("clinical").replaceChildren(...clinical(result.clinical, job.covariates));
   at("unusual").replaceChildren(unusual(result.out_of_distribution));
   figures(at("quality"), Object.entries(result.quality).map(([name, value]) => measure(name, value)));
   at("regions-list").replaceChildren(...regions(result.regions ?? {}));

@@ -42,7 +42,7 @@ async function sent(file, shown) {
   for (let tries = 1; ; tries++) {
     shown.chip.textContent = "sending";
     try {
-      return await upload(file, { key, fields: { priority: at("priority").value } }, (share) => {
+      return await upload(file, { key, fields: { priority: at("priority").value, ...file.told } }, (share) => {
         shown.bar.value = share;
         shown.says.textContent = `${percent(share)} of ${size(file.size)}`;
       });
@@ -150,11 +150,27 @@ export async function dropped(transfer) {
   return entries.length ? (await Promise.all(entries.map((entry) => within(entry)))).flat() : [...transfer.files];
 }
 
-export function add(files) {
+// What is told of a person goes with one volume, and is taken out of the form with it.
+function told() {
+  const form = at("covariates");
+  if (!form.reportValidity()) return null;
+  const given = ["age", "sex", "education", "mmse"].map((id) => [id, at(id).value]).filter(([, value]) => value !== "");
+  return Object.fromEntries(given);
+}
+
+export function add(found) {
+  const known = told(), files = found.filter((file) => !file.name.startsWith("."));
+  const any = known && Object.keys(known).length > 0;
+  if (known === null || (any && files.length > 1)) {
+    at("known").open = true;
+    at("tally").textContent = known === null ? "Mend what is told of the person first; nothing was sent."
+      : "Age, sex, education and MMSE belong to one volume: send it alone. Nothing was sent.";
+    return;
+  }
+  if (any) { files.forEach((file) => { file.told = known; }); at("covariates").reset(); }
   const most = Number(at("drop").dataset.mostBytes);
   for (const file of files) {
     if (file.webkitRelativePath) file.path = file.webkitRelativePath;
-    if (file.name.startsWith(".")) continue;
     const shown = line(file);
     if (file.size > most) refuse(shown, new Error(`${size(file.size)}; at most ${size(most)} are taken`));
     else if (!file.size) refuse(shown, new Error("The file is empty"));

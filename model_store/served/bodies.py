@@ -44,7 +44,8 @@ def read_body(body: bytes | bytearray) -> tuple[npt.NDArray[np.uint8], Floats]:
 
 def _unpacked(body: bytes | bytearray) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
     if bytes(body[:1]) == b"{":
-        return np.stack(named_stacks(body)), None
+        stacks, covariates = named_stacks(body)
+        return np.stack(stacks), covariates
     if bytes(body[:2]) != b"PK":
         raise ValueError("the body must be whole volumes of uint8, an .npz, or name stored stacks")
     with np.load(io.BytesIO(bytes(body)), allow_pickle=False) as parts:

@@ -10,7 +10,7 @@ DEEP, CELL, QUARTERS = 2048, 4, 4
 COVARIATES = 4
 """MMSE, age, sex (1 men), education."""
 
-NETWORK, POOLING, CARD = "resnet50_int8.pt", "head.npz", "CARD.md"
+NETWORK, POOLING, CARD = "resnet50_int8.pt", "head.npz", "card.json"
 CHUNK = 16
 """Slices a forward pass: larger batches leave the cache and gain nothing on one core."""
 

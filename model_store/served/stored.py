@@ -17,16 +17,21 @@ _NAME = re.compile(r"stacks(?:/[A-Za-z0-9][A-Za-z0-9.-]*){2}/[A-Za-z0-9][A-Za-z0
 _MOST = 4096
 
 
-def named_stacks(body: bytes | bytearray) -> list[npt.NDArray[np.uint8]]:
+def named_stacks(
+    body: bytes | bytearray,
+) -> tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.float32] | None]:
     """Of `{"stacks": [path in the store, ...]}`, each (32, 208, 176) uint8 when it is what it should be.
 
+    And of `"covariates": [[...], ...]`, if there are any: numbers, or null for what is not known.
     ValueError or OSError when a name or a file is not. A checksum guards every array (zip's CRC-32).
     """
     folder, told = os.environ.get(FOLDER, ""), json.loads(bytes(body[:1_000_000]))
     names = told.get("stacks") if isinstance(told, dict) else None
     if not folder or "://" in folder or not isinstance(names, list) or not 0 < len(names) <= _MOST:
         raise ValueError("no stacks are named, or there is no folder to look for them")
-    return [_read(Path(folder), name) for name in names]
+    given = told.get("covariates")
+    covariates = None if given is None else np.array(given, dtype=np.float32)
+    return [_read(Path(folder), name) for name in names], covariates
 
 
 def _read(folder: Path, name: object) -> npt.NDArray[np.uint8]:

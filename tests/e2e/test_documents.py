@@ -37,15 +37,25 @@ def documents(client: Client, job_id: str, keep: Path | None) -> dict[str, bytes
 
 def test_a_head_in_four_formats(stack: Stack, volume: Path, keep: Path | None) -> None:
     with Client(stack.settings.gateway_url) as client:
-        result = client.submit(volume).result(timeout=300)
+        result = client.submit(volume, age=71, sex="F", mmse=15).result(timeout=300)
         found = documents(client, result.job_id, keep)
     bundle = Bundle.model_validate_json(found["fhir"])
     assert f"CDR {result.cdr}" in bundle.entry[0].resource.conclusion
     document = pydicom.dcmread(io.BytesIO(found["sr"]))
     assert (document.Modality, document.VerificationFlag) == ("SR", "UNVERIFIED")
     page = pypdfium2.PdfDocument(found["pdf"])
-    assert f"CDR {result.cdr}" in page[0].get_textpage().get_text_range()
+    words = page[0].get_textpage().get_text_range()
+    assert f"CDR {result.cdr}" in words
     page.close()
+
+    clinical = result.raw["clinical"]
+    assert clinical["used"] == ["age", "sex", "mmse"]
+    assert clinical["cdr"] != "0"  # at 15 points, whatever the image says
+    assert sum(clinical["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    (coded,) = [one.resource for one in bundle.entry if one.resource.id == "clinical"]
+    assert coded.valueCodeableConcept.text == f"CDR {clinical['cdr']}: {clinical['label']}"
+    assert "with covariates" in str(document)
+    assert f"With age, sex, MMSE: CDR {clinical['cdr']}" in words
 
 
 def test_a_dicom_series_by_stow(stack: Stack, keep: Path | None) -> None:

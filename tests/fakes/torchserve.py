@@ -14,21 +14,27 @@ from typing import Self
 
 import numpy as np
 
-DIGEST = "ab" * 32
+DIGEST, OTHER = "ab" * 32, "ba" * 32
+VOLUME = 32 * 208 * 176
 POISON = 255
 """A volume whose first voxel has this value kills the batch it is in."""
 
 
-def answer(slices: np.ndarray) -> bytes:
-    """What the archive would send for (v, 32, 208, 176): figures follow from each volume alone."""
+def answer(slices: np.ndarray, known: np.ndarray, digest: str = DIGEST) -> bytes:
+    """What the archive would send for (v, 32, 208, 176): figures follow from each volume alone.
+
+    known: (v, 4), MMSE first; the clinical answer is MMSE / 30 for CDR 0.
+    """
     v = len(slices)
     level = slices.reshape(v, -1).mean(axis=1) / 255
     p = np.stack([0.5 + level / 2, (1 - level) / 4, (1 - level) / 4], axis=1)
     p = (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
-    about = {"model_digest": DIGEST, "engine": "fake", "int8": True, "seconds": 0.01, "started": time.time()}
+    about = {"model_digest": digest, "engine": "fake", "int8": True, "seconds": 0.01, "started": time.time()}
+    share = known[:, 0] / 30
     out = io.BytesIO()
     np.savez(
         out,
+        clinical=np.stack([share, (1 - share) / 2, (1 - share) / 2], axis=1).astype(np.float32),
         probabilities=p,
         interval=np.stack([p - 0.05, p + 0.05], axis=2).clip(0, 1).astype(np.float32),
         slice_logits=np.log(np.repeat(p[:, None], 32, axis=1)).astype(np.float32),
@@ -45,6 +51,7 @@ class FakeTorchServe:
     """mode: "ok", "hang" or an HTTP status; sizes: volumes of every request that came.
 
     folder: where it reads stacks that a request only names; None: it refuses them. named: how often that was.
+    digest: of the model that answers by default; others: of those that answer by their version.
     """
 
     mode: str = "ok"
@@ -53,6 +60,8 @@ class FakeTorchServe:
     sizes: list[int] = field(default_factory=list)
     folder: Path | None = None
     named: int = 0
+    digest: str = DIGEST
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         outer = self
@@ -79,16 +88,16 @@ class FakeTorchServe:
         self.url = f"http://{self.host}:{self.port}"
 
     def respond(self, path: str, body: bytes) -> tuple[int, bytes]:
-        if path != "/predictions/hippocamp":
+        served = {digest[:12]: digest for digest in (self.digest, *self.others)} | {"": self.digest}
+        name, _, version = path.removeprefix("/predictions/").partition("/")
+        if name != "hippocamp":
             return 404, b'{"code": 404, "type": "ModelNotFoundException"}'
-        if body.startswith(b"{"):
-            self.named += 1
-            try:
-                slices = self._named(json.loads(body)["stacks"])
-            except OSError as error:
-                return 400, str(error).encode()
-        else:
-            slices = np.frombuffer(body, np.uint8).reshape(-1, 32, 208, 176)
+        if version not in served:
+            return 404, b'{"code": 404, "type": "ModelVersionNotFoundException"}'
+        try:
+            slices, known = self._read(body)
+        except OSError as error:
+            return 400, str(error).encode()
         self.sizes.append(len(slices))
         if self.mode == "hang":
             time.sleep(3)
@@ -96,7 +105,19 @@ class FakeTorchServe:
             return int(self.mode), b"not now"
         if (slices[:, 0, 0, 0] == POISON).any():
             return 500, b'{"code": 500, "type": "InternalServerException"}'
-        return 200, answer(slices)
+        return 200, answer(slices, known, served[version])
+
+    def _read(self, body: bytes) -> tuple[np.ndarray, np.ndarray]:
+        if body.startswith(b"{"):
+            self.named += 1
+            told = json.loads(body)
+            slices = self._named(told["stacks"])
+            given = np.array(told.get("covariates") or [[None] * 4] * len(slices), np.float32)
+            return slices, given
+        count, rest = divmod(len(body), VOLUME)
+        slices = np.frombuffer(body, np.uint8, count * VOLUME).reshape(-1, 32, 208, 176)
+        given = np.frombuffer(body, "<f4", offset=slices.size) if rest else np.full(4 * count, np.nan)
+        return slices, given.reshape(count, 4)
 
     def _named(self, names: list[str]) -> np.ndarray:
         if self.folder is None:

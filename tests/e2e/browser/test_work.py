@@ -48,13 +48,21 @@ def planes(page: Page) -> None:
 
 def test_upload_to_overlay(tab: Open, fresh: Callable[..., Path]) -> None:
     page = tab("/")
+    page.get_by_text("Age, sex, education, MMSE").click()
+    page.get_by_label("MMSE, points").fill("31")
     page.locator("#files").set_input_files(fresh("mine.nii.gz"))
+    expect(page.locator("#tally")).to_contain_text("nothing was sent")
+    page.get_by_label("MMSE, points").fill("27")
+    page.get_by_label("Sex").select_option("F")
+    page.locator("#files").set_input_files(fresh("mine.nii.gz"))
+    expect(page.get_by_label("MMSE, points")).to_have_value("")
     sent = page.locator("#uploads li")
     expect(sent).to_contain_text("mine.nii.gz")
     expect(sent.locator(".chip")).to_have_text("done")
     sent.get_by_role("link").click()
     expect(page.locator(".verdict")).to_be_visible()
     expect(page.locator("#bars .bar")).to_have_count(3)
+    expect(page.locator("#clinical")).to_contain_text("With what was told (woman, MMSE 27)")
     expect(page.locator(".set .chip")).to_have_count(3)
     expect(page.get_by_text("mine.nii.gz")).to_be_visible()  # told by this tab alone
     planes(page)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from standardwebhooks.webhooks import Webhook
 
+from contracts import deployed
+from model_store.card import read_card
 from tests.conftest import free_port
 from tests.integration.client.conftest import HIPPOCAMP, REFUSED_SEED, Carrier, Run, nifti
 
@@ -120,3 +123,24 @@ def test_endpoints_are_added_listed_and_removed(hippocamp: Run) -> None:
     assert json.loads(hippocamp("webhook", "enable", made["id"]).stdout)["disabled"] is None
     assert hippocamp("webhook", "remove", made["id"]).returncode == 0
     assert hippocamp("webhook", "list").stdout == ""
+
+
+def test_what_is_known_of_a_person_is_sent_and_answered(hippocamp: Run, volume: Path) -> None:
+    told = ("--age", 71, "--sex", "F", "--education", 3, "--mmse", 27)
+    sent = hippocamp("submit", volume, *told, "--json")
+    assert json.loads(sent.stdout)["covariates"] == {"age": 71, "sex": "F", "education": 3, "mmse": 27}
+    assert hippocamp("submit", volume, "--mmse", 31).returncode == 2
+    assert hippocamp("submit", volume, volume, "--mmse", 27).returncode == 2
+
+
+def test_the_models_card(hippocamp: Run, redis_client: redis.Redis) -> None:
+    assert hippocamp("model", "card").returncode == 5
+    digest, card = "c" * 64, read_card()
+    deployed.describe(redis_client, digest, card.model_dump_json())
+    deployed.publish(redis_client, "model", digest)
+    assert hippocamp("model", "list").stdout == f"{digest}  in service\n"
+    shown = hippocamp("model", "card").stdout
+    assert "Not for diagnosis" in shown
+    assert f"digest {digest}, in service" in shown
+    data = json.loads(hippocamp("model", "card", digest, "--json").stdout)["card"]
+    assert data["title"] == card.title

@@ -31,7 +31,7 @@ from gateway.settings import Settings as GatewaySettings
 from preprocessing_service.settings import Settings as PreprocessSettings
 from tests.debian import program
 from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import FakeTorchServe
+from tests.fakes.torchserve import DIGEST, FakeTorchServe
 from tests.integration.gateway.conftest import nifti
 from tests.integration.workers.scene import PIPELINE, fake_prepare
 from tests.redis_servers import DURABLE, FORGETFUL, Server
@@ -135,6 +135,7 @@ def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
         cache_redis_url=servers.url("cache"),
         blobs=blobs,
         model_server=model,
+        known_models=frozenset({DIGEST}),
         webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
     )
     app = celery_app("test", servers.url(name))

@@ -13,7 +13,7 @@ import preprocessing_service.service as preprocess
 from contracts.line import Line
 from contracts.wakeups import celery_app
 from preprocessing_service.settings import Settings as PreprocessSettings
-from tests.fakes.torchserve import FakeTorchServe
+from tests.fakes.torchserve import DIGEST, OTHER, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, fake_prepare
 from workers.settings import Settings
 from workers.workplace import Workplace
@@ -36,6 +36,7 @@ def place(
         model_server=torchserve.url,
         model_seconds=0.5,
         webhook_seconds=1,
+        known_models=frozenset({DIGEST, OTHER}),
         webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
     )
     app = celery_app("test", redis_url)

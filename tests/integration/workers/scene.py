@@ -51,14 +51,16 @@ def fake_prepare(
     return Stack(slices, np.eye(4), (256, 256, 256), np.eye(4), {"volume_ml": 1400.0}, {"strip": 0.01})
 
 
-def submit(line: Line, blobs: BlobStore, orders: str, *, site: str = "a", content: str = "") -> str:
+def submit(
+    line: Line, blobs: BlobStore, orders: str, *, site: str = "a", content: str = "", **said: str
+) -> str:
     """Upload the orders and put the job in line; its id."""
     job_id = new_job_id()
     received = blobs.receive(input_path(site, job_id), [orders.encode()])
     line.submit(
         Submission(
             id=job_id, site=site, content_digest=content or job_id[4:], input_blob=received.path,
-            size_bytes=received.size_bytes, media="nifti",
+            size_bytes=received.size_bytes, media="nifti", **said,
         )
     )  # fmt: skip
     return job_id

@@ -15,6 +15,7 @@ import preprocessing_service.service as preprocess
 from contracts import deployed
 from contracts.answer_cache import Known
 from contracts.blobs import sheet_path
+from contracts.covariates import Covariates
 from contracts.endpoints import new_endpoint, save
 from contracts.errors import StoreUnavailable
 from contracts.explanation import Explanation
@@ -24,7 +25,7 @@ from contracts.stack import Stack
 from contracts.states import JobState, Stage
 from contracts.wakeups import wake
 from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
+from tests.fakes.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
 from workers import deliver, infer, maintain, strays
 from workers.workplace import Workplace
@@ -120,6 +121,92 @@ def test_a_busy_worker_hears_the_next_wake_up_itself(place: Workplace, desk: pre
 def submit_and_wake(place: Workplace) -> None:
     submit(place.line, place.blobs, "level 2")
     wake(place.redis, Stage.PREPROCESS)
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_what_is_known_of_a_person_gives_a_second_answer(
+    place: Workplace, desk: preprocess.Workplace, torchserve: FakeTorchServe, by_name: bool
+) -> None:
+    """In one request with a job of whom nothing is known, and found again only by the same question."""
+    place.settings = replace(place.settings, model_reads_blobs=by_name)
+    torchserve.folder = place.blobs.folder
+    told = Covariates(age=71, mmse=15).to_text()
+    jobs = [
+        submit(place.line, place.blobs, "level 20", content="c1", covariates=told),
+        submit(place.line, place.blobs, "level 20", content="c1"),
+    ]
+    for _ in jobs:
+        preprocess.work_once(desk)
+    infer.work_once(place)
+    assert (torchserve.sizes, torchserve.named) == ([2], int(by_name))
+    known, unknown = (Result.model_validate(place.line.get(job_id).result) for job_id in jobs)
+    assert unknown.clinical is None
+    assert known.clinical is not None
+    assert (known.clinical.cdr, known.clinical.used) == ("0", ["age", "mmse"])
+    assert known.clinical.probabilities.cdr0 == pytest.approx(0.5)
+    assert known.probabilities == unknown.probabilities
+    asked = (told, "", Covariates(age=72, mmse=15).to_text())
+    first, second, third = (place.line.answers.find("a", "c1", covariates=one) for one in asked)
+    assert first is not None
+    assert second is not None
+    assert (first.value, second.value) == (known.model_dump_json(), unknown.model_dump_json())
+    assert third is None
+
+
+def test_a_model_that_is_not_known_answers_nobody(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+) -> None:
+    """Jobs wait, using up no attempt, until a known model is back; the gateway can say which it is."""
+    torchserve.digest = "f" * 64
+    job_id = submit(clocked, place.blobs, "level 5")
+    preprocess.work_once(desk)
+    infer.work_once(place)
+    job = clocked.get(job_id)
+    assert (job.state, job.attempt) == (JobState.QUEUED_INFER, 0)
+    assert job.text("last_error") == "unavailable.model_unknown"
+    assert not maintain.prove(place)
+    assert deployed.refused(place.redis) == "f" * 64
+    assert deployed.health(place.redis, "model_server") is None
+    assert deployed.current(place.redis)[1] == ""
+    torchserve.digest = DIGEST
+    assert maintain.prove(place)
+    clocked.now_ms += 6000
+    infer.work_once(place)
+    assert clocked.get(job_id).state is JobState.SUCCEEDED
+
+
+def test_a_job_gets_the_model_that_it_names(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+) -> None:
+    """In one batch with others; the model in service stays what it was, each answer is cached by itself."""
+    torchserve.others = (OTHER,)
+    jobs = [
+        submit(clocked, place.blobs, "level 9", content="c1", wanted_model=wanted) for wanted in ("", OTHER)
+    ]
+    for _ in jobs:
+        preprocess.work_once(desk)
+    infer.work_once(place)
+    found = [clocked.get(job_id) for job_id in jobs]
+    assert [job.text("model_digest") for job in found] == [DIGEST, OTHER]
+    assert deployed.current(place.redis)[1] == DIGEST
+    assert len({job.text("explanation_blob") for job in found}) == 2
+    kept = [clocked.answers.find("a", "c1", model=model) for model in ("", OTHER)]
+    assert [one.model for one in kept if one] == [DIGEST, OTHER]
+
+
+def test_a_model_that_nobody_serves_fails_who_named_it_alone(
+    place: Workplace, desk: preprocess.Workplace, clocked: Line
+) -> None:
+    named, plain = (submit(clocked, place.blobs, "level 9", wanted_model=wanted) for wanted in (OTHER, ""))
+    for _ in range(2):
+        preprocess.work_once(desk)
+    for _ in range(4):
+        infer.work_once(place)
+        clocked.now_ms += 10_000
+    assert clocked.get(plain).state is JobState.SUCCEEDED
+    job = clocked.get(named)
+    assert (job.state, job.text("error_code")) == (JobState.FAILED, "model.not_served")
+    assert place.model.all[0].breaker.failures == 0
 
 
 def test_wakeups_follow_the_job(place: Workplace, desk: preprocess.Workplace) -> None:

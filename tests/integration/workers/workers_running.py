@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.fakes.torchserve import DIGEST
+
 ROOT = Path(__file__).parents[3]
 OBEDIENT = "tests.integration.workers.obedient_consumer:app"
 
@@ -31,9 +33,10 @@ class Workers:
         command = [*self.under, sys.executable, "-m", "celery", "-A", app, *options]
         if "worker" in options:
             command += ["--without-gossip", "--without-mingle", "-n", f"w{len(self.started)}@test"]
+        environment = {**os.environ, "HIPPOCAMP_MODELS": DIGEST, **self.environment}
         with (self.folder / f"worker{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **self.environment}, stdout=log, stderr=log,
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         self.started.append(process)

@@ -38,6 +38,18 @@ def test_named_stacks_are_read_in_order(folder: Path) -> None:
     assert np.isnan(covariates).all()
 
 
+def test_what_is_known_of_the_persons_travels_with_the_names(folder: Path) -> None:
+    put(folder / NAME, np.zeros((32, 208, 176), np.uint8))
+    told = {"stacks": [NAME, NAME], "covariates": [[27, 71.5, None, None], [None] * 4]}
+    _, covariates = read_body(json.dumps(told).encode())
+    assert covariates[0, :2].tolist() == [27, 71.5]
+    assert np.isnan(covariates[0, 2:]).all()
+    assert np.isnan(covariates[1]).all()
+    for wrong in ([[27]], [["x"] * 4] * 2, {"a": 1}, [[1, 2, 3, 4]]):
+        with pytest.raises(BadBodyError):
+            read_body(json.dumps(told | {"covariates": wrong}).encode())
+
+
 @pytest.mark.parametrize(
     "name",
     [
