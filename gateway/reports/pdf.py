@@ -59,11 +59,11 @@ def _answer(page: Page, report: Report) -> None:
     page.y += 2
     for stage in report.stages:
         page.bar(f"CDR {stage.cdr}  {stage.label}", stage.probability, stage.low, stage.high)
+    page.text("Bars: calibrated probability. Whiskers: its 90 % interval.", size=8, colour=GREY)
     if clinical := result.clinical:
         shares = ", ".join(f"CDR {one.cdr} {one.probability:.1%}" for one in report.clinical)
         told = ", ".join("MMSE" if name == "mmse" else name for name in clinical.used)
         page.text(f"With {told}: CDR {clinical.cdr}, {clinical.label} ({shares}).", size=10.5)
-    page.text("Bars: calibrated probability. Whiskers: its 90 % interval.", size=8, colour=GREY)
 
 
 def _pictures(page: Page, report: Report) -> None:
