@@ -68,7 +68,11 @@ def model_server(settings: LocalSettings) -> Service:
             ports.model_grpc,
             ports.model_grpc_management,
         ],
-        environment={"LOG_LOCATION": str(folder / "logs"), "METRICS_LOCATION": str(folder / "logs")},
+        environment={
+            "LOG_LOCATION": str(folder / "logs"),
+            "METRICS_LOCATION": str(folder / "logs"),
+            "OPENBLAS_NUM_THREADS": "1",  # the pooling's small products, or a second thread spins for them
+        },
         ready_port=ports.model_server,
         folder=folder,
     )
