@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -107,8 +108,15 @@ def _ready(http: httpx.Client) -> Iterator[Finding]:
     for name, one in answer.json()["dependencies"].items():
         age = f", {one['age_seconds']:.0f} s ago" if one.get("age_seconds") is not None else ""
         verdict = Verdict.GOOD if one["ok"] else Verdict.BAD
-        advice = _UNKNOWN if "not known here" in one["detail"] else _READY_ADVICE.get(name, "See its log")
-        yield Finding(name, verdict, one["detail"] + age, "" if one["ok"] else advice)
+        yield Finding(name, verdict, one["detail"] + age, advice(name, one))
+
+
+def advice(name: str, found: Mapping[str, Any]) -> str:
+    """What to do about a dependency as /readyz tells it, "" when it is well."""
+    if found["ok"]:
+        return ""
+    unknown = "not known here" in found["detail"]
+    return _UNKNOWN if unknown else _READY_ADVICE.get(name, "See its log")
 
 
 def _key(http: httpx.Client) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from client.checks import advice
 from contracts import deployed
 from gateway.app import create_app
 from gateway.settings import Settings
@@ -73,3 +74,13 @@ def test_metrics_count_by_route_and_name_no_job(http: FlaskClient, finished: str
     assert 'hippocamp_http_requests_total{method="GET",route="/v1/jobs/<job_id>",status="404"}' in text
     assert "hippocamp_upload_bytes_total" in text
     assert finished not in text
+
+
+def test_a_model_that_is_not_known_is_named(http: FlaskClient, redis_client: redis.Redis) -> None:
+    """And `hippocamp doctor` says what to do; once a known model works again, it is forgotten."""
+    deployed.refuse(redis_client, "f" * 64)
+    found = http.get("/readyz").json["dependencies"]["model_server"]
+    assert (found["ok"], found["detail"]) == (False, f"runs the model {'f' * 64}, which is not known here")
+    assert "HIPPOCAMP_MODELS" in advice("model_server", found)
+    deployed.prove(redis_client, "model_server")
+    assert http.get("/readyz").json["dependencies"]["model_server"]["ok"]
