@@ -41,6 +41,7 @@ class Finding:
 _READY_ADVICE = {
     "line": "Is Redis up and HIPPOCAMP_REDIS_URL right? See its log; `redis-cli ping`; disk full?",
     "blobs": "Can the gateway write to HIPPOCAMP_BLOBS? Look at space, rights and the bucket's key.",
+    "audit": "Can the gateway write to HIPPOCAMP_AUDIT? Until then it shows and changes nothing (503).",
     "preprocess": "Start preprocessing workers (queue preprocess) and read their log.",
     "model_server": "Is TorchServe up at HIPPOCAMP_MODEL_SERVER, with the archive built and loaded?",
 }
@@ -54,9 +55,10 @@ def service_checks(connection: Connection) -> Iterator[Finding]:
     with httpx.Client(**connection.options()) as http:
         alive = _reach(http, "/livez")
         if isinstance(alive, str):
-            yield Finding(
-                "service", Verdict.BAD, alive, f"Nothing answers at {connection.address}; see HIPPOCAMP_URL"
-            )
+            advice = f"Nothing answers at {connection.address}; see HIPPOCAMP_URL"
+            if "certificate" in alive.lower():
+                advice = "Renew the certificate; of an authority of your own: SSL_CERT_FILE"
+            yield Finding("service", Verdict.BAD, alive, advice)
             return
         yield Finding("service", Verdict.GOOD, f"{connection.address} answers")
         yield _clock(alive)
@@ -101,11 +103,14 @@ def _clock(answer: httpx.Response) -> Finding:
 
 def _ready(http: httpx.Client) -> Iterator[Finding]:
     answer = _reach(http, "/readyz")
-    if isinstance(answer, str) or answer.status_code not in {200, 503}:
-        found = answer if isinstance(answer, str) else f"/readyz answers HTTP {answer.status_code}"
+    told = {} if isinstance(answer, str) else _json(answer)
+    if "dependencies" not in told:
+        found = (
+            answer if isinstance(answer, str) else f"/readyz answers {answer.status_code}, and not as ours"
+        )
         yield Finding("readiness", Verdict.BAD, found, "Is this address a Hippocamp gateway?")
         return
-    for name, one in answer.json()["dependencies"].items():
+    for name, one in told["dependencies"].items():
         age = f", {one['age_seconds']:.0f} s ago" if one.get("age_seconds") is not None else ""
         verdict = Verdict.GOOD if one["ok"] else Verdict.BAD
         yield Finding(name, verdict, one["detail"] + age, advice(name, one))
@@ -117,6 +122,15 @@ def advice(name: str, found: Mapping[str, Any]) -> str:
         return ""
     unknown = "not known here" in found["detail"]
     return _UNKNOWN if unknown else _READY_ADVICE.get(name, "See its log")
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    """{} for what is no JSON object."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _key(http: httpx.Client) -> Iterator[Finding]:
@@ -136,7 +150,7 @@ def _key(http: httpx.Client) -> Iterator[Finding]:
 
 def _webhooks(http: httpx.Client) -> Iterator[Finding]:
     answer = _reach(http, "/v1/webhook-endpoints")
-    if isinstance(answer, str) or answer.status_code != 200:
+    if isinstance(answer, str) or "endpoints" not in _json(answer):
         yield Finding("webhooks", Verdict.SKIPPED, "this key may not list endpoints")
         return
     endpoints = answer.json()["endpoints"]
@@ -160,12 +174,26 @@ _LONGEST_WAIT = 600
 Rule = tuple[str, Callable[[Figures], bool], Callable[[Figures], str], str]
 
 
-def figure_checks(read: Callable[[], Figures]) -> Iterator[Finding]:
-    """What the exporter's figures say about the line, the workers and Redis."""
+def figure_checks(read: Callable[[], Figures], *, named: bool = False) -> Iterator[Finding]:
+    """What the exporter's figures say about the line, the workers and Redis.
+
+    named: somebody said where the exporter is, so that it must be there.
+    """
     try:
         figures = read()
     except Unavailable as error:
-        yield Finding("exporter", Verdict.SKIPPED, str(error))
+        verdict = Verdict.BAD if named else Verdict.SKIPPED
+        yield Finding(
+            "exporter", verdict, str(error), "Start it: the alerts about the line are blind" if named else ""
+        )
+        return
+    alive = figures.total("hippocamp_line_up") == 1
+    advice = "Is Redis up, and HIPPOCAMP_REDIS_URL of the exporter right?"
+    yield Finding(
+        "exporter",
+        *((Verdict.GOOD, "reads the line") if alive else (Verdict.BAD, "reaches no Redis", advice)),
+    )
+    if not alive:
         return
     for name, is_bad, found, advice in _RULES:
         bad = is_bad(figures)

@@ -44,7 +44,10 @@ def redis_at(address: str) -> Iterator[redis.Redis]:
     from contracts.connections import connect
     from contracts.errors import Gone, HippocampError, JobNotFound
 
-    client = connect(address, timeout_seconds=5, retries=1)
+    try:
+        client = connect(address, timeout_seconds=5, retries=1)
+    except ValueError as error:
+        raise Unavailable(f"The address of Redis is none: {error}; name it with --redis") from None
     try:
         yield client
     except redis.RedisError as error:
@@ -72,6 +75,8 @@ def on_redis(command: Command) -> Command:
 def place_of(address: str) -> str:
     """host:port of a Redis address, without its password."""
     parts = urlsplit(address)
+    if "," in parts.netloc or parts.scheme == "sentinel":
+        return f"the master that {parts.netloc.rpartition('@')[2]} name"
     return f"{parts.hostname or '?'}:{parts.port or 6379}"
 
 

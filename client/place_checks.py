@@ -7,11 +7,14 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from client.checks import Finding, Verdict
+from client.errors import Unavailable
+from client.operators import redis_at
 
 _LEAST_FREE = 0.05
 
@@ -20,6 +23,8 @@ def place_checks() -> Iterator[Finding]:
     """One finding a place that is named; none for what is not."""
     if folder := os.environ.get("HIPPOCAMP_BLOBS"):
         yield _blobs(folder)
+    if cache := os.environ.get("HIPPOCAMP_CACHE_REDIS_URL"):
+        yield _cache(cache)
     for url in os.environ.get("HIPPOCAMP_MODEL_SERVER", "").split(","):
         if url.strip():
             yield _model_server(url.strip())
@@ -41,6 +46,19 @@ def _blobs(folder: str) -> Finding:
     advice = "Free the disk or shorten retention: a full one refuses uploads" if low else ""
     shown = f"{path}, {space.free / 1e9:.0f} GB free"
     return Finding("blob folder", Verdict.BAD if low else Verdict.GOOD, shown, advice)
+
+
+def _cache(address: str) -> Finding:
+    """The server that may forget: without it nothing fails, but repeated bytes are computed anew."""
+    try:
+        with redis_at(address) as client:
+            policy = cast("dict[str, str]", client.config_get("maxmemory-policy"))["maxmemory-policy"]
+    except (Unavailable, SystemExit) as error:
+        advice = "Start it, or mend HIPPOCAMP_CACHE_REDIS_URL: until then repeated bytes are computed anew"
+        return Finding("cache", Verdict.ODD, str(error), advice)
+    good = policy.startswith("allkeys-")
+    advice = "" if good else "Set maxmemory and maxmemory-policy allkeys-lru: full, it would take no result"
+    return Finding("cache", Verdict.GOOD if good else Verdict.ODD, f"answers, {policy}", advice)
 
 
 def _model_server(url: str) -> Finding:

@@ -15,7 +15,9 @@ from client.checks import Finding, Verdict
 
 _PREFIX = "HIPPOCAMP_"
 _PACKAGES = ("contracts", "gateway", "preprocessing_service", "workers", "deploy", "model_store", "client")
-_READ = re.compile(r"""(?:env_(?:text|number|count|flag)|_port)\(\s*"([A-Z_]+)"|HIPPOCAMP_([A-Z_]+)""")
+_READ = re.compile(
+    r"""(?:env_(?:text|number|count|flag|redis|folder)|_port)\(\s*"([A-Z_]+)"|HIPPOCAMP_([A-Z_]+)"""
+)
 _SERVICES = {
     "gateway": "gateway.settings",
     "preprocessing": "preprocessing_service.settings",

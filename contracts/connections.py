@@ -8,7 +8,7 @@ from typing import Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -72,7 +72,8 @@ def connect(url: str, *, timeout_seconds: float = 5, retries: int = 3) -> redis.
     if not url.startswith(_SENTINEL):
         return redis.Redis.from_url(url, **options)
     watched = Watched.parse(url)
-    asked = Sentinel(list(watched.sentinels), sentinel_kwargs=limits)  # type: ignore[no-untyped-call]
+    # One that is away must not be asked again and again before the next one is.
+    asked = Sentinel(list(watched.sentinels), sentinel_kwargs=limits | {"retry": Retry(NoBackoff(), 0)})  # type: ignore[no-untyped-call]
     options |= {"db": watched.database, **watched.access}
     return cast("redis.Redis", asked.master_for(watched.master, **options))  # type: ignore[no-untyped-call]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 class SettingError(SystemExit):
@@ -49,8 +50,49 @@ def env_flag(name: str, *, default: bool) -> bool:
     raise SettingError(f"HIPPOCAMP_{name}={text!r} is neither yes nor no")
 
 
-def _blobs_default() -> str:
-    return env_text("BLOBS", str(Path(".run/blobs").resolve()))
+def env_redis(name: str, default: str) -> str:
+    """The address of a Redis; "" only where that is the default."""
+    url = env_text(name, default)
+    if url == "" == default:
+        return url
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        named = {"redis": parts.hostname, "rediss": parts.hostname, "unix": parts.path, "sentinel": host}
+        good = bool(named.get(parts.scheme)) and (parts.scheme == "sentinel" or parts.port != 0)
+    except ValueError:
+        good = False
+    if not good:
+        shown = f"...@{url.rpartition('@')[2]}" if "@" in url else url
+        raise SettingError(
+            f"HIPPOCAMP_{name}={shown!r} is no address of Redis: redis://host:6379/0, rediss://, unix:// or"
+            " sentinel://host:26379,host:26379/name/0 are"
+        )
+    return url
+
+
+def env_folder(name: str, default: str) -> Path:
+    """A folder that is there and may be written."""
+    path = Path(env_text(name, default))
+    if not (path.is_dir() and os.access(path, os.W_OK)):
+        raise SettingError(f"HIPPOCAMP_{name}={path} is no folder that this service may write to")
+    return path
+
+
+def _blobs() -> str:
+    """A folder, which may come later (a volume being mounted), or a store that fsspec knows."""
+    place = env_text("BLOBS", str(Path(".run/blobs").resolve()))
+    scheme, remote, _ = place.partition("://")
+    if remote:
+        from fsspec import available_protocols
+
+        if scheme not in available_protocols():
+            raise SettingError(
+                f"HIPPOCAMP_BLOBS={place!r}: {scheme}:// is no store that is known; s3:// is one"
+            )
+    if not place:
+        raise SettingError("HIPPOCAMP_BLOBS is empty: name a folder or s3://bucket/prefix")
+    return place
 
 
 @dataclass(frozen=True)
@@ -61,9 +103,9 @@ class Shared:
     cache_redis_url: a server that may forget, for finished results; "" keeps them beside the line.
     """
 
-    redis_url: str = field(default_factory=lambda: env_text("REDIS_URL", "redis://127.0.0.1:6390/0"))
+    redis_url: str = field(default_factory=lambda: env_redis("REDIS_URL", "redis://127.0.0.1:6390/0"))
     redis_replicas: int = field(default_factory=lambda: env_count("REDIS_REPLICAS", 0, most=5))
-    cache_redis_url: str = field(default_factory=lambda: env_text("CACHE_REDIS_URL", ""))
-    blobs: str = field(default_factory=_blobs_default)
+    cache_redis_url: str = field(default_factory=lambda: env_redis("CACHE_REDIS_URL", ""))
+    blobs: str = field(default_factory=_blobs)
     lease_seconds: float = field(default_factory=lambda: env_number("LEASE_SECONDS", 20, least=1, most=3600))
     cache_seconds: int = field(default_factory=lambda: env_count("CACHE_SECONDS", 30 * 86400, least=1))

@@ -10,6 +10,7 @@ import redis
 from pydantic import Field
 
 from contracts import deployed
+from contracts.audit import AuditLog
 from contracts.errors import StoreUnavailable
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -40,6 +41,14 @@ def _blobs(of: Resources) -> Dependency:
     except (StoreUnavailable, FileNotFoundError) as error:
         return Dependency(ok=False, detail=str(error))
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
+
+
+def _audit(of: Resources) -> Dependency:
+    try:
+        AuditLog(of.settings.audit_file).probe()
+    except StoreUnavailable as error:
+        return Dependency(ok=False, detail=error.detail)
+    return Dependency(ok=True, detail="can be written")
 
 
 def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dependency]:
@@ -90,6 +99,7 @@ def _age_after_waking(of: Resources, what: str) -> float | None:
 CHECKS: Mapping[str, Callable[[Resources], Dependency]] = {
     "line": _line,
     "blobs": _blobs,
+    "audit": _audit,
     "preprocess": _proof("preprocess", asks=Stage.PREPROCESS),
     "model_server": _proof("model_server"),
 }
@@ -103,5 +113,5 @@ class ReadyQuery(Wire):
         default=None,
         pattern=f"^({_NAMES})(,({_NAMES}))*$",
         description="Comma-separated names; all when absent",
-        examples=["line,blobs"],
+        examples=["line,blobs,audit"],
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.settings import SettingError, Shared, env_count, env_number, env_text
+from contracts.sites import NAME
 from gateway.cleaning.limits import Limits
 
 
@@ -22,6 +23,15 @@ def cleaning_limits() -> Limits:
 
 _CARD = Path(__file__).resolve().parents[1] / "model_store" / "release" / "CARD.md"
 """Where it lies in the repository and in the images."""
+
+
+def _site() -> str:
+    name = env_text("SITE", "local")
+    if not NAME.fullmatch(name):
+        raise SettingError(
+            f"HIPPOCAMP_SITE={name!r}: lower-case letters, digits and inner hyphens, 40 at most"
+        )
+    return name
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Settings(Shared):
 
     audit: str = field(default_factory=lambda: env_text("AUDIT", ""))
     bind: str = field(default_factory=lambda: env_text("BIND", "127.0.0.1:8080"))
-    site: str = field(default_factory=lambda: env_text("SITE", "local"))
+    site: str = field(default_factory=_site)
     max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))
     most_waiting: int = field(default_factory=lambda: env_count("MOST_WAITING", 100_000, least=1))
     line_seconds: float = field(default_factory=lambda: env_number("LINE_SECONDS", 0.8, least=0.05, most=30))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 
-from contracts.settings import Shared, env_count, env_number, env_text
+from contracts.settings import Shared, env_count, env_folder, env_number
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ class Settings(Shared):
     cpu_seconds: float = field(default_factory=lambda: env_number("PREPROCESS_CPU_SECONDS", 60, most=3600))
     memory_bytes: int = field(default_factory=lambda: env_count("PREPROCESS_MEMORY_BYTES", 4 * 2**30))
     stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
-    scratch: Path = field(default_factory=lambda: Path(env_text("SCRATCH", gettempdir())))
+    scratch: Path = field(default_factory=lambda: env_folder("SCRATCH", gettempdir()))

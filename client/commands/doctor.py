@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import chain
 
@@ -15,8 +16,10 @@ from client.connection import Connection
 from client.context import Session, put_json
 from client.exit_codes import Exit
 from client.place_checks import place_checks
+from client.prometheus_checks import prometheus_checks
 from client.redis_checks import redis_checks
 from client.setting_checks import setting_checks
+from client.tls_checks import tls_checks
 
 _STYLE = {Verdict.GOOD: "green", Verdict.ODD: "yellow", Verdict.BAD: "bold red", Verdict.SKIPPED: "dim"}
 
@@ -27,18 +30,30 @@ _STYLE = {Verdict.GOOD: "green", Verdict.ODD: "yellow", Verdict.BAD: "bold red",
     "--redis", "address", envvar="HIPPOCAMP_REDIS_URL", default="",
     help="Address of the line (operators): asks it and the workers directly.",
 )  # fmt: skip
+@click.option(
+    "--prometheus", envvar="HIPPOCAMP_PROMETHEUS_URL", default="",
+    help="Address of Prometheus (operators): what it cannot scrape, and which alerts fire.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a check.")
 @click.pass_obj
-def doctor(session: Session, *, exporter: str, address: str, as_json: bool) -> None:
+def doctor(session: Session, *, exporter: str, address: str, prometheus: str, as_json: bool) -> None:
     """Check address, key, clock, settings, every dependency, workers, line and Redis.
 
     Says what to fix; status 10 when something is bad.
     """
     connection = Connection(session.url, session.key, min(15.0, session.timeout_seconds))
-    checks = [service_checks(connection), setting_checks(), place_checks()]
-    checks.append(figure_checks(lambda: read_exporter(exporter)))
+    checks = [
+        service_checks(connection),
+        tls_checks(connection.address, address),
+        setting_checks(),
+        place_checks(),
+    ]
+    named = bool(exporter or os.environ.get("HIPPOCAMP_EXPORTER_URL"))
+    checks.append(figure_checks(lambda: read_exporter(exporter), named=named))
     if address:
         checks.append(redis_checks(address))
+    if prometheus:
+        checks.append(prometheus_checks(prometheus))
     found = list(chain.from_iterable(checks))
     if as_json:
         for one in found:

@@ -17,6 +17,7 @@ from contracts.line import LeaseLost, Line
 from contracts.states import JobState, Stage
 from gateway.settings import Settings
 from tests.integration.client.conftest import Carrier, Run
+from tests.integration.client.tls import served_over_tls
 from tests.integration.workers.scene import eventually
 
 pytestmark = pytest.mark.integration
@@ -185,6 +186,8 @@ def test_doctor_asks_redis_workers_and_settings(
     environment |= {
         "HIPPOCAMP_INFER_BATCH": "zero", "HIPPOCAMP_REDISURL": "x", "HIPPOCAMP_MODEL_SERVER": "http://127.0.0.1:1",
         "HIPPOCAMP_BLOBS": str(tmp_path / "none"), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+        "HIPPOCAMP_CACHE_REDIS_URL": "redis://:secret@127.0.0.1:1/0", "HIPPOCAMP_PROMETHEUS_URL": "http://127.0.0.1:1",
+        "HIPPOCAMP_EXPORTER_URL": "http://127.0.0.1:1/metrics",
     }  # fmt: skip
     presence.tell(line.redis, lambda now: presence.Pool("host1/5/6", ("preprocess",), 2, now, now))
     poisoned(line)
@@ -196,12 +199,49 @@ def test_doctor_asks_redis_workers_and_settings(
     assert "HIPPOCAMP_INFER_BATCH='zero' is not a number" in found["settings", "BAD"]["found"]
     assert found["setting", "look"]["advice"] == "Did you mean HIPPOCAMP_REDIS_URL?"
     assert found["preprocess pools", "ok"]["found"] == "1 with 2 slots"
-    assert "queue infer" in found["infer pools", "BAD"]["advice"]
     assert "maintain and beat" in found["reconciler", "BAD"]["advice"]
     assert found["drained", "look"]["advice"] == "hippocamp drain --undo host:host1"
     assert "quarantine release" in found["quarantine", "look"]["advice"]
     assert "appendonly yes" in found["redis log", "BAD"]["advice"]
     assert "Start TorchServe" in found["model server", "BAD"]["advice"]
     assert "HIPPOCAMP_BLOBS" in found["blob folder", "BAD"]["advice"]
+    for queue in ("infer", "deliver", "maintain"):
+        assert (
+            found[f"{queue} pools", "BAD"]["advice"]
+            == f"Start workers of the queue {queue} and read their log"
+        )
+    assert "HIPPOCAMP_CACHE_REDIS_URL" in found["cache", "look"]["advice"]
+    assert "nobody watches" in found["prometheus", "BAD"]["advice"]
+    assert "alerts about the line are blind" in found["exporter", "BAD"]["advice"]
+    assert "secret" not in seen.stdout
     assert ("traces", "look") in found
     assert all(row["advice"] for row in rows if row["verdict"] in {"BAD", "look"})
+
+
+def test_doctor_finds_the_master_by_its_sentinels_or_says_that_none_answers(
+    line: Line, hippocamp: Run
+) -> None:
+    address = "sentinel://:secret@127.0.0.1:1,127.0.0.1:2/hippocamp/0"
+    rows = [
+        json.loads(text) for text in hippocamp("doctor", "--json", "--redis", address).stdout.splitlines()
+    ]
+    (found,) = [row for row in rows if row["check"] == "redis"]
+    assert found["verdict"] == "BAD"
+    assert "127.0.0.1:1,127.0.0.1:2" in found["found"]
+    assert "secret" not in found["found"]
+
+
+def test_doctor_says_that_a_certificate_is_over_or_nearly(
+    hippocamp: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    for days, verdict, shown in ((-1, "BAD", "expired"), (5, "look", "days left"), (90, "ok", "days left")):
+        with served_over_tls(tmp_path / str(days), days=days) as (port, authority):
+            environment["SSL_CERT_FILE"] = str(authority)
+            environment["HIPPOCAMP_URL"] = f"https://127.0.0.1:{port}"
+            rows = [json.loads(text) for text in hippocamp("doctor", "--json").stdout.splitlines()]
+        found = {row["check"]: row for row in rows}
+        assert found["service certificate"]["verdict"] == verdict
+        assert shown in found["service certificate"]["found"]
+        assert ("Renew" in found["service certificate"]["advice"]) == (verdict != "ok")
+        if days < 0:
+            assert "Renew the certificate" in found["service"]["advice"]

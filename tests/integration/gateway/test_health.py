@@ -22,9 +22,9 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
     assert (answer.status_code, answer.json["ready"]) == (503, False)
     found = answer.json["dependencies"]
     assert {name: one["ok"] for name, one in found.items()} == {
-        "line": True, "blobs": True, "preprocess": False, "model_server": False,
+        "line": True, "blobs": True, "audit": True, "preprocess": False, "model_server": False,
     }  # fmt: skip
-    assert http.get("/readyz?only=line,blobs").status_code == 200
+    assert http.get("/readyz?only=line,blobs,audit").status_code == 200
     for what in ("preprocess", "model_server"):
         deployed.prove(redis_client, what)
     answer = http.get("/readyz")
@@ -57,7 +57,13 @@ def test_probes_of_a_dead_stage_do_not_pile_up_wake_ups(http: FlaskClient, redis
 
 def test_not_ready_without_redis_or_disk(tmp_path: Path) -> None:
     (tmp_path / "blobs").write_text("a file where the folder must be")
-    app = create_app(Settings(redis_url="redis://127.0.0.1:1/0", blobs=str(tmp_path / "blobs")))
+    app = create_app(
+        Settings(
+            redis_url="redis://127.0.0.1:1/0",
+            blobs=str(tmp_path / "blobs"),
+            audit=str(tmp_path / "blobs/log"),
+        )
+    )
     with app.test_client() as http:
         answer = http.get("/readyz")
         assert answer.status_code == 503

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from contracts.settings import SettingError, env_count, env_flag, env_number, env_text
+from contracts.settings import SettingError, Shared, env_count, env_flag, env_folder, env_number, env_text
 
 
 def test_defaults_hold_when_nothing_is_set() -> None:
@@ -34,3 +36,51 @@ def test_a_flag_is_yes_or_no(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_needed_text_must_be_there() -> None:
     with pytest.raises(SettingError, match="HIPPOCAMP_NO_SUCH_THING"):
         env_text("NO_SUCH_THING")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "foo",
+        "http://redis:6379",
+        "redis://",
+        "redis://h:99999999/0",
+        "redis://h:0",
+        "sentinel:///x",
+        "rediss:/h",
+    ],
+)
+def test_an_address_that_is_none_of_redis_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("HIPPOCAMP_REDIS_URL", url.replace("://", "://:secret@", 1))
+    with pytest.raises(SettingError, match="HIPPOCAMP_REDIS_URL") as refused:
+        Shared()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "rediss://u:p@h:1/0?ssl_ca_certs=/a",
+        "unix:///run/redis.sock",
+        "sentinel://a:1,b:2,c:3/x/0",
+    ],
+)
+def test_every_kind_of_address_of_redis_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HIPPOCAMP_REDIS_URL", url)
+    assert Shared().redis_url == url
+
+
+@pytest.mark.parametrize("place", ["ftpp://x", ""])
+def test_a_store_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setenv("HIPPOCAMP_BLOBS", place)
+    with pytest.raises(SettingError, match="HIPPOCAMP_BLOBS"):
+        Shared()
+
+
+def test_a_folder_must_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HIPPOCAMP_SCRATCH", str(tmp_path / "none"))
+    with pytest.raises(SettingError, match="HIPPOCAMP_SCRATCH"):
+        env_folder("SCRATCH", "/tmp")

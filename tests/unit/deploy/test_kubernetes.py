@@ -100,7 +100,7 @@ def test_settings_are_ones_the_code_reads(pods: dict[str, Any]) -> None:
         ROOT.glob("contracts/*.py"), ROOT.glob("*/settings.py"), ROOT.glob("deploy/*/settings.py")
     )
     for file in sources:
-        found = re.findall(r"env_(?:text|number|count|flag)\(\s*\"([A-Z_]+)\"", file.read_text())
+        found = re.findall(r"env_(?:text|number|count|flag|redis|folder)\(\s*\"([A-Z_]+)\"", file.read_text())
         read |= {f"HIPPOCAMP_{setting}" for setting in found}
     (config,) = yaml.safe_load((FOLDER / "base/kustomization.yaml").read_text())["configMapGenerator"]
     given = {literal.partition("=")[0] for literal in config["literals"]}
