@@ -33,7 +33,10 @@ class Row:
         cells = {name.strip().lower(): text.strip() for name, text in self.cells.items()}
         said = {name: cells.get(name, "") for name in COVARIATES}
         found = {name: text for name, text in said.items() if text.lower() not in {"", "n/a", "na", "nan"}}
-        numbers = {name: float(text) for name, text in found.items() if name != "sex"}
+        try:
+            numbers = {name: float(text) for name, text in found.items() if name != "sex"}
+        except ValueError as error:
+            raise ValueError(f"{self.path.name}: {error}; nothing was sent") from None
         whole = {name: int(value) for name, value in numbers.items() if value == int(value)}
         return cast("Wishes", {**found, **numbers, **whole})
 

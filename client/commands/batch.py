@@ -46,6 +46,9 @@ def batch(session: Session, /, table: Path, **options: Unpack[Options]) -> None:
     twice. Folders of DICOM slices may stand in the column too.
     """
     rows = read_table(table)
+    if options["covariates"]:
+        for row in rows:
+            _ = row.covariates  # a cell that is no number ends it before anything is sent
     mark = f".{options['again']}" if options["again"] else ""
     with Journal(table.with_name(f"{table.name}{mark}.journal")) as journal, _bars(len(rows)) as watcher:
         answers = run_batch(

@@ -75,6 +75,7 @@ export function showAnswer(result, job) {
   figures(at("provenance"), [
     ["Volume SHA-256", result.content_digest], ["Pipeline", result.pipeline_digest],
     ["Model", result.model_digest], ["Arithmetic", result.model_engine || "–"], ["Trace", job.trace_id], ["Job", job.id],
+    ...(job.rescored_from ? [["Scored again from", job.rescored_from]] : []),
   ]);
   const files = [
     [job.links.result, "Result (JSON)", "stage, probabilities, intervals, provenance"],

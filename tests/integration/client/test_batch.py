@@ -77,6 +77,23 @@ def test_a_lost_journal_sends_nothing_twice(table: Path, hippocamp: Run, redis_c
     assert redis_client.zcard("hc:jobs:here") == 10
 
 
+def test_covariates_of_the_table_are_sent_when_asked_for(
+    table: Path, hippocamp: Run, redis_client: redis.Redis
+) -> None:
+    """The same head with another MMSE is another job."""
+    table.write_text("path,age,mmse\nvolumes/1.nii,71,27\nvolumes/1.nii,71,15\nvolumes/2.nii,,\n")
+    assert hippocamp("batch", table).returncode == 0
+    assert redis_client.zcard("hc:jobs:here") == 2
+    assert hippocamp("batch", table, "--covariates", "--again", "told").returncode == 0
+    with table.with_name("study.csv.told.results.csv").open() as file:
+        jobs = [row["job_id"] for row in csv.DictReader(file)]
+    told = [redis_client.hget(f"hc:rec:{job_id}", "covariates") for job_id in jobs]
+    assert told == ['{"age":71.0,"mmse":27}', '{"age":71.0,"mmse":15}', None]
+    table.write_text("path,age\nvolumes/3.nii,71\nvolumes/4.nii,old\n")
+    assert hippocamp("batch", table, "--covariates", "--again", "wrong").returncode == 2
+    assert redis_client.zcard("hc:jobs:here") == 5
+
+
 def test_what_is_no_volume_is_an_answer_too(table: Path, hippocamp: Run, carrier: Carrier) -> None:
     (table.parent / "note.txt").write_text("hello " * 100)
     table.write_text("path\nvolumes/1.nii\nnote.txt\nnone.nii\n")

@@ -22,6 +22,14 @@ def test_csv_and_tsv(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.tsv")[0].cells["note"] == "a,b"
 
 
+def test_covariates_are_what_the_cells_say() -> None:
+    cells = {"Age": " 71.5 ", "sex": "F", "education": "", "mmse": "27", "site": "north"}
+    assert Row(Path("x"), cells).covariates == {"age": 71.5, "sex": "F", "mmse": 27}
+    assert Row(Path("x"), {"mmse": "n/a"}).covariates == {}
+    with pytest.raises(ValueError, match=r"x\.nii: .*'old'; nothing was sent"):
+        _ = Row(Path("x.nii"), {"age": "old"}).covariates
+
+
 def test_a_table_without_paths(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("subject,age\ns1,70\n")
     with pytest.raises(ValueError, match="one must be called path"):
