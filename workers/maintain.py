@@ -85,10 +85,15 @@ def _delete(place: Workplace, path: str) -> bool:
 
 
 def ask_for_proof(place: Workplace) -> bool:
-    """Have an infer worker send the golden request when the last proof is old; whether it was asked."""
+    """Have an infer worker send the golden request when the last proof is old; whether it was asked.
+
+    Real work proves the model in service; others beside it are looked for by golden requests alone.
+    """
     every = place.settings.golden_seconds
     proved = deployed.health(place.redis, "model_server")
-    if proved is not None and _now(place) - proved < every:
+    fresh = proved is not None and _now(place) - proved < every
+    others = len(place.settings.known_models) > 1 and deployed.health(place.redis, "other_models") is None
+    if fresh and not others:
         return False
     if not place.redis.set("hc:golden:asked", 1, nx=True, px=int(every * 1000)):
         return False

@@ -71,6 +71,7 @@ class Workplace:
         for digest in sorted(self.settings.known_models - {answer.digest}):
             with suppress(ModelNotServed, ModelServerUnavailable, BatchRefused):
                 self._describe(self.model.predict(golden_slices(), version=digest)[0])
+        deployed.prove(self.redis, "other_models", ttl_seconds=60)
 
     def _describe(self, answer: Answer) -> None:
         if answer.card:

@@ -194,6 +194,19 @@ def test_a_job_gets_the_model_that_it_names(
     assert [one.model for one in kept if one] == [DIGEST, OTHER]
 
 
+def test_a_model_beside_the_one_in_service_is_found_while_that_is_busy(
+    place: Workplace, torchserve: FakeTorchServe
+) -> None:
+    torchserve.others = (OTHER,)
+    place.prove_model(DIGEST)
+    assert maintain.ask_for_proof(place)
+    assert maintain.prove(place)
+    assert deployed.described(place.redis) == [DIGEST, OTHER]
+    assert deployed.current(place.redis)[1] == DIGEST
+    place.redis.delete("hc:golden:asked")
+    assert not maintain.ask_for_proof(place), "each is looked for once a minute"
+
+
 def test_a_model_that_nobody_serves_fails_who_named_it_alone(
     place: Workplace, desk: preprocess.Workplace, clocked: Line
 ) -> None:
