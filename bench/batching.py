@@ -8,6 +8,7 @@ as many cores, or when one job alone takes more than 1.02 x as long as in the lo
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import sys
 import time
@@ -128,7 +129,7 @@ def alone(system: empty.System, volumes: int) -> float:
 def measure(volumes: int) -> Batching:
     """The loop first, then the same on the running system."""
     settings = LocalSettings()
-    rates, lone = bare(volumes, settings.model_threads)
+    rates, lone = bare(volumes, settings.model_threads or len(os.sched_getaffinity(0)))
     real_network = [services.model_server if make is empty.model_server else make for make in empty.SERVICES]
     with empty.system(settings, services=real_network) as running:
         single = alone(running, volumes)
