@@ -53,7 +53,7 @@ def entered(cells: Tensor, weight: Tensor) -> Tensor:
 
 
 def _largest_of_three(y: Tensor, axis: int) -> Tensor:
-    """Maximum over three neighbours along one axis, stride 2: torch's own pooling takes four times as long."""
+    """Maximum over three neighbours along one axis, stride 2: torch's pooling takes four times as long."""
     even, odd = y.unfold(axis, 2, 2).unbind(-1)
     most = torch.maximum(even, odd)
     rest = most.narrow(axis, 1, most.shape[axis] - 1)
