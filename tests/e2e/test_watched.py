@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import httpx
 import pytest
 import yaml
 
+from client import checks
+from client.prometheus_checks import prometheus_checks
 from deploy.grafana.generate import panels
 from deploy.local.supervisor import Stack
 from tests.conftest import free_port
@@ -68,9 +71,9 @@ class Watcher:
         return set(self.ask("/label/__name__/values"))
 
 
-@pytest.fixture
-def watcher(stack: Stack, tmp_path: Path) -> Iterator[Watcher]:
-    port = free_port()
+@pytest.fixture(scope="module")
+def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watcher]:
+    port, tmp_path = free_port(), tmp_path_factory.mktemp("prometheus")
     command = [
         prometheus(), f"--config.file={config(stack, tmp_path)}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
@@ -99,18 +102,64 @@ def until(check: Any, *, within: float = 30) -> None:
         time.sleep(0.3)
 
 
-def wanted_names() -> set[str]:
-    """Every metric that a rule, an alert or a panel asks for."""
-    queries = [
-        rule["expr"]
+EMPTY_AT_PEACE = {"hippocamp_drained == 1"}
+"""Panels that have nothing to show while all is well."""
+STAGES = {"stage"}
+PROMISED = {
+    "jobs by state and site": ("hippocamp_jobs", {"state", "site"}),
+    "jobs by reason": ("hippocamp_jobs_failed_total", {"code"}),
+    "seconds from submit to end": ("hippocamp_job_seconds_bucket", {"state", "le"}),
+    "seconds of preprocessing": ("hippocamp_preprocess_seconds_bucket", {"le"}),
+    "seconds of its steps": ("hippocamp_preprocess_step_seconds_count", {"step"}),
+    "seconds of inference": ("hippocamp_infer_seconds_bucket", {"le"}),
+    "seconds of a webhook": ("hippocamp_delivery_seconds_bucket", {"le"}),
+    "wait for preprocessing": ("hippocamp_preprocess_wait_seconds_bucket", {"le"}),
+    "wait for inference": ("hippocamp_infer_wait_seconds_bucket", {"le"}),
+    "depth, webhooks too": ("hippocamp_waiting", {"stage", "site"}),
+    "oldest age, webhooks too": ("hippocamp_oldest_seconds", {"stage", "site"}),
+    "webhooks for later": ("hippocamp_delayed", STAGES),
+    "running": ("hippocamp_running", STAGES),
+    "lease expiries": ("hippocamp_lease_expiries_total", STAGES),
+    "redeliveries": ("hippocamp_redeliveries_total", STAGES),
+    "fence rejections": ("hippocamp_fence_rejections_total", STAGES),
+    "poison": ("hippocamp_poison_total", STAGES),
+    "batch size": ("hippocamp_infer_batch_volumes_bucket", {"le"}),
+    "latency of TorchServe": ("hippocamp_model_server_seconds_bucket", {"outcome", "le"}),
+    "TorchServe's own": ("ts_inference_latency_microseconds", {"model_name"}),
+    "breaker openings": ("hippocamp_breaker_openings_total", set()),
+    "breakers open": ("hippocamp_breakers_open", set()),
+    "cache hits": ("hippocamp_cache_hits_total", set()),
+    "upload bytes": ("hippocamp_upload_bytes_total", set()),
+    "refusals by code": ("hippocamp_refusals_total", {"code"}),
+    "predictions": ("hippocamp_predictions_total", {"cdr"}),
+    "out of distribution": ("hippocamp_out_of_distribution_bucket", {"le"}),
+    "build": ("hippocamp_build_info", {"version", "pipeline", "model", "redis"}),
+}
+"""What an operator was promised -> the figure that tells it, and the labels by which it does."""
+
+
+def queries() -> tuple[list[str], list[str]]:
+    """Every expression of a rule or an alert, and of a panel."""
+    groups = [
+        group
         for file in ("recording.yml", "alerts.yml")
         for group in yaml.safe_load((RULES / file).read_text())["groups"]
-        for rule in group["rules"]
     ]
-    queries += [
-        query for shown in panels().values() for panel in shown for query in panel["queries"].values()
-    ]
-    return set(NAME.findall(json.dumps(queries)))
+    shown = [query for panel in chain(*panels().values()) for query in panel["queries"].values()]
+    return [rule["expr"] for group in groups for rule in group["rules"]], shown
+
+
+def wanted_names() -> set[str]:
+    """Every metric that one of them asks for."""
+    return set(NAME.findall(json.dumps(queries())))
+
+
+def unanswered(watcher: Watcher) -> set[str]:
+    """Panels that would be empty; an expression that makes no sense raises."""
+    rules, shown = queries()
+    for query in rules:
+        watcher.ask("/query", query=query)
+    return {query for query in shown if not watcher.ask("/query", query=query)["result"]}
 
 
 def test_everything_that_is_watched_exists(
@@ -134,8 +183,11 @@ def test_everything_that_is_watched_exists(
     assert len(watcher.ask("/targets")["activeTargets"]) == 7
     rules = [rule for group in watcher.ask("/rules")["groups"] for rule in group["rules"]]
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] == "err"] == []
-    time.sleep(5)  # two scrapes, and the rules made of them
-    assert wanted_names() - watcher.names() == set()
+    until(lambda: wanted_names() <= watcher.names())
+    for name, labels in PROMISED.values():
+        (series, *_) = watcher.ask("/series", **{"match[]": name})
+        assert labels <= set(series), name
+    until(lambda: unanswered(watcher) <= EMPTY_AT_PEACE)
     firing = {a["labels"]["alertname"] for a in watcher.ask("/alerts")["alerts"] if a["state"] == "firing"}
     assert firing <= {"LeasesExpire"}, firing  # other tests kill workers
 
@@ -143,3 +195,20 @@ def test_everything_that_is_watched_exists(
         'sum(hippocamp_preprocess_seconds_count) + sum(hippocamp_preprocess_failures_total{outcome="failed"})'
     )
     assert watcher.value(both) <= watcher.value('sum(hippocamp_claims_total{stage="preprocess"})')
+
+
+def test_what_prometheus_cannot_scrape_is_told_by_doctor(stack: Stack, watcher: Watcher) -> None:
+    url = str(watcher.http.base_url).removesuffix("/api/v1/")
+
+    def found(what: str) -> list[checks.Finding]:
+        return [one for one in prometheus_checks(url) if one.what == what]
+
+    until(lambda: [one.verdict for one in found("scraped")] == [checks.Verdict.GOOD])
+    (exporter,) = [item for item in stack.remembered() if item.name == "exporter"]
+    exporter.stop(str(stack.settings.folder))
+    until(lambda: "connection refused" in found("scraped")[0].found)
+    (told,) = found("scraped")
+    assert told.verdict is checks.Verdict.BAD
+    assert told.found.startswith("exporter at")
+    stack.restart("exporter")
+    until(lambda: [one.verdict for one in found("scraped")] == [checks.Verdict.GOOD])

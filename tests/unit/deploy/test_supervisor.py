@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -59,7 +60,7 @@ def test_a_service_that_dies_is_named_with_its_last_words(settings: LocalSetting
 
 
 def test_down_takes_grandchildren_along(settings: LocalSettings) -> None:
-    stack = Stack(settings, [listener])
+    stack = Stack(replace(settings, start_seconds=2), [listener])
     settings.folder.mkdir(exist_ok=True)
     with pytest.raises(StartFailed, match="did not get ready"):
         stack.up()  # nobody answers /readyz
