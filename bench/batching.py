@@ -93,6 +93,7 @@ def bare(volumes: int, threads: int) -> tuple[dict[int, float], float]:
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=loop, args=(volumes, threads, theirs))
     process.start()
+    theirs.close()  # so that a child that dies is an end of file, not a wait for ever
     found: tuple[dict[int, float], float] = ours.recv()
     process.join()
     return found

@@ -103,6 +103,7 @@ def bare(volumes: list[Path], processes: int) -> Cost:
         ours, theirs = spawn.Pipe()
         workers.append(spawn.Process(target=bare_process, args=(volumes[number::processes], theirs)))
         workers[-1].start()
+        theirs.close()  # so that a process that dies is an end of file, not a wait for ever
         pipes.append(ours)
     for pipe in pipes:
         pipe.recv()

@@ -89,10 +89,11 @@ end
 
 local BLOCK = 256
 
--- A site's line has grown to n ids (by = 1), or has had n and lost one (by = -1).
+-- A site's line has grown to n ids (by = 1), or has had n and lost one (by = -1). Ids that an older revision put
+-- in line were never counted: what would sink below nothing is nothing.
 local function resized(stage, n, by)
   for _, field in ipairs({n, 'b' .. math.floor((n - 1) / BLOCK)}) do
-    if redis.call('HINCRBY', 'hc:longer:' .. stage, field, by) == 0 then
+    if redis.call('HINCRBY', 'hc:longer:' .. stage, field, by) <= 0 then
       redis.call('HDEL', 'hc:longer:' .. stage, field)
     end
   end
