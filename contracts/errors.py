@@ -6,7 +6,7 @@ HippocampError
 │   ├── TooLarge               ├── NotThreeD          ├── BadGeometry       ├── BadVoxels
 │   └── BadSeries
 ├── QualityRefused             readable, but not a T1 head we may answer for (422, never retried)
-│   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  └── Noise
+│   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  ├── Noise  └── OutOfDistribution
 ├── RequestError               the request itself is at fault (4xx)
 │   ├── JobNotFound        ├── BatchNotFound      ├── WrongState        ├── Gone
 │   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         ├── QuotaExceeded
@@ -150,6 +150,13 @@ class Noise(QualityRefused):
 
     code = "quality.noise"
     title = "The image is too noisy"
+
+
+class OutOfDistribution(QualityRefused):
+    """The model's features of the volume are too far from all that it was trained on."""
+
+    code = "quality.out_of_distribution"
+    title = "The image is unlike all that the model was trained on"
 
 
 class RequestError(HippocampError):

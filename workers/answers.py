@@ -8,11 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.covariates import Covariates
+from contracts.errors import OutOfDistribution
 from contracts.explanation import Explanation
 from contracts.job import Claim
 from contracts.regions import activation_by_region
 from contracts.result import CDR, LABELS, Cdr, Clinical, Intervals, Probabilities, Result
 from workers.model_server import Answer
+
+
+def refuse_strange(answer: Answer, most: float) -> None:
+    """OutOfDistribution when the volume lies farther than `most` from the training data; 0 refuses none."""
+    if most and not answer.ood <= most:
+        raise OutOfDistribution(
+            f"its distance from the training data is {answer.ood:.2f}; 0 to {most:g} is accepted",
+            out_of_distribution=round(answer.ood, 4),
+            most_out_of_distribution=most,
+        )
 
 
 def result_of(claim: Claim, answer: Answer) -> Result:

@@ -17,7 +17,7 @@ from contracts.outcomes import code_of, settle
 from contracts.result import cache_key
 from contracts.states import Stage
 from contracts.wakeups import another, wake
-from workers.answers import explanation_of, result_of
+from workers.answers import explanation_of, refuse_strange, result_of
 from workers.asking import Head, ask_all, loaded, named
 from workers.metrics import record_answer, record_batch, record_failure, record_wait
 from workers.model_server import Answer, NotRead
@@ -138,6 +138,7 @@ def _note_health(place: Workplace, claims: list[Claim], answers: list[Answer | E
 
 def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
     record = claim.record
+    refuse_strange(answer, place.settings.most_distance)
     site, content, pipeline = record["site"], record["content_digest"], record["pipeline_digest"]
     found = result_of(claim, answer)
     result = found.model_dump_json()

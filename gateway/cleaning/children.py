@@ -34,11 +34,15 @@ _ATTEMPTS = 2
 
 
 class Died(Exception):  # noqa: N818  named for what happened
-    """A child, or its nursery, ended without an answer; `slow`: at its limit of time."""
+    """A child ended without an answer; `slow`: at its limit of time."""
 
     def __init__(self, text: str, *, slow: bool = False) -> None:
         super().__init__(text)
         self.slow = slow
+
+
+class NurseryGone(Exception):  # noqa: N818  named for what happened
+    """The nursery ended; no file can do that, so none is to blame."""
 
 
 class Children:
@@ -65,25 +69,33 @@ class Children:
 
     def _asked(self, task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
         for attempt in range(1, _ATTEMPTS + 1):
-            source.seek(0)
-            _empty(out)
             try:
-                return self._once(task, source.fileno(), out.fileno())
+                return self._by_some_nursery(task, source, out)
             except Died as died:
                 _log.warning("cleaning.died", extra={"attempt": attempt, "how": str(died), "slow": died.slow})
                 if died.slow:
                     raise TooLarge("Reading the upload takes more time than one upload may have") from None
         raise CorruptFile("The file ends the process that reads it; it cannot be taken")
 
-    def _once(self, task: Task, source: int, out: int) -> dict[str, Any]:
-        requests = self.started()
+    def _by_some_nursery(self, task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
+        for _ in range(_ATTEMPTS):
+            source.seek(0)
+            _empty(out)
+            requests = self.started()
+            try:
+                return self._once(task, requests, source.fileno(), out.fileno())
+            except NurseryGone as gone:
+                _log.warning("cleaning.nursery_gone", extra={"how": str(gone)})
+                self._stop(requests)
+        raise Unavailable("The process that reads uploads does not stay; send it again later")
+
+    def _once(self, task: Task, requests: socket.socket, source: int, out: int) -> dict[str, Any]:
         told, reply = os.pipe()
         try:
             try:
                 socket.send_fds(requests, [json.dumps(asdict(task)).encode()], [source, out, reply])
             except OSError as error:
-                self._stop(requests)
-                raise Died(f"the nursery is gone ({error})") from None
+                raise NurseryGone(str(error)) from None
             finally:
                 os.close(reply)
             return self._reply(told, requests)
@@ -147,7 +159,7 @@ def children_of(limits: Limits) -> Children:
 
 def _understood(answer: bytes) -> dict[str, Any]:
     if not answer:
-        raise Died("the nursery is gone")
+        raise NurseryGone("it left no answer")
     try:
         told = dict(json.loads(answer))
     except ValueError:

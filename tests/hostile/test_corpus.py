@@ -14,7 +14,7 @@ from gateway.cleaning.children import Children
 from gateway.cleaning.task import Task
 from gateway.sniff import PEEK, sniff
 from preprocessing_service.settings import Settings
-from tests.hostile import archives, dicom_files, heads, lying_headers
+from tests.hostile import archives, dicom_files, heads, inventions, lying_headers
 from tests.hostile.cage import Cage
 from tests.hostile.case import Case
 from tests.hostile.conftest import MEMORY_BYTES, Row
@@ -22,7 +22,7 @@ from tests.hostile.test_fuzz import KINDS
 
 pytestmark = pytest.mark.hostile
 
-CASES = [*lying_headers.CASES, *archives.CASES, *dicom_files.CASES, *heads.CASES]
+CASES = [*lying_headers.CASES, *archives.CASES, *dicom_files.CASES, *inventions.CASES, *heads.CASES]
 PEAK_MB = 512
 """No file of the corpus may cost more than this above the idle worker; real heads take about 50."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import httpx
 import nibabel as nib
+import numpy as np
 import pytest
 import redis
 
@@ -120,3 +121,49 @@ def test_pages_carry_no_inline_script_and_a_strict_policy(http: httpx.Client) ->
     assert "Research use only" in answer.text
     for address in re.findall(r'(?:href|src)="(/static/[^"]+)"', answer.text):
         assert http.get(address).status_code == 200
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"".join(b"X-%d: y\r\n" % n for n in range(10_000)),
+        b"X-Long: " + b"y" * 100_000 + b"\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: -1\r\n",
+        b"Transfer-Encoding: chunked, chunked\r\n",
+        b"X y: z\r\n",
+        b"\0: z\r\n",
+    ],
+    ids=[
+        "10,000 fields",
+        "long field",
+        "two lengths",
+        "two framings",
+        "negative",
+        "chunked twice",
+        "space",
+        "zero",
+    ],
+)
+def test_a_strange_head_is_refused_and_the_next_request_is_served(gateway: Running, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as wire:
+        try:
+            wire.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
+            said = wire.recv(1 << 16)
+        except ConnectionError:
+            said = b""
+    assert said[:12] in {b"", b"HTTP/1.1 400", b"HTTP/1.1 413", b"HTTP/1.1 431", b"HTTP/1.1 501"}, said[:200]
+    assert httpx.get(f"{gateway.url}/livez", trust_env=False).status_code == 200
+
+
+@pytest.mark.hostile
+def test_readers_that_are_killed_cost_no_upload(gateway: Running, http: httpx.Client, line: Line) -> None:
+    body = nib.Nifti1Image(np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10), np.eye(4)).to_bytes()
+    for _ in range(3):
+        sent = http.post("/v1/jobs", content=body, headers={"Content-Type": "application/octet-stream"})
+        assert sent.status_code == 202, sent.text
+        for worker in gateway.process.children():
+            for nursery in worker.children():
+                nursery.kill()

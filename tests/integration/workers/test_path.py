@@ -297,6 +297,20 @@ def test_a_refused_volume_fails_at_once_with_its_figure(place: Workplace, desk: 
     assert not place.blobs.exists(sheet)
 
 
+def test_a_volume_unlike_the_training_data_fails_with_the_measure_and_the_limit(
+    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "settings", replace(place.settings, most_distance=0.2))
+    job_id = submit(place.line, place.blobs, "level 20", content="c99")
+    preprocess.work_once(desk)
+    infer.work_once(place)
+    job = place.line.get(job_id)
+    assert (job.state, job.text("error_code")) == (JobState.FAILED, "quality.out_of_distribution")
+    figures = json.loads(job.text("error_figures"))
+    assert figures == {"out_of_distribution": 0.3, "most_out_of_distribution": 0.2}
+    assert not job.text("result")
+
+
 def test_a_bug_costs_three_attempts_then_it_is_poison(
     place: Workplace, desk: preprocess.Workplace, clocked: Line
 ) -> None:
