@@ -69,15 +69,23 @@ def _headline(now: Figures) -> Text:
     text = Text("Hippocamp  ", style="bold")
     for labels, age in sorted(now.of("hippocamp_proof_age_seconds"), key=lambda row: row[0].get("part", "")):
         part, good = labels.get("part", ""), age <= _PROOF_SECONDS
-        shown = f"{age:.0f} s ago" if age != float("inf") else "never"
-        # A gateway proves itself to whoever asks /readyz; that nobody asked is not its fault.
-        style = "not bold green" if good else "not bold dim" if part == "gateway" else "bold red"
-        text.append(f"{part} {shown}  ", style=style)
+        # A gateway proves itself to whoever asks /readyz, a stage by its work: to have none is no fault.
+        excused = part == "gateway" or _rests(now, part)
+        shown = f"{age:.0f} s ago" if age != float("inf") else "idle" if excused else "never"
+        text.append(
+            f"{part} {shown}  ", style="not bold green" if good else "not bold dim" if excused else "bold red"
+        )
     memory = now.total("hippocamp_redis_used_bytes") / 1e6
     log_ok = now.total("hippocamp_redis_aof_ok") == 1 and now.total("hippocamp_redis_aof_enabled") == 1
     log = "log ok" if log_ok else "NO LOG"
     text.append(f"Redis {memory:.0f} MB, {log}", style="not bold" if log_ok else "bold red")
     return text
+
+
+def _rests(now: Figures, part: str) -> bool:
+    """Its workers are there, and nothing waits for them."""
+    slots = now.total("hippocamp_slots", stage=part)
+    return part in STAGES and slots > 0 and not now.total("hippocamp_waiting", stage=part)
 
 
 def _warnings(now: Figures) -> Text:

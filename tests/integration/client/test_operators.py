@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from client import board, checks
+from contracts import presence
 from contracts.job import Submission, new_job_id
 from contracts.line import Line
 from gateway.settings import Settings
@@ -63,9 +64,12 @@ def test_top_shows_depth_and_sites(
     exporter: str, hippocamp: Run, carrier: Carrier, redis_client: redis.Redis
 ) -> None:
     carrier.pause.set()
+    presence.tell(redis_client, lambda now: presence.Pool("host1/5/6", ("preprocess", "infer"), 2, now, now))
     old_job(redis_client, seconds=60)
     shown = hippocamp("top", "--once", "--exporter", exporter)
     assert shown.returncode == 0, shown.stderr
+    assert "maintain never" in shown.stdout, "it has no proof, and must have one"
+    assert "infer idle" in shown.stdout, "its workers are there, and it has no work"
     (stage,) = [line for line in shown.stdout.splitlines() if line.split()[:1] == ["preprocess"]]
     (site,) = [line for line in shown.stdout.splitlines() if line.split()[:1] == ["far"]]
     waiting, _, later, oldest = stage.split()[1:5]
