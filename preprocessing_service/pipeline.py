@@ -15,6 +15,7 @@ from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.escalate import LOSS, doubtful, strip_again, surface_ratio
+from preprocessing_service.steps.ground import grounded
 from preprocessing_service.steps.keep import keep
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.quality import LEAST_OVERLAP, Prepared, judge, measure, overlap
@@ -105,7 +106,7 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
     with clock("read"):
         stored = read(path)
     with clock("conform"):
-        volume = conform(stored)
+        volume = grounded(conform(stored))
     with clock("strip"):
         brain = strip(volume, coarse_network)
         coarse = coarsen(volume, brain)

@@ -52,6 +52,7 @@ const MEASURES = {
   size_ratio: ["Size against the template", figure], noise: ["Noise over grey-white contrast", figure],
   grey_to_csf: ["Grey over fluid (log)", figure], white_to_grey: ["White over grey (log)", figure],
   rim_to_core: ["Rim over middle", figure], rim_of_misfit: ["Rim where nothing fits", figure],
+  voxel_mm3: ["Voxel, mm³", figure],
   surface: ["Surface over a ball's", figure],
   stripped_before: ["Came without skull", yes], escalated: ["Looked at by the second network", yes],
 };

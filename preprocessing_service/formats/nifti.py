@@ -90,7 +90,7 @@ def affine_of(header: Any) -> Matrix:
         raise BadGeometry("sform and qform disagree about left and right")
     coded = max(int(header["sform_code"]), int(header["qform_code"])) > 0
     chosen = sform if sform is not None else qform
-    if chosen is None and not coded:
+    if chosen is None and not coded and (header["pixdim"][1:4] > 0).all():
         chosen = _usable(header.get_base_affine())
     if chosen is None:
         raise BadGeometry("neither sform, qform nor voxel sizes give a usable affine")

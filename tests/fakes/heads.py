@@ -75,7 +75,7 @@ def written(folder: Path, data: bytes, *, packed: bool = False) -> Path:
 def zipped(folder: Path, entries: dict[str, bytes]) -> Path:
     """A zip archive of the entries."""
     file = folder / "upload.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, data in entries.items():
             archive.writestr(name, data)
     return file

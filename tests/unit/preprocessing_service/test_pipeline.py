@@ -76,6 +76,14 @@ def test_other_axes_and_world_give_the_same_slices(tmp_path: Path, plain: Stack)
     assert np.allclose(stack.grid_to_world, plain.grid_to_world, atol=0.05)
 
 
+@pytest.mark.parametrize(("slope", "offset"), [(0.01, -1.5), (0.001, 5.0)], ids=["standardised", "on a step"])
+def test_intensities_that_do_not_begin_at_zero_are_grounded(
+    tmp_path: Path, plain: Stack, slope: float, offset: float
+) -> None:
+    data = nifti_bytes(Volume((head().voxels * slope + offset).astype(np.float32), head().affine))
+    assert likeness(prepare(written(tmp_path, data)), plain) > 0.999
+
+
 def test_dicom_and_nifti_of_one_head_agree(tmp_path: Path, plain: Stack) -> None:
     stack = prepare(zipped(tmp_path, dicom_slices(head())))
     assert likeness(stack, plain) > 0.999
