@@ -157,7 +157,7 @@ def post(address: str, body: bytes) -> tuple[int, bytes]:
         f"{address}/predictions/hippocamp", data=body, headers={"Content-Type": "application/octet-stream"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -171,7 +171,7 @@ def post_when_ready(address: str, body: bytes, *, seconds: float) -> tuple[int, 
             status, answer = post(address, body)
             if status != 503:
                 return status, answer
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             pass
         assert time.monotonic() < deadline, "TorchServe did not become ready"
         time.sleep(0.5)
@@ -208,7 +208,7 @@ def test_its_settings_are_those_of_the_file_in_the_archive(
 ) -> None:
     served: Served = request.getfixturevalue(name)
     wanted = yaml.safe_load(SHIPPED.read_text()) if name == "shipped" else OTHERWISE
-    status, answer = post_when_ready(served.url, packed(golden_slices()), seconds=60)
+    status, answer = post_when_ready(served.url, packed(golden_slices()), seconds=120)
     assert status == 200
     with np.load(io.BytesIO(answer), allow_pickle=False) as parts:
         assert json.loads(parts["about"].tobytes())["threads"] == threads
@@ -223,7 +223,7 @@ def test_two_replicas_share_the_work_until_one_is_killed(
 ) -> None:
     """Each breaker is its own, the idle one is asked, and a death costs no answer."""
     for served in (shipped, other):
-        post_when_ready(served.url, packed(golden_slices()), seconds=60)
+        post_when_ready(served.url, packed(golden_slices()), seconds=120)
     stack = np.repeat(golden_slices(), 6, axis=0)
     urls = [shipped.url, other.url]
     ours, theirs = (Replicas(urls, timeout_seconds=60, shared=redis_client) for _ in range(2))
