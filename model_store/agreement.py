@@ -24,7 +24,7 @@ from model_store.digest import MANIFEST, RELEASE, file_digest, model_digest
 from model_store.features import Network, cohort_features
 from model_store.head import Doubles, Head, fit_head
 from model_store.network import SliceNetwork, build_float
-from model_store.release import REPEATS, calibration_rows, slice_weights
+from model_store.release import REPEATS, calibration_rows, origin_of, slice_weights, source_digest
 from model_store.served.pooling import Pooling
 from model_store.served.shapes import NETWORK, POOLING
 
@@ -43,7 +43,7 @@ class Agreement:
 def float_twin(release: Path, weights: Path | None) -> SliceNetwork:
     """The ImageNet trunk with the release's head. SystemExit when the weights are not the release's."""
     manifest = json.loads((release / MANIFEST).read_text())
-    origin = file_digest(weights) if weights else "torchvision IMAGENET1K_V1"
+    origin = origin_of(weights)
     if manifest["imagenet_weights"] != origin:
         raise SystemExit(f"the release comes from weights {manifest['imagenet_weights']}, not {origin}")
     twin = build_float(*load_backbone(weights))
@@ -86,10 +86,10 @@ def compare(cohort: Cohort, volume_float: Doubles, volume_int8: Doubles, *, rele
 
 def measure(cohort: Cohort, weights: Path | None, release: Path) -> Agreement:
     """Run both networks over the cohort (about seven minutes of one core without a cache) and compare."""
-    origin = file_digest(weights) if weights else "torchvision"
+    float_key = f"float {source_digest()} {origin_of(weights)}"
     int8: Network = torch.jit.load(str(release / NETWORK))
-    of_float = cohort_features(float_twin(release, weights), cohort, key=f"float contrast {origin}")
-    of_int8 = cohort_features(int8, cohort, key=f"int8 {file_digest(release / NETWORK)}")
+    of_float = cohort_features(float_twin(release, weights), cohort, key=float_key)
+    of_int8 = cohort_features(int8, cohort, key=f"int8 {file_digest(release / NETWORK)} {source_digest()}")
     volumes = [
         Pooling.load(release / POOLING).volume_features(seen).astype(np.float64)
         for seen in (of_float, of_int8)

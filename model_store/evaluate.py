@@ -10,30 +10,37 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from model_store import metrics
 from model_store.agreement import measure
-from model_store.clinical import fit_clinical, signs
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
+from model_store.contenders import (
+    REPEATS,
+    cross_validate,
+    images_only,
+    logistic,
+    majority,
+    nested,
+    random_label_alarm,
+    with_covariates,
+)
 from model_store.digest import RELEASE, file_digest, model_digest
 from model_store.features import cohort_features
-from model_store.head import Doubles, Labels, Truth, fit_head, left_out_severity
-from model_store.served.pooling import Pooling, softmax
+from model_store.head import Doubles, Labels
+from model_store.nuisance import look_moves
+from model_store.recipe import SHIPPED
+from model_store.release import look_stacks, released_seed, source_digest
+from model_store.selection import Candidate, Selection, candidates
+from model_store.served.pooling import Pooling, pooled
 from model_store.served.shapes import NETWORK, POOLING
 
-REPEATS = 6
 IMAGES_TARGET, CLINICAL_TARGET, ALARM = 0.80, 0.90, 0.62
-Fit = Callable[[Labels, Labels], Doubles]
-"""(training rows, held-out rows) -> (held-out, 3) probabilities."""
 
 
 @dataclass(frozen=True)
@@ -42,77 +49,6 @@ class Check:
 
     name: str
     kept: bool
-
-
-def cross_validate(cohort: Cohort, fit: Fit, *, repeats: int = REPEATS) -> Doubles:
-    """(repeats, n, 3) probabilities, each subject's by a fit that did not see it."""
-    found = np.empty((repeats, len(cohort.subjects), 3))
-    for repeat in range(repeats):
-        for train, held in cohort.folds(5, 1000 + repeat):
-            found[repeat, held] = fit(train, held)
-    return found
-
-
-def images_only(volume: Doubles, truth: Truth) -> Fit:
-    """The released recipe."""
-
-    def fit(train: Labels, held: Labels) -> Doubles:
-        logits = fit_head(volume[train], truth.rows(train)).logits(volume[held])
-        return np.asarray(softmax(logits), dtype=np.float64)
-
-    return fit
-
-
-def with_covariates(volume: Doubles, cohort: Cohort) -> Fit:
-    """The clinical head beside the image; its image severities in training are left-out ones."""
-    known = signs(cohort.table)
-    truth = cohort.truth
-
-    def fit(train: Labels, held: Labels) -> Doubles:
-        head = fit_head(volume[train], truth.rows(train))
-        seen = left_out_severity(volume[train], truth.rows(train))
-        lines = fit_clinical(seen, known[train], truth.rows(train))
-        pooling = Pooling({**lines, "direction": head.direction, "offset": np.array(head.offset)})
-        found = pooling.clinical(volume[held].astype(np.float32), known[held].astype(np.float32))
-        alone = softmax(head.logits(volume[held]))
-        return np.where(np.isfinite(found), found, alone).astype(np.float64)
-
-    return fit
-
-
-def logistic(columns: Doubles, truth: Truth, *, strength: float = 1.0) -> Fit:
-    """Plain logistic regression of CDR > 0 on (n, k) columns, the usual baseline."""
-
-    def fit(train: Labels, held: Labels) -> Doubles:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
-        model.fit(columns[train], truth.stages[train] > 0)
-        p = model.predict_proba(columns[held])[:, 1]
-        return np.stack([1 - p, p, np.zeros_like(p)], axis=1)
-
-    return fit
-
-
-def majority(truth: Truth) -> Fit:
-    """The training folds' frequencies."""
-
-    def fit(train: Labels, held: Labels) -> Doubles:
-        return np.tile(np.bincount(truth.stages[train], minlength=3) / len(train), (len(held), 1))
-
-    return fit
-
-
-def random_label_alarm(volume: Doubles, cohort: Cohort, *, rounds: int = 10) -> float:
-    """Mean AUC, age >= 60, with labels dealt to other subjects of the same age group; chance is 0.5."""
-    truth = cohort.truth
-    found = []
-    for seed in range(rounds):
-        order = np.arange(len(truth.stages))
-        for group in (truth.primary, ~truth.primary):
-            order[group] = np.random.default_rng(seed).permutation(order[group])
-        dealt = truth.rows(order)
-        p = cross_validate(cohort, images_only(volume, dealt), repeats=1)[0]
-        found.append(metrics.auc(p[truth.primary], dealt.stages[truth.primary]))
-    return float(np.mean(found))
 
 
 def bands(cohort: Cohort) -> Iterator[tuple[str, Labels]]:
@@ -150,16 +86,20 @@ def print_images(cohort: Cohort, images: Doubles) -> dict[str, object]:
     return {"auc": auc, **{n: asdict(v) for n, v in others.items()}, "confusion": table.round(1).tolist()}
 
 
-def rivals(cohort: Cohort, volume: Doubles) -> dict[str, Doubles]:
+def rivals(cohort: Cohort, shipped: Candidate, selection: Selection) -> dict[str, Doubles]:
     """Held-out probabilities of everything the released recipe is compared with."""
     truth = cohort.truth
+    images = nested(selection, lambda candidate: images_only(candidate, truth))
+    covariates = nested(selection, lambda candidate: with_covariates(candidate, cohort))
     nwbv = np.nan_to_num(truth.nwbv, nan=float(np.nanmean(truth.nwbv)))[:, None]
     mmse = np.nan_to_num(truth.mmse, nan=float(np.nanmean(truth.mmse)))[:, None]
     return {
-        "images + covariates": cross_validate(cohort, with_covariates(volume, cohort)),
+        "images + covariates": cross_validate(cohort, with_covariates(shipped, cohort)),
+        "images, nested": cross_validate(cohort, images),
+        "both, nested": cross_validate(cohort, covariates),
         "MMSE alone": cross_validate(cohort, logistic(mmse, truth)),
         "nWBV alone": cross_validate(cohort, logistic(nwbv, truth)),
-        "features + logistic": cross_validate(cohort, logistic(volume, truth, strength=1e-4)),
+        "features + logistic": cross_validate(cohort, logistic(shipped.volume, truth, strength=1e-4)),
         "majority": cross_validate(cohort, majority(truth), repeats=1),
     }
 
@@ -174,17 +114,19 @@ class Report:
     truth: Labels
 
 
-def report(cohort: Cohort, volume: Doubles) -> Report:
-    """Print every table. volume: (n, k) int8 volume features."""
+def report(cohort: Cohort, shipped: Candidate, selection: Selection) -> Report:
+    """Print every table, of the shipped recipe and of one that each training fold chooses for itself."""
     old = np.flatnonzero(cohort.truth.primary)
     stages = cohort.truth.stages[old]
-    images = cross_validate(cohort, images_only(volume, cohort.truth))
+    images = cross_validate(cohort, images_only(shipped, cohort.truth))
     figures = print_images(cohort, images)
-    found = {"images": images, **rivals(cohort, volume)}
+    found = {"images": images, **rivals(cohort, shipped, selection)}
     aucs = {name: metrics.estimate(metrics.auc, p[:, old], stages) for name, p in found.items()}
     for name, value in aucs.items():
         sys.stdout.write(f"  {name:20s} AUC {value}\n")
-    alarm = random_label_alarm(volume, cohort)
+    for recipe, times in selection.popularity[:3]:
+        sys.stdout.write(f"  chosen in {times} of {REPEATS * 5} folds: {recipe}\n")
+    alarm = random_label_alarm(shipped, cohort)
     figures |= {"rivals": {name: asdict(value) for name, value in aucs.items()}, "random_labels": alarm}
     best, joint = aucs["images"].value, aucs["images + covariates"].value
     checks = [
@@ -231,10 +173,13 @@ def main() -> None:
     folder = data_folder(chosen.data)
     cohort = read_cohort(folder)
     network = torch.jit.load(str(RELEASE / NETWORK))
-    features = cohort_features(network, cohort, key=f"int8 {file_digest(RELEASE / NETWORK)}")
+    key = f"int8 {file_digest(RELEASE / NETWORK)} {source_digest()}"
+    features = cohort_features(network, cohort, key=key)
     sys.stdout.write(f"model {model_digest()}\n")
     volume = Pooling.load(RELEASE / POOLING).volume_features(features).astype(np.float64)
-    found = report(cohort, volume)
+    moves = look_moves(network, look_stacks(cohort, released_seed(RELEASE)))
+    selection = Selection(candidates(pooled(features), moves), cohort.truth)
+    found = report(cohort, Candidate(SHIPPED, volume), selection)
     checks = found.checks + quantization(cohort, weights_file(folder, chosen.weights))
     if chosen.out:
         chosen.out.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from model_store.cohort import Cohort
 from model_store.served.shapes import CHUNK, SLICES
+from model_store.served.softening import softened
 
 
 class Network(Protocol):
@@ -24,7 +25,7 @@ class Network(Protocol):
 
 
 def stack_features(network: Network, stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(n, 208, 176) uint8 -> (n, 4336)."""
+    """(n, 208, 176) uint8, already `softened` -> (n, 4336)."""
     with torch.inference_mode():
         parts = [network(chunk)[2] for chunk in torch.from_numpy(stack).split(CHUNK)]
     return np.asarray(torch.cat(parts).numpy())
@@ -36,7 +37,7 @@ def cohort_features(network: Network, cohort: Cohort, *, key: str) -> npt.NDArra
     if cached and cached.is_file():
         return np.asarray(np.load(cached), dtype=np.float32)
     stacks: Iterable[npt.NDArray[np.uint8]] = track(cohort.stacks(), key, total=len(cohort.subjects))
-    features = np.stack([stack_features(network, stack) for stack in stacks])
+    features = np.stack([stack_features(network, softened(stack[None])[0]) for stack in stacks])
     assert features.shape[:2] == (len(cohort.subjects), SLICES)  # noqa: S101
     if cached:
         cached.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from sklearn.model_selection import StratifiedKFold
 
+from model_store.recipe import SHIPPED
+
 Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-STRENGTH = 0.3
-"""Ridge on the severity direction, in units of the mean squared length of a centred feature row."""
+STRENGTH = SHIPPED.strength
 PRIMARY_AGE = 60
 """Many CDR 0 subjects are younger, no demented one is under 62: figures count from this age on."""
 _SIGNS = {"mmse": -1.0, "nwbv": -1.0, "age": -1.0}
@@ -85,14 +86,14 @@ class Head:
         return np.outer(self.severity(features), self.slopes) + self.steps
 
 
-def fit_head(features: Doubles, truth: Truth) -> Head:
+def fit_head(features: Doubles, truth: Truth, *, strength: float = STRENGTH) -> Head:
     """Ridge regression on severity, then stages fitted on severities of subjects left out of the regression.
 
-    features: (n, k), one row a subject. Fitting the stages on left-out severities is what keeps 2,048
-    features of some hundred subjects from looking certain.
+    features: (n, k), one row a subject. strength: of the ridge, see `Recipe`. Fitting the stages on left-out
+    severities is what keeps 2,048 features of some hundred subjects from looking certain.
     """
-    direction, offset = fit_direction(features, truth.severity)
-    seen = left_out_severity(features, truth)
+    direction, offset = fit_direction(features, truth.severity, strength=strength)
+    seen = left_out_severity(features, truth, strength=strength)
     rows = np.flatnonzero(truth.primary)
     if len(np.unique(truth.stages[rows])) < 3:
         rows = np.arange(len(seen))
@@ -100,23 +101,27 @@ def fit_head(features: Doubles, truth: Truth) -> Head:
     return Head(direction, offset, slopes, steps)
 
 
-def fit_direction(features: Doubles, severity: Doubles) -> tuple[Doubles, float]:
+def fit_direction(
+    features: Doubles, severity: Doubles, *, strength: float = STRENGTH
+) -> tuple[Doubles, float]:
     """(direction (k,), offset): severity = features @ direction + offset, by ridge in the subjects' span."""
     mean = features.mean(axis=0)
     centred = features - mean
     products = centred @ centred.T
-    ridge = STRENGTH * np.trace(products) / len(products)
+    ridge = strength * np.trace(products) / len(products)
     solved = np.linalg.solve(products + ridge * np.eye(len(products)), severity - severity.mean())
     direction = centred.T @ solved
     return direction, float(severity.mean() - mean @ direction)
 
 
-def left_out_severity(features: Doubles, truth: Truth, seed: int = 0) -> Doubles:
+def left_out_severity(
+    features: Doubles, truth: Truth, seed: int = 0, *, strength: float = STRENGTH
+) -> Doubles:
     """(n,) severity of every subject by directions fitted on others."""
     found = np.empty(len(features))
     strata = truth.stages * 2 + truth.primary
     for train, held in StratifiedKFold(5, shuffle=True, random_state=seed).split(features, strata):
-        direction, offset = fit_direction(features[train], truth.rows(train).severity)
+        direction, offset = fit_direction(features[train], truth.rows(train).severity, strength=strength)
         found[held] = features[held] @ direction + offset
     return found
 

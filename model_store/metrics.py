@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, confusion_matrix, roc_auc_score
 
 from model_store.head import Doubles, Labels
@@ -27,8 +28,12 @@ class Estimate:
 
 def auc(probabilities: Doubles, stages: Labels) -> float:
     """CDR > 0 against 0, ranked by 1 - p(CDR 0); NaN when only one side is present."""
-    sick = stages > 0
-    return float(roc_auc_score(sick, 1 - probabilities[:, 0])) if 0 < sick.sum() < len(sick) else float("nan")
+    return separation(1 - probabilities[:, 0], stages > 0)
+
+
+def separation(severity: Doubles, sick: npt.NDArray[np.bool_]) -> float:
+    """AUC of (n,) severities; NaN when only one side is present."""
+    return float(roc_auc_score(sick, severity)) if 0 < sick.sum() < len(sick) else float("nan")
 
 
 def balanced_accuracy(probabilities: Doubles, stages: Labels) -> float:

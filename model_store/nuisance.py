@@ -7,46 +7,23 @@ severity that a look alone brings about. No label is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import binary_erosion, gaussian_filter
 
+from model_store.features import Network, stack_features
 from model_store.head import Doubles
+from model_store.looks import LOOKS, Stack
+from model_store.recipe import Recipe
+from model_store.served.pooling import pooled
+from model_store.served.shapes import DEEP, Floats
+from model_store.served.softening import softened
 
-DIRECTIONS = 40
+DIRECTIONS = 96
 """Main directions of the looks' moves that are kept; the rest of them is small."""
-CAUTION = 1 / 3
-"""How dear it is for severity to move with a look, in units of the head's ridge."""
 EVERY = 2
 """Slices that are looked at: every second shows the same change at half the time."""
-Stack = npt.NDArray[np.uint8]
-
-
-def with_brighter_fluid(stack: Stack) -> Stack:
-    """Inside the mask 0-255 becomes 30-255."""
-    return np.where(stack > 0, 30 + stack * (225 / 255), 0).astype(np.uint8)
-
-
-def with_tighter_mask(stack: Stack) -> Stack:
-    """Two pixels off the rim of every slice."""
-    kept = np.stack([binary_erosion(one > 0, iterations=2) for one in stack])
-    return np.where(kept, stack, 0).astype(np.uint8)
-
-
-def blurred(stack: Stack) -> Stack:
-    """A Gaussian of 0.7 pixels within slices."""
-    return gaussian_filter(stack.astype(np.float32), (0, 0.7, 0.7)).clip(0, 255).astype(np.uint8)
-
-
-def with_gamma(exponent: float) -> Callable[[Stack], Stack]:
-    """Darker above 1, brighter below."""
-    return lambda stack: (255 * (stack / 255.0) ** exponent).astype(np.uint8)
-
-
-LOOKS = (with_brighter_fluid, with_tighter_mask, blurred, with_gamma(1.2), with_gamma(0.85))
 
 
 @dataclass(frozen=True)
@@ -59,28 +36,51 @@ class Nuisance:
     def damped(self, volume: Doubles) -> Doubles:
         """(n, k) volume features, shrunk along the directions.
 
-        Ridge on these is ridge with the further price `CAUTION` on every squared change of severity by a
+        Ridge on these is ridge with the further price `caution` on every squared change of severity by a
         look. The matrix is symmetric: a direction fitted on damped features, damped itself, gives the same
         on features as they come.
         """
         return np.asarray(volume - ((volume @ self.directions.T) * self.damping) @ self.directions)
 
 
-def fit_nuisance(moves: Doubles) -> Nuisance:
-    """moves: (m, k), what each look did to a subject's features.
+def fit_nuisance(moves: Doubles, caution: float) -> Nuisance:
+    """moves: (m, k), what each look did to a subject's features; caution: see `Recipe`.
 
     (1 + caution * move' move)^-1/2 in the span of the moves (a soft form of nuisance attribute projection,
     Solomonoff et al. 2005).
     """
     _, lengths, directions = np.linalg.svd(moves, full_matrices=False)
-    damping = 1 - 1 / np.sqrt(1 + CAUTION * lengths**2)
+    damping = 1 - 1 / np.sqrt(1 + caution * lengths**2)
     return Nuisance(np.asarray(directions[:DIRECTIONS]), np.asarray(damping[:DIRECTIONS]))
 
 
-def look_moves(features: Callable[[Stack], Doubles], stacks: Iterable[Stack]) -> Doubles:
-    """(subjects * looks, k): what each look does. features: every second slice of a stack -> (k,)."""
+def look_moves(network: Network, stacks: Iterable[Stack]) -> Doubles:
+    """(subjects * looks, k) what each look does to the volume features, as `pooled`."""
     moves = []
     for stack in stacks:
-        before = features(stack[::EVERY])
-        moves += [features(look(stack[::EVERY])) - before for look in LOOKS]
+        before = _seen(network, stack)
+        moves += [_seen(network, look(stack)) - before for look in LOOKS.values()]
     return np.asarray(moves, dtype=np.float64)
+
+
+def _seen(network: Network, stack: Stack) -> Floats:
+    slices = np.repeat(stack_features(network, softened(stack[None])[0][::EVERY]), EVERY, axis=0)
+    return np.asarray(pooled(slices[None])[0])
+
+
+def fit_look(raw: Floats, moves: Doubles, recipe: Recipe) -> dict[str, Doubles]:
+    """The scales of the two kinds of features and what looks do to them; reads no label.
+
+    raw: (subjects, k) volume features as `pooled` gives them; moves: see `look_moves`.
+    """
+    deep, contrast = _length(raw[:, :DEEP]), _length(raw[:, DEEP:])
+    scales = np.array([1 / deep, np.sqrt(recipe.contrast) / contrast]) / np.sqrt(1 + recipe.contrast)
+    scaled = np.concatenate([moves[:, :DEEP] * scales[0], moves[:, DEEP:] * scales[1]], axis=1)
+    nuisance = fit_nuisance(scaled, recipe.caution)
+    kept = nuisance.directions.astype(np.float16)  # as it will be stored, so that all that follows fits it
+    return {"scales": scales, "nuisance": kept.astype(np.float64), "damping": nuisance.damping}
+
+
+def _length(rows: Floats) -> float:
+    """Root mean squared distance from the mean."""
+    return float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))

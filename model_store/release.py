@@ -7,27 +7,31 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from model_store import network
 from model_store.backbone import load_backbone
 from model_store.calibration import conformal_threshold, fit_temperature, fit_typical
 from model_store.clinical import fit_clinical, signs
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import MANIFEST, RELEASE, file_digest
-from model_store.features import Network, cohort_features, stack_features
+from model_store.features import cohort_features
 from model_store.head import Doubles, Head, fit_head, left_out_severity
+from model_store.looks import Stack
 from model_store.network import SliceNetwork, build_float, freeze, quantize
-from model_store.nuisance import EVERY, Nuisance, Stack, fit_nuisance, look_moves
-from model_store.served.pooling import Pooling
+from model_store.nuisance import Nuisance, fit_look, look_moves
+from model_store.recipe import SHIPPED
+from model_store.served import softening
+from model_store.served.pooling import Pooling, pooled
 from model_store.served.shapes import DEEP, NETWORK, POOLING, QUARTERS, Floats
+from model_store.served.softening import softened
 
 FOLDS, REPEATS, BAGS = 5, 4, 48
-CONTRAST_SHARE = 2.0
-"""Variance of the local contrast's features to that of the network's."""
 HALVES = ("nuisance", "bag_direction", "ood_basis")
 """Constants that are stored in half precision."""
 CALIBRATION_SUBJECTS = 24
@@ -38,9 +42,17 @@ def calibration_rows(cohort: Cohort, seed: int) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(len(cohort.subjects))[:CALIBRATION_SUBJECTS])
 
 
+def released_seed(release: Path) -> int:
+    """The seed that a release was built with."""
+    return int(json.loads((release / MANIFEST).read_text())["seed"])
+
+
 def calibration_batches(cohort: Cohort, seed: int) -> list[torch.Tensor]:
     """All slices of the calibration subjects, a batch each."""
-    return [torch.from_numpy(cohort.stack(cohort.subjects[row])) for row in calibration_rows(cohort, seed)]
+    return [
+        torch.from_numpy(softened(cohort.stack(cohort.subjects[row])[None])[0])
+        for row in calibration_rows(cohort, seed)
+    ]
 
 
 def held_out_logits(volume: Doubles, cohort: Cohort, seed: int) -> Doubles:
@@ -64,27 +76,9 @@ def bagged_heads(volume: Doubles, cohort: Cohort, seed: int) -> list[Head]:
     return [fit_head(volume[rows], truth.rows(rows)) for rows in samples]
 
 
-def fit_look(network: Network, features: Floats, cohort: Cohort, *, seed: int) -> dict[str, Doubles]:
-    """The scales of the two kinds of features and what looks do to them; reads no label."""
-    unscaled = Pooling({"scales": np.ones(2)})
-    raw = unscaled.undamped(features)
-    deep, contrast = _length(raw[:, :DEEP]), _length(raw[:, DEEP:])
-    scales = np.array([1 / deep, np.sqrt(CONTRAST_SHARE) / contrast]) / np.sqrt(1 + CONTRAST_SHARE)
-
-    def volume(shown: Stack) -> Doubles:
-        slices = np.repeat(stack_features(network, shown), EVERY, axis=0)
-        found = unscaled.undamped(slices[None])[0].astype(np.float64)
-        return np.concatenate([found[:DEEP] * scales[0], found[DEEP:] * scales[1]])
-
-    shown = [cohort.stack(cohort.subjects[row]) for row in calibration_rows(cohort, seed)[::2]]
-    nuisance = fit_nuisance(look_moves(volume, shown))
-    kept = nuisance.directions.astype(np.float16)  # as it will be stored, so that all that follows fits it
-    return {"scales": scales, "nuisance": kept.astype(np.float64), "damping": nuisance.damping}
-
-
-def _length(rows: Floats) -> float:
-    """Root mean squared distance from the mean."""
-    return float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))
+def look_stacks(cohort: Cohort, seed: int) -> Iterator[Stack]:
+    """The subjects that are shown with their look changed: half of those that fix the int8 ranges."""
+    return (cohort.stack(cohort.subjects[row]) for row in calibration_rows(cohort, seed)[::2])
 
 
 def slice_weights(head: Head, look: dict[str, Doubles]) -> tuple[Doubles, Doubles]:
@@ -93,6 +87,23 @@ def slice_weights(head: Head, look: dict[str, Doubles]) -> tuple[Doubles, Double
     direction = nuisance.damped(head.direction[None])[0]
     deep, contrast = direction[:DEEP] * look["scales"][0], direction[DEEP:] * look["scales"][1]
     return deep, contrast.reshape(QUARTERS, -1)
+
+
+def head_constants(head: Head, look: dict[str, Doubles]) -> dict[str, Doubles]:
+    """What `Pooling` needs of a head beside its look."""
+    return {
+        "direction": head.direction,
+        "offset": np.array(head.offset),
+        "slopes": head.slopes,
+        "steps": head.steps,
+        "contrast": slice_weights(head, look)[1],
+    }
+
+
+def put_head(int8: SliceNetwork, head: Head, look: dict[str, Doubles]) -> None:
+    """Have the network's own logits and evidence follow this head."""
+    weight = np.outer(head.slopes, slice_weights(head, look)[0])
+    int8.set_head(torch.from_numpy(weight).float(), torch.from_numpy(head.bias).float())
 
 
 def fit_pooling(
@@ -110,11 +121,7 @@ def fit_pooling(
     return head, Pooling(
         {
             **look,
-            "direction": head.direction,
-            "offset": np.array(head.offset),
-            "slopes": head.slopes,
-            "steps": head.steps,
-            "contrast": slice_weights(head, look)[1],
+            **head_constants(head, look),
             "temperature": np.array(scale.temperature),
             "bias": scale.bias,
             "bag_direction": np.stack([bag.direction for bag in bags]),
@@ -137,11 +144,11 @@ def _unit(volume: Doubles, cohort: Cohort, seed: int) -> float:
     return float(np.percentile(distance, 99))
 
 
-def write_release(out: Path, network: SliceNetwork, pooling: Pooling, *, about: dict[str, object]) -> None:
+def write_release(out: Path, int8: SliceNetwork, pooling: Pooling, *, about: dict[str, object]) -> None:
     """Write network, constants and the manifest that names both by SHA-256."""
     out.mkdir(parents=True, exist_ok=True)
     example = torch.zeros((2, 208, 176), dtype=torch.uint8)
-    freeze(network, example).save(str(out / NETWORK))
+    freeze(int8, example).save(str(out / NETWORK))
     stored = {n: v.astype(np.float16) if n in HALVES else v for n, v in pooling.constants.items()}
     np.savez(out / POOLING, **stored)  # type: ignore[arg-type]
     seal(out, about)
@@ -153,19 +160,33 @@ def seal(release: Path, about: dict[str, object]) -> None:
     (release / MANIFEST).write_text(json.dumps({**about, "files": files}, indent=2) + "\n")
 
 
+def origin_of(weights: Path | None) -> str:
+    """What names the ImageNet weights in the manifest: their SHA-256, or torchvision's name."""
+    return file_digest(weights) if weights else "torchvision IMAGENET1K_V1"
+
+
+def source_digest() -> str:
+    """Names the code that decides what features are, so that cached ones are of this code."""
+    return " ".join(file_digest(Path(str(module.__file__)))[:16] for module in (network, softening))
+
+
+def quantized(cohort: Cohort, weights: Path | None, *, seed: int) -> tuple[SliceNetwork, Floats]:
+    """The int8 network, its head still unset, and the slices' features (subjects, 32, 4336)."""
+    int8 = quantize(build_float(*load_backbone(weights)), calibration_batches(cohort, seed))
+    key = f"int8 {source_digest()} {origin_of(weights)} seed {seed}"
+    return int8, cohort_features(int8, cohort, key=key)
+
+
 def build(out: Path, cohort: Cohort, weights: Path | None, *, seed: int) -> None:
-    """The whole release; about four minutes on one core with VNNI."""
-    backbone, convention = load_backbone(weights)
-    int8 = quantize(build_float(backbone, convention), calibration_batches(cohort, seed))
-    origin = file_digest(weights) if weights else "torchvision IMAGENET1K_V1"
-    features = cohort_features(int8, cohort, key=f"int8 minmax contrast {origin} seed {seed}")
-    look = fit_look(int8, features, cohort, seed=seed)
+    """The whole release; about two minutes on one core with VNNI."""
+    int8, features = quantized(cohort, weights, seed=seed)
+    moves = look_moves(int8, look_stacks(cohort, seed))
+    look = fit_look(pooled(features), moves, SHIPPED)
     volume = Pooling(look).volume_features(features).astype(np.float64)
     head, pooling = fit_pooling(volume, look, cohort, seed=seed)
-    weight = np.outer(head.slopes, slice_weights(head, look)[0])
-    int8.set_head(torch.from_numpy(weight).float(), torch.from_numpy(head.bias).float())
+    put_head(int8, head, look)
     command = f"python -m model_store.release --data $HIPPOCAMP_DATA --seed {seed}"
-    about: dict[str, object] = {"command": command, "seed": seed, "imagenet_weights": origin}
+    about: dict[str, object] = {"command": command, "seed": seed, "imagenet_weights": origin_of(weights)}
     write_release(out, int8, pooling, about=about)
 
 

@@ -1,7 +1,7 @@
 """Slices a second of the frozen float twin and the int8 network, turn by turn in one process on one core.
 
-Run as `python -m model_store.throughput --data $HIPPOCAMP_DATA`. CPU time, median of several turns: a
-busy machine slows both alike.
+Run as `python -m model_store.throughput --data $HIPPOCAMP_DATA`. int8 on both of PyTorch's engines.
+CPU time, median of several turns: a busy machine slows all alike.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from model_store.network import freeze
 from model_store.served.shapes import CHUNK, HEIGHT, NETWORK, WIDTH
 
 TURNS = 7
+ENGINES = ("onednn", "x86")
 
 
 def rate(network: Network, slices: torch.Tensor) -> float:
@@ -30,6 +31,13 @@ def rate(network: Network, slices: torch.Tensor) -> float:
     with torch.inference_mode():
         network(slices)
     return len(slices) / (time.process_time() - started)
+
+
+def int8_on(engine: str) -> Network:
+    """The shipped network, its weights packed for the engine."""
+    torch.backends.quantized.engine = engine
+    network: Network = torch.jit.load(str(RELEASE / NETWORK))
+    return network
 
 
 def main() -> None:
@@ -44,7 +52,7 @@ def main() -> None:
     twin = float_twin(RELEASE, weights_file(data_folder(chosen.data), chosen.weights))
     networks: dict[str, Network] = {
         "float32 frozen": freeze(twin.to(memory_format=torch.channels_last), slices),  # type: ignore[call-overload]
-        "int8 shipped": torch.jit.load(str(RELEASE / NETWORK)),
+        **{f"int8 {engine}": int8_on(engine) for engine in ENGINES},
     }
     found: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(TURNS):
@@ -52,8 +60,8 @@ def main() -> None:
             found[name].append(rate(network, slices))
     for name, rates in found.items():
         sys.stdout.write(f"{name:16s} {median(rates[2:]):6.1f} slices/s\n")
-    ratio = median(found["int8 shipped"][2:]) / median(found["float32 frozen"][2:])
-    sys.stdout.write(f"ratio            {ratio:6.2f}\n")
+    ratio = median(found["int8 x86"][2:]) / median(found["float32 frozen"][2:])
+    sys.stdout.write(f"x86 to float32   {ratio:6.2f}\n")
 
 
 if __name__ == "__main__":

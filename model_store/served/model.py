@@ -16,6 +16,7 @@ import torch
 
 from .pooling import Forward, Pooling
 from .shapes import CARD, CHUNK, COVARIATES, HEIGHT, NETWORK, POOLING, SLICES, WIDTH, Floats
+from .softening import softened
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Model:
 
     def forward(self, stacks: npt.NDArray[np.uint8]) -> Forward:
         """(v, 32, 208, 176) uint8 -> per-slice outputs."""
-        slices = torch.from_numpy(np.ascontiguousarray(stacks).reshape(-1, HEIGHT, WIDTH))
+        slices = torch.from_numpy(softened(stacks).reshape(-1, HEIGHT, WIDTH))
         found = self.fast(slices) if self.fast else self._on_cores(slices)
         outputs = [part.numpy() for part in found]
         logits, evidence, features = (part.reshape(-1, SLICES, *part.shape[1:]) for part in outputs)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .shapes import CELL, DEEP, HEIGHT, QUARTERS, SLICES, WIDTH, Floats
+from .shapes import CELL, DEEP, HEIGHT, PLACE, QUARTERS, SLICES, STRIDE, WIDTH, Floats
 
 CLINICAL = ("mean", "scale", "weights", "slopes", "steps")
 
@@ -54,14 +54,17 @@ class Pooling:
 
     def volume_features(self, features: Floats) -> Floats:
         """(v, 32, 4336) -> (v, k = 2048 + 4 * 2288): means over slices, or quarters of the slab, damped."""
-        raw, nuisance = self.undamped(features), self.constants["nuisance"]
-        return np.asarray(raw - ((raw @ nuisance.T) * self.constants["damping"]) @ nuisance)
+        return self.damped(self.scaled(pooled(features)))
 
-    def undamped(self, features: Floats) -> Floats:
-        """The same before moves that come with a mere change of look are damped."""
-        deep, contrast = features[..., :DEEP].mean(axis=1), _quarters(features[..., DEEP:]).mean(axis=2)
+    def scaled(self, volume: Floats) -> Floats:
+        """(v, k) as pooled, each of the two kinds by its scale."""
         first, second = self.constants["scales"]
-        return np.concatenate([deep * first, contrast.reshape(len(deep), -1) * second], axis=1)
+        return np.concatenate([volume[:, :DEEP] * first, volume[:, DEEP:] * second], axis=1)
+
+    def damped(self, volume: Floats) -> Floats:
+        """(v, k) less most of what a mere change of look does to it."""
+        nuisance = self.constants["nuisance"]
+        return np.asarray(volume - ((volume @ nuisance.T) * self.constants["damping"]) @ nuisance)
 
     def slice_logits(self, seen: Forward) -> Floats:
         """(v, 32, 3), whose mean over slices is the volume's logits: the network's, and the contrast's."""
@@ -70,14 +73,20 @@ class Pooling:
         return np.asarray(seen.logits + share * self.constants["slopes"], dtype=np.float32)
 
     def maps(self, seen: Forward) -> Floats:
-        """(v, 32, 3, h, w): ReLU of all evidence by place; before it, a map's mean is its slice's logit less
-        the head's bias."""
-        shape = seen.evidence.shape
+        """(v, 32, 3, 13, 11): ReLU of all evidence, in places of 16 x 16 pixels; its mean before it is the
+        slice's logit less the head's bias.
+
+        The network's evidence comes in few places and is spread between their middles; the contrast's is as
+        fine as the map.
+        """
+        grid, shape = (HEIGHT // PLACE, WIDTH // PLACE), seen.evidence.shape
+        rows, columns = (_spread(n, fine) for n, fine in zip(shape[-2:], grid, strict=True))
+        deep = rows.T @ seen.evidence @ columns * (grid[0] * grid[1] / (shape[-2] * shape[-1]))
         cells = _quarters(seen.features[..., DEEP:]) * self.constants["contrast"][:, None]
-        grid = cells.reshape(*shape[:2], HEIGHT // CELL, WIDTH // CELL) * (QUARTERS * shape[-2] * shape[-1])
-        rows, columns = _shares(shape[-2], HEIGHT // CELL), _shares(shape[-1], WIDTH // CELL)
-        added = (rows @ grid @ columns.T)[:, :, None] * self.constants["slopes"][:, None, None]
-        return np.asarray(np.maximum(seen.evidence + added, 0), dtype=np.float32)
+        inside = PLACE // CELL
+        cells = cells.reshape(*shape[:2], grid[0], inside, grid[1], inside).sum((3, 5)) * grid[0] * grid[1]
+        added = QUARTERS * cells[:, :, None] * self.constants["slopes"][:, None, None]
+        return np.asarray(np.maximum(deep + added, 0), dtype=np.float32)
 
     def probabilities(self, slice_logits: Floats) -> Floats:
         """(v, 32, 3) -> (v, 3): mean over slices, then the temperature (Guo et al. 2017)."""
@@ -132,13 +141,22 @@ class Pooling:
         return np.asarray(kept, dtype=np.uint8)
 
 
+def pooled(features: Floats) -> Floats:
+    """(v, 32, 4336) -> (v, 2048 + 4 * 2288): means over slices, and over quarters of the slab."""
+    deep, contrast = features[..., :DEEP].mean(axis=1), _quarters(features[..., DEEP:]).mean(axis=2)
+    return np.concatenate([deep, contrast.reshape(len(deep), -1)], axis=1)
+
+
 def _quarters(contrast: Floats) -> Floats:
     """(v, 32, cells) -> (v, 4, 8, cells), lowest quarter of the slab first."""
     return contrast.reshape(len(contrast), QUARTERS, SLICES // QUARTERS, -1)
 
 
-def _shares(coarse: int, fine: int) -> Floats:
-    """(coarse, fine): how much of each of `fine` equal lengths lies in each of `coarse`; columns sum to 1."""
-    ends = np.linspace(0, fine, coarse + 1)
-    inside = np.minimum(np.arange(1, fine + 1), ends[1:, None]) - np.maximum(np.arange(fine), ends[:-1, None])
-    return np.asarray(np.clip(inside, 0, 1), dtype=np.float32)
+def _spread(coarse: int, fine: int) -> Floats:
+    """(coarse, fine): how the evidence of each place of the network lies over a finer line; rows sum to 1.
+
+    A ResNet's places have their middles at whole strides from the first pixel, not at those of equal parts.
+    """
+    middles = (np.arange(fine) + 0.5) * PLACE - 0.5
+    near = np.maximum(1 - np.abs(middles - np.arange(coarse)[:, None] * STRIDE) / STRIDE, 0)
+    return np.asarray(near / near.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -7,6 +7,10 @@ import numpy.typing as npt
 
 SLICES, HEIGHT, WIDTH = 32, 208, 176
 DEEP, CELL, QUARTERS = 2048, 4, 4
+PLACE, STRIDE = 16, 64
+"""Pixels of a map's place, and from one of the network's places to the next."""
+SOFT = 1.4
+"""Pixels of the Gaussian through which the network sees a head, along all three axes."""
 COVARIATES = 4
 """MMSE, age, sex (1 men), education."""
 

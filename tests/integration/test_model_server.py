@@ -190,7 +190,7 @@ def test_it_answers_with_the_digest_of_the_release(server: str) -> None:
     with np.load(io.BytesIO(answer), allow_pickle=False) as parts:
         assert json.loads(parts["about"].tobytes())["model_digest"] == model_digest()
         assert parts["probabilities"].sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
-        assert parts["maps"].shape == (2, 32, 3, 7, 6)
+        assert parts["maps"].shape == (2, 32, 3, 13, 11)
         assert (parts["ood"] > 1).all(), "noise is not a brain"
 
 

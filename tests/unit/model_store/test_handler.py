@@ -109,7 +109,7 @@ def test_an_answer_keeps_its_promises(context: Context, template_slices: npt.NDA
         "probabilities": ((1, 3), "float32"),
         "interval": ((1, 3, 2), "float32"),
         "slice_logits": ((1, 32, 3), "float32"),
-        "maps": ((1, 32, 3, 7, 6), "float16"),
+        "maps": ((1, 32, 3, 13, 11), "float16"),
         "ood": ((1,), "float32"),
         "prediction_set": ((1, 3), "uint8"),
         "clinical": ((1, 3), "float32"),

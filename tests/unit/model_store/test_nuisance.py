@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from model_store.head import fit_head
-from model_store.nuisance import CAUTION, LOOKS, fit_nuisance
+from model_store.looks import LOOKS
+from model_store.nuisance import fit_look, fit_nuisance
+from model_store.recipe import SHIPPED, Recipe
+from model_store.served.pooling import Pooling
+from model_store.served.shapes import DEEP
 from tests.unit.model_store.cohorts import synthetic
 
 
@@ -16,10 +20,10 @@ def test_the_head_hardly_moves_with_a_look() -> None:
     chooser = np.random.default_rng(1)
     look = np.eye(40)[0] + np.eye(40)[1]
     moves = np.outer(chooser.normal(20, 1, 30), look)
-    damped = fit_nuisance(moves).damped(x)
+    nuisance = fit_nuisance(moves, caution=1 / 3)
     before = np.abs(fit_head(x, truth).severity(look[None]) - fit_head(x, truth).offset)
-    head = fit_head(damped, truth)
-    after = np.abs(fit_nuisance(moves).damped(look[None]) @ head.direction)
+    head = fit_head(nuisance.damped(x), truth)
+    after = np.abs(nuisance.damped(look[None]) @ head.direction)
     assert after < 0.1 * before
     assert after > 0
 
@@ -28,18 +32,42 @@ def test_damping_is_the_price_of_moving() -> None:
     """What is fitted on damped features is ridge with a price on every squared move."""
     chooser = np.random.default_rng(2)
     x, moves, y = chooser.normal(size=(50, 8)), chooser.normal(size=(5, 8)), chooser.normal(size=50)
-    nuisance, ridge = fit_nuisance(moves), 3.0
+    caution, ridge = 0.7, 3.0
+    nuisance = fit_nuisance(moves, caution)
     damped = nuisance.damped(x)
     found = np.linalg.solve(damped.T @ damped + ridge * np.eye(8), damped.T @ y)
-    priced = np.linalg.solve(x.T @ x + ridge * (np.eye(8) + CAUTION * moves.T @ moves), x.T @ y)
+    priced = np.linalg.solve(x.T @ x + ridge * (np.eye(8) + caution * moves.T @ moves), x.T @ y)
     assert nuisance.damped(found[None])[0] == pytest.approx(priced)
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_a_look_keeps_shape_type_and_background(look: object, template_slices: np.ndarray) -> None:
-    assert callable(look)
-    changed = look(template_slices[:4])
-    assert changed.shape == template_slices[:4].shape
+def test_features_are_scaled_to_the_recipes_shares() -> None:
+    """Together they have unit variance, the contrast's part `contrast` times the network's."""
+    raw = np.random.default_rng(3).normal(size=(30, DEEP + 200)).astype(np.float32)
+    look = fit_look(raw, np.zeros((2, DEEP + 200)), Recipe(contrast=3.0))
+    scaled = np.concatenate([raw[:, :DEEP] * look["scales"][0], raw[:, DEEP:] * look["scales"][1]], axis=1)
+    spread = scaled.var(axis=0)
+    assert spread[:DEEP].sum() == pytest.approx(0.25, rel=1e-4)
+    assert spread[DEEP:].sum() == pytest.approx(0.75, rel=1e-4)
+
+
+def test_the_shipped_head_is_flat_along_the_shipped_looks() -> None:
+    """A unit step along any kept direction moves severity far less than one subject differs from another."""
+    from model_store.digest import RELEASE
+    from model_store.served.shapes import POOLING
+
+    constants = Pooling.load(RELEASE / POOLING).constants
+    assert SHIPPED.caution > 1
+    direction, nuisance = constants["direction"], constants["nuisance"]
+    damped = direction - ((direction @ nuisance.T) * constants["damping"]) @ nuisance
+    along = np.abs(nuisance[:20] @ damped)
+    assert along.max() < 0.05 * np.linalg.norm(damped)
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_look_keeps_shape_type_and_background(name: str, template_slices: np.ndarray) -> None:
+    changed = LOOKS[name](template_slices[:8])
+    assert changed.shape == template_slices[:8].shape
     assert changed.dtype == np.uint8
-    assert not np.array_equal(changed, template_slices[:4])
+    assert not np.array_equal(changed, template_slices[:8])
     assert changed[:, 0, 0].max() == 0
+    assert np.array_equal(changed, LOOKS[name](template_slices[:8]))

@@ -14,6 +14,7 @@ from model_store.agreement import float_twin
 from model_store.cohort import data_folder, read_cohort, weights_file
 from model_store.digest import RELEASE
 from model_store.served.model import Model
+from model_store.served.softening import softened
 from tests.unit.model_store.test_network import cosine, grad_cam
 
 DATA = os.environ.get("HIPPOCAMP_DATA")
@@ -37,11 +38,12 @@ def test_served_maps_are_those_of_the_float_twin(stacks: npt.NDArray[np.uint8]) 
     twin, model = float_twin(RELEASE, weights_file(data_folder())), Model(RELEASE)
     seen = model.forward(stacks)
     served = model.pooling.maps(seen)[:, 4::8]  # four slices of each subject
-    slices = torch.from_numpy(np.ascontiguousarray(stacks[:, 4::8]).reshape(-1, 208, 176))
+    slices = torch.from_numpy(np.ascontiguousarray(softened(stacks)[:, 4::8]).reshape(-1, 208, 176))
     evidence = seen.evidence.copy()
     for stage in range(3):
-        signed = grad_cam(twin, slices, stage, signed=True) * 42
-        evidence[:, 4::8, stage] = signed.reshape(6, 4, *served.shape[-2:])
+        signed = grad_cam(twin, slices, stage, signed=True)
+        places = signed.shape[-2:]
+        evidence[:, 4::8, stage] = signed.reshape(6, 4, *places) * (places[0] * places[1])
     expected = model.pooling.maps(replace(seen, evidence=evidence))[:, 4::8]
     for stage in range(3):
         cosines = [cosine(served[v, :, stage], expected[v, :, stage]) for v in range(6)]
