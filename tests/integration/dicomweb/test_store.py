@@ -130,7 +130,7 @@ def post(
     )
     headers = {"Content-Type": f"{kind}; boundary=B", "Accept": "application/dicom+json"}
     headers |= {"Hippocamp-Keep": keep} if keep else {}
-    return httpx.post(f"{url}/dicom-web/studies", content=body, headers=headers, trust_env=False)
+    return httpx.post(f"{url}/dicom-web/studies", content=body, headers=headers, trust_env=False, timeout=60)
 
 
 @pytest.mark.filterwarnings("ignore:End of file reached:UserWarning")
