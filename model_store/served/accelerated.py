@@ -124,9 +124,14 @@ def _same(schema: str) -> Step:
 
 
 def accelerated(script: torch.jit.ScriptModule, gpu_id: int | None) -> Accelerated | None:
-    """The network on the device that is wanted; None when that is the CPU, where int8 is faster."""
+    """The network on the device that is wanted; None when that is a CPU with VNNI, where int8 is faster.
+
+    On a CPU without VNNI sums of 8-bit products saturate, and answers are wrong: it computes in float32.
+    """
     device = device_wanted(gpu_id)
-    return None if device.type == "cpu" else Accelerated(script, device)
+    if device.type != "cpu":
+        return Accelerated(script, device)
+    return None if torch.cpu._is_vnni_supported() else Accelerated(script, device, torch.float32)
 
 
 class Accelerated:

@@ -82,3 +82,14 @@ def test_the_device_is_chosen_by_its_setting(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HIPPOCAMP_MODEL_DEVICE", "gpu")
     with pytest.raises(RuntimeError, match="HIPPOCAMP_MODEL_DEVICE"):
         accelerated.device_wanted()
+
+
+def test_a_cpu_without_vnni_computes_in_floats(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8-bit sums saturate there: the int8 network must not answer."""
+    monkeypatch.setenv("HIPPOCAMP_MODEL_DEVICE", "cpu")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    assert accelerated.accelerated(model.network, None) is None
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    found = accelerated.accelerated(model.network, None)
+    assert found is not None
+    assert found.dtype == torch.float32
