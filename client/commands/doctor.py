@@ -10,11 +10,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from client.checks import Finding, Verdict, figure_checks, service_checks
+from client.checks import Finding, Verdict, service_checks
 from client.commands.top import read_exporter
 from client.connection import Connection
 from client.context import Session, put_json
 from client.exit_codes import Exit
+from client.figure_checks import figure_checks
 from client.place_checks import place_checks
 from client.prometheus_checks import prometheus_checks
 from client.redis_checks import redis_checks
