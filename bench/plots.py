@@ -8,10 +8,12 @@ from pathlib import Path
 
 def bars(path: Path, rows: Mapping[str, Mapping[str, float]], *, title: str, unit: str) -> None:
     """One stacked bar a row; the parts of all rows share their colours."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.8 + 0.6 * len(rows)), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=colormaps["tab20"].colors)  # type: ignore[attr-defined]  # parts of two rows differ
     names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
     start = [0.0] * len(rows)
     for name in names:

@@ -64,7 +64,13 @@ def rate(stack: Stack, address: str, count: int, *request: str | bytes) -> float
 def gateway(settings: LocalSettings) -> Service:
     """The bare routes under the gateway's gunicorn settings."""
     real = services.gateway(settings)
-    command = [part.replace("gateway.app:", "bench.control_plane.bare_flask:") for part in real.command]
+    ours = {
+        "gateway.app:": f"{__package__}.bare_flask:",
+        ":gateway.gunicorn_conf": f":{__package__}.bare_conf",
+    }
+    command = list(real.command)
+    for theirs, mine in ours.items():
+        command = [part.replace(theirs, mine) for part in command]
     return replace(real, command=command)
 
 
