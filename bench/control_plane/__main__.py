@@ -47,6 +47,7 @@ def measure(jobs: int, scenes: list[tuple[int, int]], sizes: list[tuple[int, int
                 run(running, 20)
             fill(running, waiting, sites)
             found.jobs.append(cost(running, jobs, waiting=waiting, sites=sites))
+        sys.stderr.write(f"{waiting} waiting, {sites} sites: {found.jobs[-1].total_ms:.2f} ms CPU a job\n")
     return found
 
 

@@ -51,10 +51,10 @@ def fill(system: System, waiting: int, sites: int) -> None:
     blob = tiny(0)
     for site in range(sites):
         (system.folder / "blobs" / "inputs" / f"site{site}").mkdir(parents=True, exist_ok=True)
-    first = system.folder / "blobs" / "inputs" / "first"
-    first.write_bytes(blob)
     script = line._scripts._named["submit"]
     for start in range(0, waiting, 1000):
+        first = system.folder / "blobs" / "inputs" / f"first{start}"  # a file has 65,000 names at most
+        first.write_bytes(blob)
         with client.pipeline(transaction=False) as pipe:
             for number in range(start, min(start + 1000, waiting)):
                 job, site = new_job_id(), f"site{number % sites}"
