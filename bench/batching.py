@@ -89,6 +89,7 @@ def loop(volumes: int, threads: int, pipe: Connection) -> None:
 
 def bare(volumes: int, threads: int) -> tuple[dict[int, float], float]:
     """Run the loop and wait for it."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as deploy/local/services.py starts the server
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=loop, args=(volumes, threads, theirs))

@@ -39,7 +39,7 @@ class Softened(nn.Module):
     """Grey slices (n, height, width) -> (n, height / 2, width / 2), smoothed by a Gaussian of 1.4 pixels.
 
     How sharp a slice is tells of the scanner and of every resampling on the way here; below this width all
-    heads are equally soft. Half the size costs a quarter of the time.
+    heads are equally soft. Half the size costs about half of the time.
     """
 
     def __init__(self, height: int, width: int) -> None:
