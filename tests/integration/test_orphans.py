@@ -56,7 +56,7 @@ def test_other_machines_and_namespaces_are_left_alone(line: Line, namespace: str
     assert release_orphans(line, Stage.PREPROCESS) == []
 
 
-@pytest.mark.parametrize("worker", [worker_name(), "w", "", "a/b/c"])
+@pytest.mark.parametrize("worker", [worker_name(), "w", "", "a/b/c"], ids=["this", "w", "nobody", "other"])
 def test_the_living_and_the_nameless_are_left_alone(line: Line, worker: str) -> None:
     claimed_by(line, worker)
     assert release_orphans(line, Stage.PREPROCESS) == []
