@@ -59,17 +59,36 @@ def cost(file: Path) -> Cost:
     return Cost(float(peak) / 1024, answer)
 
 
+HEADS_CODE = "from preprocessing_service.pipeline import examine as work; task = Path(sys.argv[2])"
+SUMS_CODE = """
+import numpy as np
+task = np.ones((96, 96), np.float32)
+def work(task):
+    for _ in range(4000): task @ task
+"""
+"""Products that stay in a core's own first cache: they share nothing with the other core but its clock."""
+
+
 def scaling(file: Path, repeats: int = 6) -> float:
     """How many times more heads a second two processes prepare than one."""
+    return _two_over_one(HEADS_CODE, repeats, str(file))
+
+
+def ceiling(repeats: int = 20) -> float:
+    """The same of arithmetic that shares nothing: what the machine's two cores are worth."""
+    return _two_over_one(SUMS_CODE, repeats)
+
+
+def _two_over_one(code: str, repeats: int, *arguments: str) -> float:
     code = (
-        "import sys, time; from pathlib import Path; from preprocessing_service.pipeline import examine;"
-        "f = Path(sys.argv[1]); examine(f); print('warm', flush=True); sys.stdin.readline();"
-        "t = time.perf_counter();"
-        "[examine(f) for _ in range(int(sys.argv[2]))]; print(time.perf_counter() - t)"
+        "import sys, time\nfrom pathlib import Path\n"
+        f"{code}\nwork(task); print('warm', flush=True); sys.stdin.readline()\n"
+        "begun = time.perf_counter()\nfor _ in range(int(sys.argv[1])): work(task)\n"
+        "print(time.perf_counter() - begun)"
     )
 
     def run(count: int) -> float:
-        command = [sys.executable, "-c", code, str(file), str(repeats)]
+        command = [sys.executable, "-c", code, str(repeats), *arguments]
         crew = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(count)]
         for one in crew:
             one.stdout.readline()  # type: ignore[union-attr]
