@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.cleaning.limits import Limits, confine
-from gateway.cleaning.task import Task, perform
+from gateway.cleaning.task import Task, not_written, perform
 from gateway.cleaning.warm_up import warm_up
 
 READY = b"ready"
@@ -119,6 +119,8 @@ def _outcome(task: Task, source: int, out: int) -> dict[str, Any]:
     try:
         with os.fdopen(source, "rb") as read, os.fdopen(out, "wb", closefd=False) as written:
             return perform(task, read, written)
+    except OSError as error:  # a full disk is met once more when the rest is written at the end
+        return not_written(error)
     except Exception as error:  # noqa: BLE001  a fault of ours is told by its name alone: texts may quote the file
         return {"died": {"signal": type(error).__name__, "slow": False}}
 

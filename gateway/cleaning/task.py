@@ -62,7 +62,12 @@ def perform(task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
     except MemoryError:
         return _failure(TooLarge("Reading the upload takes more memory than one upload may have"))
     except OSError as error:
-        return _failure(_unwritten(error))
+        return not_written(error)
+
+
+def not_written(error: OSError) -> dict[str, Any]:
+    """The answer when what was cleaned cannot be stored, or not whole."""
+    return _failure(_unwritten(error))
 
 
 def answered(told: dict[str, Any]) -> Cleaned:

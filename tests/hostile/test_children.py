@@ -16,12 +16,13 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import IO
 
 import psutil
 import pytest
 
-from contracts.errors import Backlog, CorruptFile, HippocampError, TooLarge
+from contracts.errors import Backlog, CorruptFile, HippocampError, StoreUnavailable, TooLarge
 from gateway.cleaning.children import Children
 from gateway.cleaning.limits import Limits
 from gateway.cleaning.task import Cleaned, Kind, Task
@@ -55,6 +56,16 @@ def file_of(data: bytes) -> Iterator[IO[bytes]]:
 def read(children: Children, task: Task, data: bytes) -> Cleaned:
     with file_of(data) as source, tempfile.TemporaryFile() as out:
         return children.clean(task, source, out)
+
+
+def test_a_full_disk_is_not_the_file_s_fault(children: Children) -> None:
+    with (
+        file_of(nifti()) as source,
+        Path("/dev/full").open("wb", buffering=0) as out,
+        pytest.raises(StoreUnavailable, match="No space left"),
+    ):
+        children.clean(VOLUME, source, out)
+    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
 
 
 @contextmanager

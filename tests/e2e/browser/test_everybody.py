@@ -108,6 +108,7 @@ def test_the_keyboard_alone_is_enough(tab: Open, answered: str) -> None:
     expect(page.locator(".verdict")).to_be_visible()
     planes(page)
     reach(page, "[data-plane=axial] canvas")
+    drawn(page, r"cdr\d+")
     before = int(str(page.locator("[data-plane=axial] canvas").get_attribute("aria-valuenow")))
     page.keyboard.press("ArrowUp")
     expect(page.locator("[data-plane=axial] canvas")).to_have_attribute("aria-valuenow", str(before + 1))

@@ -46,4 +46,4 @@ def test_a_slightly_blurred_head_looks_nearly_the_same(template_slices: np.ndarr
         seen(torch.from_numpy(softened(stack[None])[0]).float()).numpy()
         for stack in (template_slices, blurred)
     )
-    assert np.abs(before - after).mean() < 0.4 * np.abs(template_slices.astype(float) - blurred).mean()
+    assert np.abs(before - after).mean() < 0.5 * np.abs(template_slices.astype(float) - blurred).mean()
