@@ -58,9 +58,11 @@ def read(children: Children, task: Task, data: bytes) -> Cleaned:
         return children.clean(task, source, out)
 
 
-def test_a_full_disk_is_not_the_file_s_fault(children: Children) -> None:
+@pytest.mark.parametrize("edge", [64, 8])
+def test_a_full_disk_is_not_the_file_s_fault(children: Children, edge: int) -> None:
+    """Found while writing, and once more, by what is still in memory, while closing."""
     with (
-        file_of(nifti()) as source,
+        file_of(nifti(voxels((edge,) * 3))) as source,
         Path("/dev/full").open("wb", buffering=0) as out,
         pytest.raises(StoreUnavailable, match="No space left"),
     ):
