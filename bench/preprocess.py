@@ -103,12 +103,12 @@ def measure_largest(names: tuple[str, ...], *, quick: bool) -> list[Check]:  # n
 
 
 def measure_peers(names: tuple[str, ...], *, quick: bool) -> list[Check]:
-    """Other tools on the same images in the same run; two heads are enough for their medians."""
-    peers = compare_with_peers(names[:1] if quick else names[:2])
-    print(f"{'affines: mm, fields: log':28s}{'CPU s':>8s}{'wall s':>8s}{'mean off':>9s}{'worst':>9s}")
-    for peer in peers:
-        print(peer.line())
-    print()
+    """Other tools on the same images in the same run, a head after the other: some take minutes each."""
+    for name in names[:1] if quick else names[:2]:
+        print(f"{name:28s}{'CPU s':>8s}{'wall s':>8s}{'mean off':>9s}{'worst':>9s}  (mm; fields: log)")
+        for peer in compare_with_peers((name,)):
+            print(peer.line(), flush=True)
+        print()
     return []
 
 
