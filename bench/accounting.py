@@ -35,15 +35,6 @@ def cpu_by_service(stack: Stack) -> Used:
     return used
 
 
-def memory_by_service(stack: Stack) -> Used:
-    """Bytes each service holds (PSS: a page that n processes share counts 1/n for each)."""
-    held = {}
-    for item in stack.remembered():
-        leader = item.process()
-        held[item.name] = sum(pss(one) for one in family(leader)) if leader else 0.0
-    return held
-
-
 def pss(process: psutil.Process) -> float:
     """Proportional set size in bytes; 0 when the process is gone."""
     with suppress(psutil.NoSuchProcess):

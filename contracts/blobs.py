@@ -54,7 +54,7 @@ def input_path(site: str, job_id: str) -> str:
 
 def sent_path(site: str, upload_id: str) -> str:
     """What was put straight into the bucket, as it was sent: nobody reads it but who cleans it."""
-    return f"inputs/{site}/{upload_id}"
+    return input_path(site, upload_id)
 
 
 def stack_path(site: str, shelf: str, pipeline: str) -> str:
@@ -122,15 +122,8 @@ class BlobStore:
     def blank(self, path: str) -> Iterator[IO[bytes]]:
         """An empty file of this machine; what it holds at the end is the blob. An error leaves nothing."""
         if self._local:
-            with self._trying("Writing", path):
-                out = WholeFile(Path(self._full(path)), durable=True)
-                try:
-                    yield out.file
-                    out.close()
-                    out.commit()
-                except BaseException:
-                    out.discard()
-                    raise
+            with self._appearing(path, durable=True) as out:
+                yield out.file
         else:
             with tempfile.TemporaryFile() as file:
                 yield file
@@ -147,6 +140,13 @@ class BlobStore:
         self._write(path, [data], durable=durable)
 
     def _write(self, path: str, chunks: Iterable[bytes | memoryview], *, durable: bool) -> None:
+        with self._appearing(path, durable=durable) as out:
+            for chunk in chunks:
+                out.write(chunk)
+
+    @contextmanager
+    def _appearing(self, path: str, *, durable: bool) -> Iterator[Any]:
+        """Something to write to that becomes the blob when the block ends; an error leaves nothing."""
         full = self._full(path)
         with self._trying("Writing", path):
             out: Any = (
@@ -155,8 +155,7 @@ class BlobStore:
                 else self._fs.open(full, "wb", autocommit=False)
             )
             try:
-                for chunk in chunks:
-                    out.write(chunk)
+                yield out
                 out.close()
                 out.commit()
             except BaseException:
@@ -201,11 +200,10 @@ class BlobStore:
         with self._trying("Asking for", path):
             if verified := self._verified(path):
                 return verified
-            digest = hashlib.sha256()
-            with self._fs.open(self._full(path), "rb") as blob:
-                while piece := blob.read(_PIECE):
-                    digest.update(piece)
-            return digest.hexdigest()
+        digest = hashlib.sha256()
+        for piece in self.pieces(path):
+            digest.update(piece)
+        return digest.hexdigest()
 
     def pieces(self, path: str, each: int = 8 << 20) -> Iterator[bytes]:
         """The blob from its beginning; FileNotFoundError, StoreUnavailable."""
