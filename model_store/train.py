@@ -22,8 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model_store.backbone import CAFFE, load_backbone, random_backbone
 from model_store.cohort import data_folder, weights_file
+from model_store.head import Labels
 from model_store.training_data import BadTableError, Heads, slice_folder, volume_folder
-from model_store.tuning import LAYERS, Plan, Tuning, VolumeNetwork, class_weights, judge
+from model_store.tuning import LAYERS, Epoch, Plan, Tuning, VolumeNetwork, class_weights, judge
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 
@@ -58,6 +59,7 @@ def train(tuning: Tuning, heads: Heads, run: Path) -> dict[str, Any]:
     plan = tuning.plan
     rows, held = heads.split(plan.validation, plan.seed)
     prior = class_weights(heads.stages[rows])
+    _say_what_is_missing(heads.stages[held])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:
         whole = progress.add_task("epochs", total=plan.epochs, completed=tuning.epoch)
@@ -68,12 +70,20 @@ def train(tuning: Tuning, heads: Heads, run: Path) -> dict[str, Any]:
                 losses.append(loss)
                 progress.update(steps, advance=1, description=f"epoch {tuning.epoch + 1} loss {loss:.3f}")
             found = judge(tuning.predict(heads, held), heads.stages[held])
+            if not np.isfinite([*losses, found["validation_loss"]]).all():
+                raise SystemExit(f"epoch {tuning.epoch}: the loss is no number; take a smaller --rate")
             tuning.history.append({"epoch": tuning.epoch, "loss": float(np.mean(losses)), **found})
             keep(tuning, run)
             progress.remove_task(steps)
             progress.update(whole, completed=tuning.epoch)
     best = min(tuning.history, key=lambda one: one["validation_loss"])
     return {"best": best, "epochs": tuning.epoch, "training": len(rows), "validation": len(held)}
+
+
+def _say_what_is_missing(stages: Labels) -> None:
+    if len(set((stages > 0).tolist())) < 2:
+        side = "CDR > 0" if (stages > 0).all() else "CDR 0"
+        sys.stderr.write(f"validation_auc is null: all {len(stages)} validation subjects have {side}\n")
 
 
 def _stale(tuning: Tuning) -> bool:
@@ -99,8 +109,8 @@ def _save(what: object, path: Path) -> None:
     fresh.replace(path)
 
 
-def draw_curves(history: list[dict[str, float]], path: Path) -> None:
-    """Loss of training and validation, and the validation AUC, by epoch."""
+def draw_curves(history: list[Epoch], path: Path) -> None:
+    """Loss of training and validation, and the validation AUC where there is one, by epoch."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -110,7 +120,8 @@ def draw_curves(history: list[dict[str, float]], path: Path) -> None:
     left.plot(epochs, [one["validation_loss"] for one in history], "o-", label="validation")
     left.set(xlabel="epoch", ylabel="log loss")
     left.legend()
-    right.plot(epochs, [one["validation_auc"] for one in history], "o-", color="tab:green")
+    areas = np.array([one["validation_auc"] for one in history], dtype=np.float64)
+    right.plot(epochs, areas, "o-", color="tab:green")
     right.axhline(0.5, color="grey", linewidth=0.8)
     right.set(xlabel="epoch", ylabel="AUC, CDR > 0 against 0, validation", ylim=(0, 1))
     figure.savefig(path, dpi=110)

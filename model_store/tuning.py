@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,20 @@ from model_store.served.shapes import SLICES
 from model_store.training_data import Heads
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
+
+
+class Judged(TypedDict):
+    """Figures of the validation subjects; the area is None when they are all on one side."""
+
+    validation_loss: float
+    validation_auc: float | None
+
+
+class Epoch(Judged):
+    """One line of a run's history."""
+
+    epoch: int
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,7 @@ class Tuning:
     plan: Plan
     device: torch.device
     epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
@@ -210,8 +224,9 @@ def class_weights(stages: npt.NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(weights / weights.mean()).float()
 
 
-def judge(logits: npt.NDArray[np.float64], stages: npt.NDArray[np.int64]) -> dict[str, float]:
-    """Log loss and AUC (CDR > 0 against 0; NaN with one side only) of validation subjects."""
+def judge(logits: npt.NDArray[np.float64], stages: npt.NDArray[np.int64]) -> Judged:
+    """Log loss and AUC (CDR > 0 against 0; None with one side only) of validation subjects."""
     p = softmax(logits).astype(np.float64)
     loss = -np.log(np.maximum(p[np.arange(len(stages)), stages], 1e-9)).mean()
-    return {"validation_loss": float(loss), "validation_auc": auc(p, stages)}
+    area = auc(p, stages)
+    return {"validation_loss": float(loss), "validation_auc": None if np.isnan(area) else area}

@@ -15,7 +15,7 @@ from PIL import Image
 
 from model_store.augmentation import augment
 from model_store.backbone import random_backbone
-from model_store.train import BEST, CHECKPOINT
+from model_store.train import BEST, CHECKPOINT, main
 from model_store.training_data import BadTableError, Heads, read_table, stage_of
 
 SMALL = ["--random", "--device", "cpu", "--train-from", "layer4", "--slices", "2", "--stretch", "4",
@@ -79,6 +79,30 @@ def test_a_run_is_whole_and_goes_on_after_a_kill(folder: Path, tmp_path: Path) -
     other = train(folder, run, "--epochs", "2", "--seed", "1")
     assert other.returncode != 0
     assert "another seed" in other.stderr
+
+
+def test_figures_are_json_when_all_validation_subjects_are_on_one_side(
+    tmp_path: Path, template_slices: npt.NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        slices = tmp_path / "data" / "slices" / f"s{number}"
+        slices.mkdir(parents=True)
+        for index, one in enumerate(template_slices):
+            Image.fromarray(one).save(slices / f"{index + 1:02d}.jpg")
+    lines = ["subject,cdr", *(f"s{number},0" for number in range(4))]
+    (tmp_path / "data" / "subjects.csv").write_text("\n".join(lines) + "\n")
+    run = tmp_path / "run"
+    quick = [*SMALL, "--train-from", "head", "--validation", "0.5", "--stretch", "8", "--epochs", "1"]
+    main(["--data", str(tmp_path / "data"), "--run", str(run), *quick])
+    assert "validation_auc is null: all 2 validation subjects have CDR 0" in capsys.readouterr().err
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    best = json.loads((run / "metrics.json").read_text(), parse_constant=refuse)["best"]
+    assert best["validation_auc"] is None
+    assert best["validation_loss"] >= 0
+    assert json.loads((run / "history.json").read_text(), parse_constant=refuse) == [best]
 
 
 def test_no_subject_is_on_both_sides() -> None:
