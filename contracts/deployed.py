@@ -10,6 +10,8 @@ import redis
 
 _KEY = "hc:deployed"
 _CARDS = "hc:cards"
+_TOLD = "hc:cards:told"
+"""When each card was last told, Unix seconds by digest."""
 
 
 def publish(client: redis.Redis, what: str, digest: str) -> None:
@@ -29,8 +31,27 @@ def ask(client: redis.Redis) -> object:
 
 
 def describe(client: redis.Redis, model: str, card: str) -> None:
-    """Keep the card (JSON, model_card.py) of this model, for as long as anybody may ask for it."""
-    client.hset(_CARDS, model, card)
+    """Keep the card (JSON, model_card.py) of this model, which answered just now."""
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(_CARDS, model, card)
+        pipe.zadd(_TOLD, {model: _now(client)})
+        pipe.execute()
+
+
+def forget_cards(client: redis.Redis, *, after_seconds: float) -> list[str]:
+    """Drop the cards of models that have neither told theirs nor been in service for so long; which."""
+    now, known, in_service = _now(client), described(client), current(client)[1]
+    if known:
+        client.zadd(_TOLD, dict.fromkeys(known, now), nx=True)
+    if in_service in known:
+        client.zadd(_TOLD, {in_service: now})
+    gone = cast("list[str]", client.zrangebyscore(_TOLD, "-inf", now - after_seconds))
+    if gone:
+        with client.pipeline(transaction=True) as pipe:
+            pipe.hdel(_CARDS, *gone)
+            pipe.zrem(_TOLD, *gone)
+            pipe.execute()
+    return gone
 
 
 def card(client: redis.Redis, model: str) -> str:
@@ -57,8 +78,7 @@ def health(client: redis.Redis, what: str) -> float | None:
 
 def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
-    seconds, micros = client.time()
-    client.set(f"hc:health:{what}", f"{seconds}.{micros:06d}", ex=ttl_seconds)
+    client.set(f"hc:health:{what}", f"{_now(client):.6f}", ex=ttl_seconds)
 
 
 def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:
@@ -69,6 +89,11 @@ def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:
 def refused(client: redis.Redis) -> str:
     """The unknown model that answered lately, "" when none did."""
     return cast("str | None", client.get("hc:health:refused_model")) or ""
+
+
+def _now(client: redis.Redis) -> float:
+    seconds, micros = cast("Any", client.time())
+    return float(seconds) + float(micros) / 1e6
 
 
 @dataclass

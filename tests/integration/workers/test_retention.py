@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import preprocessing_service.service as preprocess
-from contracts import endpoints, sites
+from contracts import deployed, endpoints, sites
 from contracts.errors import JobNotFound
 from tests.fakes.receiver import Receiver
 from tests.integration.workers.scene import submit
@@ -60,6 +60,30 @@ def test_the_default_is_for_sites_that_nobody_configured(
     job_id = finished(place, desk, "unnamed")
     aged(place, job_id, "unnamed", 31 * 86400)
     assert retire(place) == 1
+
+
+def test_a_card_is_kept_as_long_as_a_result_may_name_its_model(place: Workplace) -> None:
+    """What is in service is never forgotten, even if it has told its card long ago, and lives on after it."""
+    current, beside, withdrawn = ("a" * 64, "b" * 64, "c" * 64)
+    for digest in (current, beside, withdrawn):
+        deployed.describe(place.redis, digest, "{}")
+    deployed.publish(place.redis, "model", current)
+    place.redis.zadd("hc:cards:told", dict.fromkeys((current, beside, withdrawn), time.time() - 31 * 86400))
+    place.redis.hset("hc:cards", "d" * 64, "{}")  # told before the times of telling were kept
+    deployed.describe(place.redis, beside, "{}")
+    place.redis.sadd("hc:sites", "always")
+    sites.save(place.redis, sites.Site(name="always", retention_seconds=0))
+    retire(place)
+    assert deployed.card(place.redis, withdrawn), "a site keeps its results for ever"
+    sites.save(place.redis, sites.Site(name="always", retention_seconds=30 * 86400))
+    place.redis.delete("hc:retention:asked")
+    retire(place)
+    assert deployed.described(place.redis) == [current, beside, "d" * 64]
+    deployed.publish(place.redis, "model", beside)
+    place.redis.delete("hc:retention:asked")
+    retire(place)
+    assert deployed.card(place.redis, current), "results of a moment ago name it"
+    assert place.redis.zcard("hc:cards:told") == 3
 
 
 def test_a_sites_webhooks_reach_its_own_networks_and_no_others(
