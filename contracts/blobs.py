@@ -185,25 +185,10 @@ class BlobStore:
         with self._trying("Reading", path):
             return bytes(self._fs.cat_file(self._full(path)))
 
-    def head(self, path: str, most: int) -> bytes:
-        """The first bytes, `most` or fewer; FileNotFoundError when there is no such blob."""
-        with self._trying("Reading", path):
-            return bytes(self._fs.cat_file(self._full(path), start=0, end=most))
-
     def size(self, path: str) -> int:
         """In bytes; FileNotFoundError when there is no such blob."""
         with self._trying("Asking for", path):
             return int(self._fs.info(self._full(path))["size"])
-
-    def sha256(self, path: str) -> str:
-        """In hex: as the store verified it at the upload, or by reading all of it."""
-        with self._trying("Asking for", path):
-            if verified := self._verified(path):
-                return verified
-        digest = hashlib.sha256()
-        for piece in self.pieces(path):
-            digest.update(piece)
-        return digest.hexdigest()
 
     def pieces(self, path: str, each: int = 8 << 20) -> Iterator[bytes]:
         """The blob from its beginning; FileNotFoundError, StoreUnavailable."""
@@ -213,13 +198,6 @@ class BlobStore:
                 piece = bytes(self._fs.cat_file(self._full(path), start=at, end=min(at + each, ends)))
             at += len(piece)
             yield piece
-
-    def _verified(self, path: str) -> str:
-        if not self._bucket:
-            return ""
-        bucket, key, _ = self._fs.split_path(self._full(path))
-        about = self._fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-        return base64.b64decode(about.get("ChecksumSHA256", "")).hex()
 
     def exists(self, path: str) -> bool:
         """Whether the blob is there."""
