@@ -19,7 +19,8 @@ from contracts.errors import StoreUnavailable
 GENESIS = "0" * 64
 """What the first line holds instead of a hash."""
 
-_TAIL = 1 << 16
+_NEAR, _TAIL = 1 << 11, 1 << 16
+"""Bytes at the log's end in which its last line is looked for, first and at most."""
 _ROOM = 1 << 20
 """Bytes that must be free on the log's disk before anything is changed that it has to tell of."""
 
@@ -53,8 +54,7 @@ class AuditLog:
     def probe(self) -> None:
         """StoreUnavailable when a line could plainly not be written now: no file, no right, no room."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(self._opened())
             disk = os.statvfs(self._path.parent)
         except OSError as error:
             raise StoreUnavailable(f"The audit log cannot be written ({error.strerror})") from error
@@ -68,8 +68,7 @@ class AuditLog:
         A line that a crash left unfinished is cut off first: nobody was answered before it was whole.
         """
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = self._opened()
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 last = _last_hash(handle)
@@ -79,6 +78,14 @@ class AuditLog:
                 os.close(handle)
         except OSError as error:
             raise StoreUnavailable(f"The audit log cannot be written ({error.strerror})") from error
+
+    def _opened(self) -> int:
+        how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(self._path, how, 0o600)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, how, 0o600)
 
 
 def line(event: Mapping[str, Any], before: str) -> bytes:
@@ -94,13 +101,17 @@ def _hash(body: Mapping[str, Any]) -> str:
 def _last_hash(handle: int) -> str:
     """Hash of the last whole line; leaves the file position behind it."""
     size = os.lseek(handle, 0, os.SEEK_END)
-    start = max(0, size - _TAIL)
-    tail = os.pread(handle, size - start, start)
-    end = tail.rfind(b"\n") + 1
-    os.ftruncate(handle, start + end)
-    os.lseek(handle, start + end, os.SEEK_SET)
-    lines = tail[:end].splitlines()
-    return str(json.loads(lines[-1])["hash"]) if lines else GENESIS
+    for most in (_NEAR, _TAIL):
+        start = max(0, size - most)
+        tail = os.pread(handle, size - start, start)
+        end = tail.rfind(b"\n") + 1
+        begins = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
+        if begins or not start:
+            break
+    if start + end != size:
+        os.ftruncate(handle, start + end)
+        os.lseek(handle, start + end, os.SEEK_SET)
+    return str(json.loads(tail[begins:end])["hash"]) if end else GENESIS
 
 
 @dataclass(frozen=True)

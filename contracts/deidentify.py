@@ -19,6 +19,7 @@ from pydicom.datadict import dictionary_VM, keyword_for_tag
 from pydicom.dataset import Dataset, FileDataset
 
 from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
+from contracts.patient import Patient
 
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 """Identifiers a report needs to point back; mapped when there is a secret."""
@@ -77,18 +78,6 @@ METHODS = (
 _UID = re.compile(r"[0-9.]{1,64}")
 MOST_AGE = 90
 """Older people are told apart by their age: they all count as this old."""
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What may be kept of a person when the sender asks for it. age_years 0, sex "": not known."""
-
-    age_years: int = 0
-    sex: str = ""
-
-    def only(self, asked: frozenset[str]) -> Patient:
-        """The part that was asked for, by the names `age` and `sex`."""
-        return Patient(self.age_years if "age" in asked else 0, self.sex if "sex" in asked else "")
 
 
 def descriptor(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import zipfile
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,6 @@ from contracts.errors import CorruptFile, StoreUnavailable, TruncatedFile
 
 _OURS = frozenset({errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EACCES})
 """System errors that are the machine's fault; any other `OSError` comes from what the file says."""
-_DAMAGED: Any = (OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile)
 
 
 @contextmanager
@@ -25,7 +24,13 @@ def reading() -> Iterator[None]:
         yield
     except EOFError as error:
         raise TruncatedFile("the compressed data ends early; upload the file again") from error
-    except _DAMAGED as error:
+    except _damaged() as error:
         if isinstance(error, OSError) and error.errno in _OURS:
             raise StoreUnavailable(f"the stored upload cannot be read: {error.strerror}") from error
         raise CorruptFile(f"the compressed data is damaged ({error})") from error
+
+
+def _damaged() -> Any:
+    """What says so. Who never opens an archive does without zipfile: its threading is dear to who forks."""
+    archives = sys.modules.get("zipfile")
+    return OSError, zlib.error, isal_zlib.error, *([archives.BadZipFile] if archives else [])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from pathlib import Path
 from typing import IO
+
+_CANNOT = frozenset({errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
+"""It was deleted under a name rather than made without one, lies on another disk, or links are unknown."""
 
 
 class WholeFile:
@@ -37,15 +41,37 @@ class WholeFile:
     def commit(self) -> None:
         """Take the place."""
         self._part.replace(self._path)
-        if not self._durable:
-            return
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if self._durable:
+            _sync(self._path.parent)
 
     def discard(self) -> None:
         """Leave nothing behind."""
         self._out.close()
         self._part.unlink(missing_ok=True)
+
+
+def take_place(file: IO[bytes], path: Path) -> bool:
+    """Give a nameless file, synced, this name; False where the file system cannot do that.
+
+    Such a file was opened with O_TMPFILE beneath the same mount; OSError for whatever else goes wrong.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Naming a folder, though none is needed, makes Python call linkat, which follows the link in /proc.
+        os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return False
+        raise
+    _sync(path.parent)
+    return True
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -152,7 +152,7 @@ class Brought:
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return self.to.children.clean(task_of(self.sniffed, self.to), sent.file, out)
+        return self.to.children.clean(task_of(self.sniffed, self.to, out is sent.file), sent.file, out)
 
 
 def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:

@@ -65,7 +65,7 @@ def on_starting(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """The process that reads uploads is there before the first of them; operators' deeds are taken over."""
     with worker.wsgi.app_context():
-        threading.Thread(target=resources().children.started, daemon=True).start()
+        threading.Thread(target=resources().children.start, daemon=True).start()
         audit_intake.start(resources().client, audit_log())
 
 

@@ -40,6 +40,10 @@ class Media(StrEnum):
     ZIP = "zip"
 
 
+PLAIN = frozenset({Media.NIFTI, Media.MGH})
+"""What is neither packed nor an archive."""
+
+
 @dataclass(frozen=True)
 class Sniffed:
     """The container, and the bytes its header promises (None when only decoding can tell)."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from contracts.blobs import BlobStore
@@ -49,12 +51,20 @@ def nameless(blobs: BlobStore) -> Iterator[IO[bytes]]:
     with _disk():
         if blobs.folder:
             blobs.folder.mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=blobs.folder)  # noqa: SIM115  closed below
+        file = _opened(blobs.folder)
     try:
         yield file
     finally:
         with suppress(OSError):
             file.close()
+
+
+def _opened(folder: Path | None) -> IO[bytes]:
+    """One that the store can give a name to (`BlobStore.adopt`), where the file system knows such files."""
+    if folder:
+        with suppress(OSError):
+            return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), "w+b")
+    return tempfile.TemporaryFile(dir=folder)
 
 
 @contextmanager

@@ -14,11 +14,11 @@ import redis
 
 from contracts import deployed
 from contracts.blobs import Received, input_path
-from contracts.deidentify import Patient
 from contracts.errors import Gone, LineUnavailable, NotReplicated, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
 from contracts.line import AnswerForgotten
 from contracts.moves import Submitted
+from contracts.patient import Patient
 from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway.cleaning.task import Cleaned
@@ -27,7 +27,7 @@ from gateway.idempotency import check_same
 from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
-from gateway.sniff import Sniffed
+from gateway.sniff import PLAIN, Sniffed
 from gateway.spool import Sent, spooled
 from gateway.trace import Trace
 
@@ -56,7 +56,10 @@ class Incoming(Protocol):
         """The bytes, a piece good until the next is asked for; raises the InputError they earn."""
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
-        """Write to `out` what of the bytes may be stored; raises the InputError they earn."""
+        """Write to `out` what of the bytes may be stored; raises the InputError they earn.
+
+        What needs no unpacking can be cleaned where it lies: `out` is `sent.file` then.
+        """
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,7 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
     patient = Patient()
     if submission.cache == "miss":
-        with to.blobs.blank(submission.input_blob) as out:
-            kept = upload.clean(sent, out)
+        kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
         submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)
     else:
@@ -150,6 +152,16 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
                 patient = upload.clean(sent, nowhere).patient
     patient = patient.only(asked)
     return replace(submission, patient_age=patient.age_years or None, patient_sex=patient.sex)
+
+
+def _kept(path: str, upload: Incoming, sent: Sent, to: Resources) -> Cleaned:
+    """The clean bytes as the blob: in a new file, or in the one in which they came."""
+    if to.blobs.folder and upload.sniffed and upload.sniffed.media in PLAIN:
+        kept = upload.clean(sent, sent.file)
+        to.blobs.adopt(path, sent.file)
+        return kept
+    with to.blobs.blank(path) as out:
+        return upload.clean(sent, out)
 
 
 def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace: Trace) -> Submission:

@@ -44,10 +44,11 @@ _HEADERS = {
 _KINDS = {Media.ZIP: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED}
 
 
-def task_of(sniffed: Sniffed | None, to: Resources) -> Task:
+def task_of(sniffed: Sniffed | None, to: Resources, in_place: bool) -> Task:
     """How an upload of this container is cleaned; only what is fetched over a network is hashed once more."""
     kind = _KINDS.get(sniffed.media, Kind.VOLUME) if sniffed else Kind.VOLUME
-    return Task(kind, to.settings.max_upload_bytes, to.settings.uid_secret, hashed=to.blobs.folder is None)
+    limits = to.settings.max_upload_bytes, to.settings.uid_secret
+    return Task(kind, *limits, hashed=to.blobs.folder is None, in_place=in_place)
 
 
 @dataclass
@@ -109,10 +110,11 @@ class Upload:
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return self.to.children.clean(task_of(self.sniffed, self.to), sent.file, out)
+        return self.to.children.clean(task_of(self.sniffed, self.to, out is sent.file), sent.file, out)
 
     def _body(self) -> Iterator[memoryview]:
-        stream, piece = cast("RawIOBase", self.request.stream), memoryview(bytearray(_PIECE))
+        size = min(_PIECE, (self.request.content_length or _PIECE) + 1)  # a new one is cleared first
+        stream, piece = cast("RawIOBase", self.request.stream), memoryview(bytearray(size))
         try:
             while got := stream.readinto(piece):
                 yield piece[:got]

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import IO, BinaryIO, cast
 
 from contracts.archive import Archive, suffix_of
-from contracts.deidentify import Patient, Rules, deidentified, patient_of
+from contracts.deidentify import Rules, deidentified, patient_of
 from contracts.dicom_file import Instance, UnreadableInstance, looks_like_dicom, open_instance
 from contracts.errors import BadSeries, NotAVolume, TooLarge
+from contracts.patient import Patient
 from gateway.cleaning import volumes
 from gateway.cleaning.headers import blank_pair
 from gateway.headers import is_analyze, is_mgh, is_nifti, is_pair

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import os
 import select
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import asdict
@@ -19,12 +15,11 @@ from typing import IO, Any
 
 from contracts.errors import Backlog, CorruptFile, TooLarge, Unavailable
 from gateway.cleaning.limits import Limits
-from gateway.cleaning.nursery import READY
-from gateway.cleaning.task import Cleaned, Task, answered
+from gateway.cleaning.nurseries import Nursery
+from gateway.cleaning.task import PLAIN, Cleaned, Kind, Task, answered
 
 _log = logging.getLogger("hippocamp.gateway")
 
-START_SECONDS = 30.0
 GRACE_SECONDS = 5.0
 """Beyond its wall time a child is ended by its nursery; later than this, both are."""
 
@@ -46,17 +41,25 @@ class NurseryGone(Exception):  # noqa: N818  named for what happened
 
 
 class Children:
-    """One nursery, started at the first upload and again when it is gone; used by many threads."""
+    """Of two nurseries: one for single volumes, a small process, and one for what holds DICOM.
+
+    Started at their first upload and again when they are gone; used by many threads.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._free = threading.BoundedSemaphore(limits.at_once)
-        self._starting = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._requests: socket.socket | None = None
+        self._nurseries = Nursery(limits, plain=True), Nursery(limits, plain=False)
+
+    def nursery(self, kind: Kind) -> Nursery:
+        """The one that reads such uploads."""
+        small, large = self._nurseries
+        return small if kind in PLAIN else large
 
     def clean(self, task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
         """Read `source` from its beginning into `out`, which was empty; the InputError that the bytes earn.
+
+        In place, `out` is `source`.
 
         Backlog when all children stayed busy for as long as one may take.
         """
@@ -78,18 +81,25 @@ class Children:
         raise CorruptFile("The file ends the process that reads it; it cannot be taken")
 
     def _by_some_nursery(self, task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
+        nursery = self.nursery(task.kind)
         for _ in range(_ATTEMPTS):
             source.seek(0)
-            _empty(out)
-            requests = self.started()
+            if not task.in_place:
+                _empty(out)
+            requests = nursery.started()
             try:
-                return self._once(task, requests, source.fileno(), out.fileno())
+                told = self._once(task, requests, source.fileno(), out.fileno())
             except NurseryGone as gone:
                 _log.warning("cleaning.nursery_gone", extra={"how": str(gone)})
-                self._stop(requests)
+                nursery.stop(requests)
+                continue
+            if told is None:
+                nursery.stop(requests)
+                raise Died("neither child nor nursery answered", slow=True)
+            return told
         raise Unavailable("The process that reads uploads does not stay; send it again later")
 
-    def _once(self, task: Task, requests: socket.socket, source: int, out: int) -> dict[str, Any]:
+    def _once(self, task: Task, requests: socket.socket, source: int, out: int) -> dict[str, Any] | None:
         told, reply = os.pipe()
         try:
             try:
@@ -98,11 +108,12 @@ class Children:
                 raise NurseryGone(str(error)) from None
             finally:
                 os.close(reply)
-            return self._reply(told, requests)
+            return self._reply(told)
         finally:
             os.close(told)
 
-    def _reply(self, told: int, requests: socket.socket) -> dict[str, Any]:
+    def _reply(self, told: int) -> dict[str, Any] | None:
+        """None when nobody answers in time."""
         answer, waiting = bytearray(), select.poll()
         waiting.register(told, select.POLLIN)
         while waiting.poll(1000 * (self._limits.wall_seconds + GRACE_SECONDS)):
@@ -110,45 +121,17 @@ class Children:
             answer += piece
             if not piece or len(answer) > MOST_REPLY:
                 return _understood(bytes(answer))
-        self._stop(requests)
-        raise Died("neither child nor nursery answered", slow=True)
+        return None
 
-    def started(self) -> socket.socket:
-        """The nursery's socket; it is started when there is none. Unavailable when it does not start."""
-        with self._starting:
-            if self._requests is None:
-                self._requests = self._start()
-            return self._requests
+    def start(self) -> None:
+        """Have all nurseries there before they are needed; Unavailable."""
+        for nursery in self._nurseries:
+            nursery.started()
 
-    def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        limits = json.dumps(self._limits.to_json())
-        command = [sys.executable, "-P", "-m", "gateway.cleaning.nursery", limits]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  a command of ours
-                command, stdin=theirs.fileno(), env=_environment(), process_group=0
-            )
-        atexit.register(self._stop, ours)
-        try:
-            ours.settimeout(START_SECONDS)
-            if ours.recv(len(READY)) == READY:
-                return ours
-        except OSError as error:
-            _log.warning("cleaning.not_started", extra={"detail": str(error)})
-        ours.close()
-        raise Unavailable("The process that reads uploads does not start; send it again later")
-
-    def _stop(self, requests: socket.socket) -> None:
-        """End the nursery behind this socket and its children, unless another thread did."""
-        with self._starting:
-            if requests is not self._requests:
-                return
-            self._requests = None
-            requests.close()
-            if self._process:
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+    def stop(self) -> None:
+        """End all nurseries and whatever their children are at."""
+        for nursery in self._nurseries:
+            nursery.stop()
 
 
 @cache
@@ -174,9 +157,3 @@ def _empty(out: IO[bytes]) -> None:
     with suppress(OSError):
         os.ftruncate(out.fileno(), 0)
         os.lseek(out.fileno(), 0, os.SEEK_SET)
-
-
-def _environment() -> dict[str, str]:
-    """Where modules are, and no more: the gateway's holds passwords."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}

@@ -7,7 +7,6 @@ import resource
 import signal
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NoReturn
 
 from contracts.errors import TooLarge
@@ -33,15 +32,20 @@ class Limits:
         return asdict(self)
 
 
+def end_politely() -> None:
+    """At the limit of computing time this process, or its fork, raises TooLarge where it is."""
+    signal.signal(signal.SIGXCPU, _stop)
+
+
 def confine(limits: Limits, *, most_bytes: int, keep: set[int]) -> None:
     """From here on this process may compute, and read and write what it has open; it can open nothing.
 
+    Its parent called `end_politely`, which costs less once than in every child.
     keep: descriptors that stay open besides the three standard ones; all others are closed.
     most_bytes: of what it may write to a file.
     """
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # when memory ends, this process goes first
-    signal.signal(signal.SIGXCPU, _stop)
+        _write("/proc/self/oom_score_adj", b"1000")  # when memory ends, this process goes first
     most = limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + FIRST_AFTER))
@@ -54,6 +58,15 @@ def confine(limits: Limits, *, most_bytes: int, keep: set[int]) -> None:
             os.close(handle)
     os.closerange(ends, ends + 64)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+def _write(path: str, data: bytes) -> None:
+    """As `Path.write_bytes`, which touches ten times as many pages of the parent's."""
+    handle = os.open(path, os.O_WRONLY)
+    try:
+        os.write(handle, data)
+    finally:
+        os.close(handle)
 
 
 def _stop(*_: object) -> NoReturn:

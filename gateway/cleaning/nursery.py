@@ -1,14 +1,14 @@
 """A process that never looks at an upload itself: for each it forks a child that may do nothing else.
 
-Started by gateway.cleaning.children as `python -m gateway.cleaning.nursery LIMITS`, with a socket as its
-standard input. It has no password, no address and no open connection, so its children have none either.
+Started by gateway.cleaning.nurseries as `python -m gateway.cleaning.nursery LIMITS [plain]`, with a socket as
+its standard input; `plain`: it will be asked for single volumes only. It has no password, no address and no
+open connection, so its children have none either.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import logging
 import os
 import resource
 import selectors
@@ -21,11 +21,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.cleaning.limits import Limits, confine
+from gateway.cleaning.limits import Limits, confine, end_politely
 from gateway.cleaning.task import Task, not_written, perform
 from gateway.cleaning.warm_up import warm_up
 
 READY = b"ready"
+PLAIN_ONLY = "plain"
 MOST_REQUEST = 1 << 17
 """Bytes of a task: sizes of 8192 instances."""
 
@@ -117,7 +118,8 @@ def _work(task: Task, limits: Limits, handles: tuple[int, int, int, int]) -> Non
 
 def _outcome(task: Task, source: int, out: int) -> dict[str, Any]:
     try:
-        with os.fdopen(source, "rb") as read, os.fdopen(out, "wb", closefd=False) as written:
+        how = "r+b" if task.in_place else "rb"
+        with os.fdopen(source, how) as read, os.fdopen(out, "wb", closefd=False) as written:
             return perform(task, read, written)
     except OSError as error:  # a full disk is met once more when the rest is written at the end
         return not_written(error)
@@ -130,10 +132,10 @@ def main() -> None:
     limits = Limits(**json.loads(sys.argv[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
-    logging.disable()  # what libraries say of a file may quote it, and our standard error is a log
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to answer
+    end_politely()
     requests = socket.socket(fileno=os.dup(0))
-    warm_up()
+    warm_up(plain=sys.argv[2:] == [PLAIN_ONLY])
     gc.collect()
     gc.freeze()
     requests.send(READY)

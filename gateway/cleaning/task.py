@@ -6,16 +6,14 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import IO, Any
 
 from contracts import errors
-from contracts.deidentify import Patient
 from contracts.errors import CorruptFile, HippocampError, StoreUnavailable, TooLarge
+from contracts.patient import Patient
 from gateway.cleaning import volumes
-from gateway.cleaning.archives import ArchiveCleaning
-from gateway.dicomweb.instances import Unusable, open_instance
 
 _MOST_DETAIL = 500
 
@@ -29,11 +27,16 @@ class Kind(StrEnum):
     INSTANCES = "instances"
 
 
+PLAIN = frozenset({Kind.VOLUME, Kind.PACKED})
+"""Single volumes. Who reads nothing else never loads pydicom, and a smaller process is cheaper to fork."""
+
+
 @dataclass(frozen=True)
 class Task:
     """most_bytes: of what is stored. secret: UIDs are mapped with it. sizes: of instances.
 
-    hashed: whether the SHA-256 of what is stored is wanted.
+    hashed: whether the SHA-256 of what is stored is wanted. in_place: `source`, a VOLUME's own file on this
+    machine, is what is to be stored, once it is clean.
     """
 
     kind: Kind
@@ -41,6 +44,7 @@ class Task:
     secret: str = ""
     sizes: tuple[int, ...] = ()
     hashed: bool = True
+    in_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,15 @@ class Cleaned:
     patient: Patient = field(default_factory=Patient)
     instances: tuple[dict[str, Any], ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; by hand, since `asdict` touches many pages of a process just forked."""
+        return {**vars(self), "patient": vars(self.patient)}
+
 
 def perform(task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
     """The whole answer: of `Cleaned`, or of the error that the bytes earn. Nothing is raised."""
     try:
-        return {"cleaned": asdict(_cleaned(task, source, out))}
+        return {"cleaned": _cleaned(task, source, out).to_json()}
     except HippocampError as error:
         return _failure(error)
     except MemoryError:
@@ -80,26 +88,39 @@ def answered(told: dict[str, Any]) -> Cleaned:
 
 
 def _cleaned(task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
-    archive = ArchiveCleaning(task.most_bytes, task.secret)
     if task.kind == Kind.INSTANCES:
         return Cleaned(0, "", instances=tuple(_instances(task, source, out)))
     if task.kind == Kind.ARCHIVE:
-        pieces = archive.chunks(source)
-    else:
-        plain = volumes.unpacked(source) if task.kind == Kind.PACKED else source
-        pieces = volumes.cleaned(plain, most_bytes=task.most_bytes)
-    digest, size = hashlib.sha256(), 0
+        return _archive(task, source, out)
+    if task.in_place:
+        return Cleaned(volumes.clean_in_place(source, most_bytes=task.most_bytes), "")
+    plain = volumes.unpacked(source) if task.kind == Kind.PACKED else source
+    return _written(task, volumes.cleaned(plain, most_bytes=task.most_bytes), out)
+
+
+def _archive(task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
+    from gateway.cleaning.archives import ArchiveCleaning
+
+    archive = ArchiveCleaning(task.most_bytes, task.secret)
+    written = _written(task, archive.chunks(source), out)
+    return replace(written, patient=archive.patient)
+
+
+def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Cleaned:
+    digest, size = hashlib.sha256() if task.hashed else None, 0
     for piece in pieces:
-        if task.hashed:
+        if digest:
             digest.update(piece)
         size += len(piece)
         out.write(piece)
     out.flush()
-    return Cleaned(size, digest.hexdigest() if task.hashed else "", archive.patient)
+    return Cleaned(size, digest.hexdigest() if digest else "")
 
 
 def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[str, Any]]:
     """For each, what it is and `place`, its first byte in `out` and its size; or `reason` and `text`."""
+    from gateway.dicomweb.instances import Unusable, open_instance
+
     at = 0
     for size in task.sizes:
         data = source.read(size)

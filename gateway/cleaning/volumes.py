@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import IO, Any, cast
 
@@ -29,12 +30,7 @@ def cleaned(stream: IO[bytes], *, most_bytes: int) -> Iterator[bytes]:
     """
     with reading():
         head = stream.read(PEEK)
-    plan = plan_of(head)
-    if plan.ends > most_bytes:
-        raise TooLarge(
-            f"The volume unpacks to {plan.ends} bytes; {most_bytes} are taken", limit_bytes=most_bytes
-        )
-    at = 0
+    plan, at = _plan(head, most_bytes), 0
     while head:
         if kept := head[: max(0, plan.ends - at)]:
             yield blank(kept, at, plan.text)
@@ -42,11 +38,42 @@ def cleaned(stream: IO[bytes], *, most_bytes: int) -> Iterator[bytes]:
         _check(at, plan)
         with reading():
             head = stream.read(_PIECE)
-    if at < plan.ends:
+    _check_whole(at, plan)
+
+
+def clean_in_place(file: IO[bytes], *, most_bytes: int) -> int:
+    """Make a plain volume what `cleaned` would make of it; its size then, in bytes. Raises the same.
+
+    Only its text and its end are touched, however large it is; doing it once more changes nothing.
+    """
+    file.seek(0)
+    plan = _plan(file.read(PEEK), most_bytes)
+    size = file.seek(0, os.SEEK_END)
+    _check(size, plan)
+    _check_whole(size, plan)
+    for begins, ends in plan.text:
+        file.seek(begins)
+        for at in range(begins, min(ends, plan.ends), _PIECE):
+            file.write(bytes(min(_PIECE, ends - at, plan.ends - at)))
+    file.truncate(plan.ends)
+    return plan.ends
+
+
+def _plan(head: bytes, most_bytes: int) -> Plan:
+    plan = plan_of(head)
+    if plan.ends > most_bytes:
+        raise TooLarge(
+            f"The volume unpacks to {plan.ends} bytes; {most_bytes} are taken", limit_bytes=most_bytes
+        )
+    return plan
+
+
+def _check_whole(size: int, plan: Plan) -> None:
+    if size < plan.ends:
         raise TruncatedFile(
-            f"The header promises {plan.ends} bytes, the file has {at}; send it again",
+            f"The header promises {plan.ends} bytes, the file has {size}; send it again",
             promised_bytes=plan.ends,
-            size_bytes=at,
+            size_bytes=size,
         )
 
 

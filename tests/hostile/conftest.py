@@ -29,9 +29,9 @@ def cage() -> Iterator[Cage]:
 def children() -> Iterator[Children]:
     """The limited readers of a gateway."""
     children = Children(Limits())
-    requests = children.started()
+    children.start()
     yield children
-    children._stop(requests)
+    children.stop()
 
 
 @pytest.fixture(scope="session")

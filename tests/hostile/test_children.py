@@ -40,9 +40,9 @@ LIMITS = Limits(memory_bytes=512 << 20, cpu_seconds=1, wall_seconds=1.5, at_once
 @pytest.fixture(scope="module")
 def children() -> Iterator[Children]:
     made = Children(LIMITS)
-    requests = made.started()
+    made.start()
     yield made
-    made._stop(requests)
+    made.stop()
 
 
 @contextmanager
@@ -51,6 +51,12 @@ def file_of(data: bytes) -> Iterator[IO[bytes]]:
         file.write(data)
         file.flush()
         yield file
+
+
+def process_of(children: Children, kind: Kind = Kind.VOLUME) -> int:
+    process = children.nursery(kind).process
+    assert process is not None
+    return process.pid
 
 
 def read(children: Children, task: Task, data: bytes) -> Cleaned:
@@ -84,9 +90,8 @@ def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], li
                 told.append(type(error))
 
     def found() -> psutil.Process:
-        assert children._process is not None
         for _ in range(300):
-            for child in psutil.Process(children._process.pid).children():
+            for child in psutil.Process(process_of(children)).children():
                 if child.pid not in met:
                     met.add(child.pid)
                     return child
@@ -128,11 +133,10 @@ def test_a_file_that_ends_two_of_them_is_refused(children: Children) -> None:
 
 
 def test_the_nursery_too_may_be_killed(children: Children) -> None:
-    assert children._process is not None
-    first = children._process.pid
+    first = process_of(children)
     os.kill(first, signal.SIGKILL)
     assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
-    assert children._process.pid != first
+    assert process_of(children) != first
 
 
 def test_who_finds_all_busy_is_told_to_come_again(children: Children) -> None:
@@ -183,12 +187,12 @@ def test_a_child_knows_no_password() -> None:
     )
     children = Children(LIMITS)
     try:
-        requests = children.started()
-        assert children._process is not None
-        environment = psutil.Process(children._process.pid).environ()
-        assert not any("HIPPOCAMP" in name or "secret" in value for name, value in environment.items())
-        children._stop(requests)
+        children.start()
+        for kind in (Kind.VOLUME, Kind.ARCHIVE):
+            environment = psutil.Process(process_of(children, kind)).environ()
+            assert not any("HIPPOCAMP" in name or "secret" in value for name, value in environment.items())
     finally:
+        children.stop()
         os.environ.pop("HIPPOCAMP_REDIS_URL")
         if before:
             os.environ["HIPPOCAMP_REDIS_URL"] = before

@@ -381,14 +381,16 @@ def test_an_error_nobody_foresaw_tells_no_secret(
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize("body", [nifti(), gzip.compress(nifti())], ids=["plain", "packed"])
 def test_a_full_disk_is_503_and_leaves_nothing(
-    http: FlaskClient, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+    body: bytes, http: FlaskClient, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: WholeFile) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(WholeFile, "close", full)
-    problem(http.post("/v1/jobs", data=form(nifti())), 503, "unavailable.blobs")
+    monkeypatch.setattr("contracts.blobs.take_place", full)
+    problem(http.post("/v1/jobs", data=form(body)), 503, "unavailable.blobs")
     assert left_behind(blobs) == []
 
 

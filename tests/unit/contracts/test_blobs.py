@@ -45,6 +45,28 @@ def test_a_full_or_broken_store_says_so(store: BlobStore, tmp_path: Path) -> Non
         store.put("inputs/a/1", b"x")
 
 
+def test_a_nameless_file_becomes_the_blob_where_it_lies(store: BlobStore, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    with os.fdopen(os.open(tmp_path / "blobs", os.O_TMPFILE | os.O_RDWR, 0o666), "w+b") as file:
+        file.write(b"abc")
+        file.flush()
+        store.adopt("inputs/a/1", file)
+        assert (tmp_path / "blobs/inputs/a/1").stat().st_ino == os.fstat(file.fileno()).st_ino
+    assert store.get("inputs/a/1") == b"abc"
+    assert len(files(tmp_path)) == 1
+
+
+def test_one_that_cannot_be_named_is_copied(store: BlobStore, tmp_path: Path) -> None:
+    """As on file systems that know no nameless files: it was deleted instead."""
+    with (tmp_path / "gone").open("w+b") as file:
+        (tmp_path / "gone").unlink()
+        file.write(b"abc")
+        file.flush()
+        store.adopt("inputs/a/1", file)
+    assert store.get("inputs/a/1") == b"abc"
+    assert len(files(tmp_path)) == 1
+
+
 def test_no_path_leaves_the_store(store: BlobStore) -> None:
     with pytest.raises(ValueError, match="leaves the store"):
         store.put("inputs/../../x", b"x")

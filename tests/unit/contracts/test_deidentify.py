@@ -19,8 +19,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contracts.deidentify import Patient, Rules, deidentify, descriptor, patient_of, pseudonym
+from contracts.deidentify import Rules, deidentify, descriptor, patient_of, pseudonym
 from contracts.dicom_file import UnreadableInstance
+from contracts.patient import Patient
 from tests.hostile.dicom_files import enhanced, image, nested
 
 CANARY = "Zqxcanary"

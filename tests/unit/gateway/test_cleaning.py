@@ -12,8 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from contracts.deidentify import Patient
 from contracts.errors import BadSeries, CorruptFile, InputError, NotAVolume, TooLarge, TruncatedFile
+from contracts.patient import Patient
+from gateway import sniff as sniffing
 from gateway.cleaning import volumes
 from gateway.cleaning.archives import ArchiveCleaning
 from gateway.sniff import Media, sniff
@@ -123,6 +124,30 @@ def test_the_voxels_stay_and_the_text_goes(kind: str, tmp_path: Path) -> None:
     assert (got.slope, got.intercept, got.source) == (wanted.slope, wanted.intercept, wanted.source)
 
 
+PLAIN = {kind: made for kind, made in FORMATS.items() if sniff(made()[: 1 << 16]).media in sniffing.PLAIN}
+
+
+@pytest.mark.privacy
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_plain_volume_is_cleaned_where_it_lies(kind: str) -> None:
+    sent = PLAIN[kind]()
+    file = io.BytesIO(sent)
+    for _ in range(2):  # a child that died half-way is followed by another
+        assert volumes.clean_in_place(file, most_bytes=MOST) == len(file.getvalue())
+        assert file.getvalue() == cleaned(sent)
+
+
+def test_an_extension_of_many_pieces_is_blanked_where_it_lies() -> None:
+    long = named(nib.Nifti1Image(VOXELS, AFFINE))
+    header = patched(long[:352], (108, "<f", float(1 << 20)))
+    sent = header + CANARY * ((1 << 20) // len(CANARY)) + bytes((1 << 20) - 352)
+    sent = sent[: 1 << 20] + VOXELS.tobytes()
+    file = io.BytesIO(sent)
+    volumes.clean_in_place(file, most_bytes=MOST)
+    assert file.getvalue() == cleaned(sent)
+    assert CANARY[:4] not in file.getvalue()
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_same_bytes_are_stored_alike(kind: str) -> None:
     data = FORMATS[kind]()
@@ -138,6 +163,8 @@ def test_a_header_without_offset_means_right_behind_it() -> None:
     ("data", "refused"),
     [
         (nifti(VOXELS)[:-1], TruncatedFile),
+        (nifti(VOXELS) + bytes(5000), CorruptFile),
+        (patched(nifti(VOXELS), (42, "<3h", (4000, 4000, 4000))), TooLarge),
         (gzip.compress(nifti(VOXELS))[:-9], TruncatedFile),
         (gzip.compress(nifti(VOXELS)[:-1]), TruncatedFile),
         (gzip.compress(nifti(VOXELS))[:-8] + b"\0" * 8, CorruptFile),
@@ -157,6 +184,9 @@ def test_a_header_without_offset_means_right_behind_it() -> None:
 def test_what_cannot_be_cleaned_is_refused_with_its_code(data: bytes, refused: type[InputError]) -> None:
     with pytest.raises(refused):
         cleaned(data)
+    if sniff(data[: 1 << 16]).media in sniffing.PLAIN:
+        with pytest.raises(refused):
+            volumes.clean_in_place(io.BytesIO(data), most_bytes=MOST)
 
 
 def test_a_gzip_bomb_ends_at_what_its_header_promises() -> None:

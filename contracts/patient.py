@@ -1,0 +1,17 @@
+"""What may be kept of the person in a DICOM header; known to those too who never open one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What may be kept of a person when the sender asks for it. age_years 0, sex "": not known."""
+
+    age_years: int = 0
+    sex: str = ""
+
+    def only(self, asked: frozenset[str]) -> Patient:
+        """The part that was asked for, by the names `age` and `sex`."""
+        return Patient(self.age_years if "age" in asked else 0, self.sex if "sex" in asked else "")
