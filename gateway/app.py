@@ -37,6 +37,12 @@ _POLICY = "; ".join((
     "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
 ))  # fmt: skip
 
+_CONDITIONS = frozenset({
+    "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE",
+    "HTTP_IF_RANGE",
+})  # fmt: skip
+"""What a request has to say for its answer to depend on the ETag."""
+
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Put the parts together; refuses to start on settings that make no sense, connects to nothing."""
@@ -82,5 +88,6 @@ def _finish(response: Response) -> Response:
         response.headers.setdefault("Cache-Control", "no-store")
         if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
             response.add_etag()
-            response.make_conditional(request)
+            if not _CONDITIONS.isdisjoint(request.environ):
+                response.make_conditional(request)
     return response

@@ -195,7 +195,8 @@ def _open(guard: _Guard) -> Principal:
     """A machine that only talks to itself and has no site needs no keys."""
     if not guard.loopback or guard.openness.needs_keys(resources().client):
         raise Unauthenticated("Send an API key: `Authorization: Bearer hk_...`")
-    if request.host.rpartition(":")[0] not in _LOCAL_NAMES and request.host not in _LOCAL_NAMES:
+    host = request.host
+    if host.rpartition(":")[0] not in _LOCAL_NAMES and host not in _LOCAL_NAMES:
         raise Forbidden("Without a configured site only this machine is served, under the name localhost")
     refuse_foreign_pages()
     return Principal(resources().settings.site, frozenset(Scope), "open")

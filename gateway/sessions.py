@@ -41,7 +41,7 @@ def open_session(client: redis.Redis, who: Session, response: Response) -> None:
 
 def session(client: redis.Redis) -> Session | None:
     """Whom the request's cookie stands for; None without a cookie or after its time."""
-    value = request.cookies.get(COOKIE, "")
+    value = request.cookies.get(COOKIE, "") if "HTTP_COOKIE" in request.environ else ""
     text = cast("str | None", client.get(_record(value))) if value else None
     return _parse(text) if text else None
 

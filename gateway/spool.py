@@ -49,8 +49,6 @@ def nameless(blobs: BlobStore) -> Iterator[IO[bytes]]:
     Closing writes what is still in the buffer: a full disk says so a second time, to nobody's use.
     """
     with _disk():
-        if blobs.folder:
-            blobs.folder.mkdir(parents=True, exist_ok=True)
         file = _opened(blobs.folder)
     try:
         yield file
@@ -64,6 +62,7 @@ def _opened(folder: Path | None) -> IO[bytes]:
     if folder:
         with suppress(OSError):
             return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), "w+b")
+        folder.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryFile(dir=folder)
 
 

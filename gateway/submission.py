@@ -179,9 +179,10 @@ def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace
 
 def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:
     options = validated(SubmitOptions, given)
-    covariates = options.covariates.to_text()
-    bare = replace(bare, priority=options.priority, batch=options.batch or "", covariates=covariates)
-    bare = replace(bare, wanted_model=_model(options.model, to))
+    bare = replace(
+        bare, priority=options.priority, batch=options.batch or "", covariates=options.covariates.to_text(),
+        wanted_model=_model(options.model, to),
+    )  # fmt: skip
     deadline, later = options.deadline_seconds, options.not_before_seconds
     if deadline is None and not later:
         return bare
@@ -206,8 +207,10 @@ def _look_up(fresh: Submission, to: Resources) -> Submission:
     )
     if not known:
         return fresh
-    hit = replace(fresh, result=known.value, answer_key=known.key, cache="hit")
-    return replace(hit, pipeline_digest=known.pipeline, model_digest=known.model)
+    return replace(
+        fresh, result=known.value, answer_key=known.key, cache="hit", pipeline_digest=known.pipeline,
+        model_digest=known.model,
+    )  # fmt: skip
 
 
 def _as_new(hit: Submission) -> Submission:

@@ -40,6 +40,8 @@ _HEADERS = {
     "education": "Hippocamp-Education",
     "mmse": "Hippocamp-MMSE",
 }
+_ENVIRON = {name: f"HTTP_{header.upper().replace('-', '_')}" for name, header in _HEADERS.items()}
+"""The same under the names that WSGI (PEP 3333) gives them."""
 
 _KINDS = {Media.ZIP: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED}
 
@@ -76,7 +78,8 @@ class Upload:
     @property
     def options(self) -> Mapping[str, str]:
         """What the caller asked for: form fields before headers."""
-        headers = {name: self.request.headers[h] for name, h in _HEADERS.items() if h in self.request.headers}
+        sent = self.request.environ  # `headers` would be searched from its beginning for each
+        headers = {name: sent[key] for name, key in _ENVIRON.items() if key in sent}
         return headers | (self._form.fields if self._form else {})
 
     @property

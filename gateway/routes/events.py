@@ -40,7 +40,7 @@ def stream(job_id: str) -> Response:
     line = resources().line
     seen = request.headers.get("Last-Event-ID", "")
     first = job_view.view(*own_place(job_id))
-    if first.state.is_terminal and _name(first) == seen:
+    if first.state.is_terminal and _told(first)[0] == seen:
         return Response(status=204)
     changes = _changes(line, first, seen, link=_linker())
     if not patience.take_place():
@@ -62,9 +62,10 @@ def _changes(line: Line, job: Job, seen: str, *, link: Link) -> Iterator[str]:
     started = spoke = time.monotonic()
     yield "retry: 2000\n\n"
     while True:
-        if _name(job) != seen:
-            seen, spoke = _name(job), time.monotonic()
-            yield f"id: {seen}\nevent: job\ndata: {job.model_dump_json()}\n\n"
+        name, text = _told(job)
+        if name != seen:
+            seen, spoke = name, time.monotonic()
+            yield f"id: {seen}\nevent: job\ndata: {text}\n\n"
         elif time.monotonic() - spoke > _HEARTBEAT_SECONDS:
             spoke = time.monotonic()
             yield ": still here\n\n"
@@ -77,7 +78,10 @@ def _changes(line: Line, job: Job, seen: str, *, link: Link) -> Iterator[str]:
             return  # the caller reconnects, and is told by status what is the matter
 
 
-def _name(job: Job) -> str:
-    """An id that changes with what is worth telling; the ETA alone is not."""
-    told = job.model_copy(update={"eta_seconds": None}).model_dump_json()
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+def _told(job: Job) -> tuple[str, str]:
+    """(an id that changes with what is worth telling, all of it); the ETA alone is not worth it."""
+    text = job.model_dump_json()
+    lasting = text
+    if job.eta_seconds is not None:
+        lasting = job.model_copy(update={"eta_seconds": None}).model_dump_json()
+    return hashlib.sha256(lasting.encode()).hexdigest()[:16], text
