@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask, Response, request
 
 from gateway.auditing import note_requests
@@ -37,6 +40,11 @@ _POLICY = "; ".join((
     "connect-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
 ))  # fmt: skip
 
+_ALWAYS = (
+    ("Content-Security-Policy", _POLICY), ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+)  # fmt: skip
+_UNLESS_STATIC = (*_ALWAYS, ("Cache-Control", "no-store"))
 _CONDITIONS = frozenset({
     "HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_UNMODIFIED_SINCE",
     "HTTP_IF_RANGE",
@@ -44,9 +52,17 @@ _CONDITIONS = frozenset({
 """What a request has to say for its answer to depend on the ETag."""
 
 
+class Gateway(Flask):
+    """No view and no hook is a coroutine, which Flask would ask each of them at every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Put the parts together; refuses to start on settings that make no sense, connects to nothing."""
-    app = Flask(__name__)
+    app = Gateway(__name__)
     app.config["MAX_CONTENT_LENGTH"] = _CONTROL_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     open_resources(app, settings or Settings())
@@ -80,14 +96,15 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _finish(response: Response) -> Response:
     """Headers of every answer; no cache stores health data, though an ETag can revalidate it."""
-    response.headers.setdefault("Content-Security-Policy", _POLICY)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
+    told = {name.lower() for name, _ in response.headers}
+    static = request.endpoint == "static"
+    for name, value in _ALWAYS if static else _UNLESS_STATIC:
+        if name.lower() not in told:
+            response.headers.add(name, value)
     response.headers["X-Trace-Id"] = trace_id()
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
-        if request.method == "GET" and response.status_code == 200 and not response.is_streamed:
-            response.add_etag()
-            if not _CONDITIONS.isdisjoint(request.environ):
-                response.make_conditional(request)
+    whole = response.status_code == 200 and not response.is_streamed
+    if whole and not static and request.method == "GET":
+        response.add_etag()
+        if not _CONDITIONS.isdisjoint(request.environ):
+            response.make_conditional(request)
     return response

@@ -15,7 +15,7 @@ from contracts.job import Job as Record
 from contracts.line import Line
 from contracts.moves import NOWHERE, Outlook
 from contracts.states import JobState
-from gateway.links import Link, link_to
+from gateway.links import Link, linker
 from gateway.problems import describe, kind_of
 from gateway.schemas import Job, JobSummary, KeptPatient, Links, Outcome, Problem, Progress, Timings
 
@@ -24,17 +24,17 @@ _log = logging.getLogger("hippocamp.gateway")
 
 def summary(record: Record) -> JobSummary:
     """The job without its place in the line."""
-    return JobSummary.model_validate(_fields(record, link_to))
+    return JobSummary.model_validate(_fields(record, linker()))
 
 
-def view(record: Record, outlook: Outlook, *, link: Link = link_to) -> Job:
+def view(record: Record, outlook: Outlook, *, link: Link | None = None) -> Job:
     """The job with its place in the line; `link` stands in where no request is served."""
     eta = outlook.eta_seconds
     place = {
         "queue_position": outlook.position,
         "eta_seconds": None if eta is None else round(eta, 1),
     }
-    return Job.model_validate(_fields(record, link) | place)
+    return Job.model_validate(_fields(record, link or linker()) | place)
 
 
 def receipt(record: Record, line: Line) -> Job:

@@ -13,9 +13,10 @@ Link = Callable[..., str]
 _PLACE = "job_00000000000000000000000000000000"
 
 
-def link_to(endpoint: str, *, job_id: str) -> str:
-    """As `url_for`, which takes longer than the rest of a poll when it is asked a dozen times."""
-    return _pattern(request.root_path, endpoint).replace(_PLACE, job_id)
+def linker() -> Link:
+    """As `url_for` in this request, which asked a dozen times takes longer than the rest of a poll."""
+    root = request.root_path
+    return lambda endpoint, *, job_id: _pattern(root, endpoint).replace(_PLACE, job_id)
 
 
 @lru_cache(maxsize=512)
