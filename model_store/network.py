@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model_store.backbone import FEATURES, Convention, fuse_blocks
-from model_store.served.shapes import CELL, HEIGHT, SOFT, WIDTH
+from model_store.served.shapes import CELL, HEIGHT, LEAST_WEIGHT, SOFT, WIDTH
 
 CLASSES = ("CDR 0", "CDR 0.5", "CDR >=1")
 REACH, EMPTY = 2.0, 8
@@ -57,7 +57,7 @@ class Softened(nn.Module):
 def _halving(count: int) -> Tensor:
     """(count / 2, count): each row a Gaussian about the middle of two pixels; rows sum to 1."""
     middles = torch.arange(count // 2, dtype=torch.float32) * 2 + 0.5
-    weights = torch.exp(-((middles[:, None] - torch.arange(count)[None]) ** 2) / (2 * SOFT**2))
+    weights = _gaussian(middles[:, None] - torch.arange(count)[None], SOFT)
     return weights / weights.sum(1, keepdim=True)
 
 
@@ -70,8 +70,8 @@ class LocalContrast(nn.Module):
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("rows", _gaussian(height // CELL))
-        self.register_buffer("columns", _gaussian(width // CELL))
+        self.register_buffer("rows", _reaching(height // CELL))
+        self.register_buffer("columns", _reaching(width // CELL))
         self.rows: Tensor
         self.columns: Tensor
 
@@ -84,9 +84,16 @@ class LocalContrast(nn.Module):
         return torch.where(brain > 0, contrast, torch.zeros_like(contrast)).flatten(1)
 
 
-def _gaussian(count: int) -> Tensor:
+def _reaching(count: int) -> Tensor:
+    """(count, count): each row a Gaussian about its cell."""
     places = torch.arange(count, dtype=torch.float32)
-    return torch.exp(-((places[:, None] - places[None]) ** 2) / (2 * REACH**2))
+    return _gaussian(places[:, None] - places[None], REACH)
+
+
+def _gaussian(apart: Tensor, width: float) -> Tensor:
+    """Weights at these distances; 0 where there is none to speak of (`LEAST_WEIGHT`)."""
+    weights = torch.exp(-(apart**2) / (2 * width**2))
+    return torch.where(weights < LEAST_WEIGHT, 0.0, weights)
 
 
 class SliceNetwork(nn.Module):

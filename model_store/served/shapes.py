@@ -11,6 +11,9 @@ PLACE, STRIDE = 16, 64
 """Pixels of a map's place, and from one of the network's places to the next."""
 SOFT = 1.4
 """Pixels of the Gaussian through which the network sees a head, along all three axes."""
+LEAST_WEIGHT = 1e-9
+"""Smaller weights of a Gaussian are 0: a sum in float32 cannot hold them, and below 1e-38 each costs a CPU
+as much as dozens of others."""
 COVARIATES = 4
 """MMSE, age, sex (1 men), education."""
 

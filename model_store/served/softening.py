@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .shapes import SLICES, SOFT, Floats
+from .shapes import LEAST_WEIGHT, SLICES, SOFT, Floats
 
 
 def _across(count: int) -> Floats:
     places = np.arange(count)
     weights = np.exp(-((places[:, None] - places) ** 2) / (2 * SOFT**2))
+    weights[weights < LEAST_WEIGHT] = 0
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
