@@ -110,7 +110,7 @@ def networks(twin: SliceNetwork, batches: Sequence[Tensor], folder: Path) -> dic
     shipped = (RELEASE / NETWORK).stat().st_size
     return {
         "float32 frozen": Made(freeze(last, example)),  # type: ignore[arg-type]
-        **{f"eager {engine}": Made(int8_on(engine), size_bytes=shipped) for engine in ENGINES},
+        **{f"eager {engine}": Made(int8_on(engine, RELEASE), size_bytes=shipped) for engine in ENGINES},
         AS_IT_IS: Made(pt2e, seconds),
         COMPILED: Made(inductor, compiling),
         AOT: Made(torch._inductor.aoti_load_package(str(package)), packing, package.stat().st_size),
@@ -118,11 +118,11 @@ def networks(twin: SliceNetwork, batches: Sequence[Tensor], folder: Path) -> dic
 
 
 def rates(made: dict[str, Made], slices: Tensor) -> dict[str, float]:
-    """Slices a CPU second, the median of turns in which each network runs once."""
+    """Slices a CPU second of a head in chunks as served, the median of turns that the networks take."""
     found: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(TURNS):
         for name, one in made.items():
-            found[name].append(rate(one.network, slices))
+            found[name].append(median(rate(one.network, chunk) for chunk in slices.split(CHUNK)))
     return {name: median(turns[2:]) for name, turns in found.items()}
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     print(describe())
     with tempfile.TemporaryDirectory() as scratch:
         made = networks(twin, batches, Path(scratch))
-        speed = rates(made, batches[0][:CHUNK])
+        speed = rates(made, batches[0])
         exact = agreements(made, cohort, twin, origin_of(weights)) if chosen.exact else {}
     for name, one in made.items():
         size = f"{one.size_bytes / 1e6:5.1f} MB" if one.size_bytes else "        "
