@@ -13,7 +13,7 @@ from contracts.errors import NotReplicated
 _LUA = Path(__file__).parent / "lua"
 _NAMES = (
     "submit", "claim", "renew", "commit", "release", "cancel", "reap", "position", "replay", "reopen",
-    "erase", "rescore",
+    "erase", "rescore", "room",
 )  # fmt: skip
 _REPLICATED_MS = 500
 

@@ -84,7 +84,8 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     1. Unless it is small, ask the line whether it is there, before a gigabyte is taken for nothing.
     2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
-    4. When there is none, store the volume, without what names a person.
+    4. When there is none, store the volume, without what names a person; a large one only if the line has
+       room for it, because a full line must not spend its workers' time on what it will refuse.
     5. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
        here discards the volume, unless the record may exist.
     6. If the record names another upload, this is a repeated request: discard, answer with the first job.
@@ -142,6 +143,8 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
     patient = Patient()
     if submission.cache == "miss":
+        if sent.size_bytes > _SMALL:
+            to.line.check_room(submission, most_waiting=to.settings.most_waiting)
         kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
         submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)

@@ -235,3 +235,14 @@ local function holds(id, stage, fence)
   local state, at = unpack(get(id, 'state', 'fence'))
   return state == STAGES[stage].running and at == fence
 end
+
+-- Why no more of this site's may wait, nil when it may.
+local function crowded(record, limit)
+  if tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0') >= limit then return 'backlog' end
+  local jobs, bytes = unpack(redis.call('HMGET', 'hc:site:' .. record.site, 'most_waiting', 'most_bytes'))
+  local queued, scored = unpack(redis.call('HMGET', 'hc:count:' .. record.site, 'queued', 'queued_infer'))
+  local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
+  jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
+  if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
+  if bytes > 0 and held + record.size_bytes > bytes then return 'quota:bytes' end
+end

@@ -17,16 +17,8 @@ if key and redis.call('HEXISTS', 'hc:answers:' .. content, key) == 0 then
 end
 
 record.unstored = nil
-local depth = tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0')
-if state == '' and depth >= limit then return {'backlog', 0, {}} end
-if state == '' then
-  local jobs, bytes = unpack(redis.call('HMGET', 'hc:site:' .. record.site, 'most_waiting', 'most_bytes'))
-  local queued, scored = unpack(redis.call('HMGET', 'hc:count:' .. record.site, 'queued', 'queued_infer'))
-  local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
-  jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
-  if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return {'quota:jobs', 0, {}} end
-  if bytes > 0 and held + record.size_bytes > bytes then return {'quota:bytes', 0, {}} end
-end
+local why = state == '' and crowded(record, limit)
+if why then return {why, 0, {}} end
 write(rec(record.id), record)
 redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
 redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)

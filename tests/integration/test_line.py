@@ -245,8 +245,11 @@ def test_a_known_result_never_waits(line: Line) -> None:
 
 def test_a_full_line_takes_nothing(line: Line) -> None:
     line.submit(submission("1"), most_waiting=1)
-    with pytest.raises(Backlog):
-        line.submit(submission("2"), most_waiting=1)
+    for ask in (line.check_room, line.submit):
+        with pytest.raises(Backlog):
+            ask(submission("2"), most_waiting=1)
+    line.check_room(submission("1"), most_waiting=1)  # it is there already
+    line.check_room(submission("2"), most_waiting=2)
     with pytest.raises(JobNotFound):
         line.get("job_2")
 

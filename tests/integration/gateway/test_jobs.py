@@ -9,9 +9,12 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -277,6 +280,21 @@ def test_backlog(settings: Settings, redis_client: redis.Redis, blobs: BlobStore
         assert problem(answer, 503, "unavailable.backlog")["retryable"]
         assert answer.headers["Retry-After"]
     assert len(left_behind(blobs)) == 1
+
+
+def test_a_large_volume_is_not_unpacked_for_a_full_line(
+    settings: Settings, redis_client: redis.Redis
+) -> None:
+    """What is wrong inside it is not even seen, unless a place is free."""
+    noise = np.random.default_rng(0).integers(0, 30_000, (96, 96, 96), dtype=np.int16)
+    packed = bytearray(gzip.compress(nib.Nifti1Image(noise, np.eye(4)).to_bytes(), 1))
+    packed[-8:] = bytes(8)  # its checksum
+    roomy = replace(settings, most_waiting=1, max_upload_bytes=8 << 20)
+    with create_app(roomy).test_client() as http:
+        broken = {"data": bytes(packed), "content_type": "application/octet-stream"}
+        problem(http.post("/v1/jobs", **broken), 422, "input.corrupt")
+        assert http.post("/v1/jobs", data=form(nifti())).status_code == 202
+        problem(http.post("/v1/jobs", **broken), 503, "unavailable.backlog")
 
 
 @pytest.fixture
