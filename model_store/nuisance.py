@@ -16,8 +16,8 @@ from model_store.features import Network, stack_features
 from model_store.head import Doubles
 from model_store.looks import LOOKS, Stack
 from model_store.recipe import Recipe
-from model_store.served.pooling import pooled
-from model_store.served.shapes import DEEP, Floats
+from model_store.served.pooling import pooled, scaled
+from model_store.served.shapes import DEEP, QUARTERS, Floats
 from model_store.served.softening import softened
 
 DIRECTIONS = 96
@@ -69,18 +69,18 @@ def _seen(network: Network, stack: Stack) -> Floats:
 
 
 def fit_look(raw: Floats, moves: Doubles, recipe: Recipe) -> dict[str, Doubles]:
-    """The scales of the two kinds of features and what looks do to them; reads no label.
+    """The scales of the network's features and of each quarter's contrast, and what looks do to them.
 
-    raw: (subjects, k) volume features as `pooled` gives them; moves: see `look_moves`.
+    Reads no label. raw: (subjects, k) volume features as `pooled` gives them; moves: see `look_moves`.
     """
-    deep, contrast = _length(raw[:, :DEEP]), _length(raw[:, DEEP:])
-    scales = np.array([1 / deep, np.sqrt(recipe.contrast) / contrast]) / np.sqrt(1 + recipe.contrast)
-    scaled = np.concatenate([moves[:, :DEEP] * scales[0], moves[:, DEEP:] * scales[1]], axis=1)
-    nuisance = fit_nuisance(scaled, recipe.caution)
+    counts = np.isin(np.arange(QUARTERS), recipe.quarters).astype(float)
+    contrast = np.sqrt(recipe.contrast) / _length(scaled(raw, np.array([0, *counts])))
+    scales = np.array([1 / _length(raw[:, :DEEP]), *contrast * counts]) / np.sqrt(1 + recipe.contrast)
+    nuisance = fit_nuisance(scaled(moves, scales), recipe.caution)
     kept = nuisance.directions.astype(np.float16)  # as it will be stored, so that all that follows fits it
     return {"scales": scales, "nuisance": kept.astype(np.float64), "damping": nuisance.damping}
 
 
-def _length(rows: Floats) -> float:
+def _length(rows: Floats | Doubles) -> float:
     """Root mean squared distance from the mean."""
     return float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()))

@@ -27,7 +27,7 @@ from model_store.network import SliceNetwork, build_float, freeze, quantize
 from model_store.nuisance import Nuisance, fit_look, look_moves
 from model_store.recipe import SHIPPED
 from model_store.served import softening
-from model_store.served.pooling import Pooling, pooled
+from model_store.served.pooling import Pooling, pooled, spread_scales
 from model_store.served.shapes import DEEP, NETWORK, POOLING, QUARTERS, Floats
 from model_store.served.softening import softened
 
@@ -82,11 +82,14 @@ def look_stacks(cohort: Cohort, seed: int) -> Iterator[Stack]:
 
 
 def slice_weights(head: Head, look: dict[str, Doubles]) -> tuple[Doubles, Doubles]:
-    """(2048,) and (4, 2288): the head's direction as weights of slice features as they come."""
+    """(2048,) and (4, 2288): the head's direction as weights of slice features as they come.
+
+    Zero in the quarters that do not count.
+    """
     nuisance = Nuisance(look["nuisance"], look["damping"])
-    direction = nuisance.damped(head.direction[None])[0]
-    deep, contrast = direction[:DEEP] * look["scales"][0], direction[DEEP:] * look["scales"][1]
-    return deep, contrast.reshape(QUARTERS, -1)
+    weights = spread_scales(look["scales"])
+    weights[weights > 0] *= nuisance.damped(head.direction[None])[0]
+    return weights[:DEEP], weights[DEEP:].reshape(QUARTERS, -1)
 
 
 def head_constants(head: Head, look: dict[str, Doubles]) -> dict[str, Doubles]:

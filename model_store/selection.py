@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from model_store import metrics
 from model_store.head import Doubles, Labels, Truth, left_out_severity
 from model_store.nuisance import fit_look
-from model_store.recipe import CHOICES, Recipe
+from model_store.recipe import CHOICES, SHIPPED, Recipe
 from model_store.served.pooling import Pooling
 from model_store.served.shapes import Floats
 
@@ -34,7 +34,7 @@ def in_span(volume: Doubles) -> Doubles:
     """(n, k) -> (n, n): the same subjects in the coordinates of their own span; all inner products stay.
 
     Ridge regression sees features by their inner products alone, and 166 numbers are fitted faster than
-    11,200.
+    thousands.
     """
     values, vectors = np.linalg.eigh(volume @ volume.T)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
@@ -72,10 +72,10 @@ class Selection:
 
 def candidates(raw: Floats, moves: Doubles) -> list[Candidate]:
     """Every choice. raw: (n, k) volume features, unscaled and undamped; moves: (m, k), see `look_moves`."""
-    spans: dict[tuple[float, float], Doubles] = {}
+    spans: dict[Recipe, Doubles] = {}
     for recipe in CHOICES:
-        kind = recipe.contrast, recipe.caution
+        kind = replace(recipe, strength=SHIPPED.strength)
         if kind not in spans:
             pooling = Pooling(fit_look(raw, moves, recipe))
             spans[kind] = in_span(pooling.damped(pooling.scaled(raw)).astype(np.float64))
-    return [Candidate(recipe, spans[recipe.contrast, recipe.caution]) for recipe in CHOICES]
+    return [Candidate(recipe, spans[replace(recipe, strength=SHIPPED.strength)]) for recipe in CHOICES]

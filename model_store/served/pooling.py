@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .shapes import CELL, DEEP, HEIGHT, PLACE, QUARTERS, SLICES, STRIDE, WIDTH, Floats
+from .shapes import CELL, CELLS, DEEP, HEIGHT, PLACE, QUARTERS, SLICES, STRIDE, WIDTH, Floats
 
 CLINICAL = ("mean", "scale", "weights", "slopes", "steps")
 
@@ -35,12 +35,13 @@ def softmax(logits: npt.NDArray[Any]) -> Floats:
 class Pooling:
     """Turns the slices' outputs into one answer a volume; every constant was fitted on training subjects.
 
-    `head.npz` holds scales (2,) of the network's features and of the contrast; nuisance (r, k) and damping
-    (r,); direction (k,), offset (), slopes (3,), steps (3,) of the head; contrast (4, 2288), its weight of
-    cells by quarter of the slab; temperature () and bias (3,); bag_direction (b, k), bag_slopes and bag_steps
-    (b, 3), heads fitted on random halves of the subjects; conformal (), the 90 % quantile of 1 - p of the
-    true class; ood_mean (k,), ood_basis (d, k), ood_scale (d,), ood_residual (), ood_unit (); and the
-    clinical_... of the covariates' head.
+    `head.npz` holds scales (5,) of the network's features and of the contrast by quarter of the slab, 0 where
+    it does not count: such a quarter has no columns among the k; nuisance (r, k) and damping (r,); direction
+    (k,), offset (), slopes (3,), steps (3,) of the head; contrast (4, 2288), its weight of cells by quarter;
+    temperature () and bias (3,); bag_direction (b, k), bag_slopes and bag_steps (b, 3), heads fitted on
+    random halves of the subjects; conformal (), the 90 % quantile of 1 - p of the true class; ood_mean (k,),
+    ood_basis (d, k), ood_scale (d,), ood_residual (), ood_unit (); and the clinical_... of the covariates'
+    head.
     """
 
     def __init__(self, constants: dict[str, npt.NDArray[Any]]) -> None:
@@ -53,13 +54,12 @@ class Pooling:
             return cls(dict(stored))
 
     def volume_features(self, features: Floats) -> Floats:
-        """(v, 32, 4336) -> (v, k = 2048 + 4 * 2288): means over slices, or quarters of the slab, damped."""
+        """(v, 32, 4336) -> (v, k = 2048 + 2288 a quarter that counts): means over slices, damped."""
         return self.damped(self.scaled(pooled(features)))
 
     def scaled(self, volume: Floats) -> Floats:
-        """(v, k) as pooled, each of the two kinds by its scale."""
-        first, second = self.constants["scales"]
-        return np.concatenate([volume[:, :DEEP] * first, volume[:, DEEP:] * second], axis=1)
+        """As `pooled` -> (v, k), see the function `scaled`."""
+        return np.asarray(scaled(volume, self.constants["scales"]), dtype=np.float32)
 
     def damped(self, volume: Floats) -> Floats:
         """(v, k) less most of what a mere change of look does to it."""
@@ -145,6 +145,17 @@ def pooled(features: Floats) -> Floats:
     """(v, 32, 4336) -> (v, 2048 + 4 * 2288): means over slices, and over quarters of the slab."""
     deep, contrast = features[..., :DEEP].mean(axis=1), _quarters(features[..., DEEP:]).mean(axis=2)
     return np.concatenate([deep, contrast.reshape(len(deep), -1)], axis=1)
+
+
+def scaled(volume: npt.NDArray[Any], scales: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(v, 2048 + 4 * 2288) as pooled -> (v, k): by the scales, without the quarters whose scale is 0."""
+    each = spread_scales(scales)
+    return np.asarray((volume * each)[:, each > 0])
+
+
+def spread_scales(scales: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(5,), of the network's features and of each quarter's contrast -> one for each column of `pooled`."""
+    return np.repeat(scales, [DEEP] + [CELLS] * QUARTERS)
 
 
 def _quarters(contrast: Floats) -> Floats:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 SLICES, HEIGHT, WIDTH = 32, 208, 176
 DEEP, CELL, QUARTERS = 2048, 4, 4
+CELLS = HEIGHT // CELL * (WIDTH // CELL)
 PLACE, STRIDE = 16, 64
 """Pixels of a map's place, and from one of the network's places to the next."""
 SOFT = 1.4

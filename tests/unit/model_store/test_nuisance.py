@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_store.head import fit_head
+from model_store.head import Head, fit_head
 from model_store.looks import LOOKS
 from model_store.nuisance import fit_look, fit_nuisance
 from model_store.recipe import SHIPPED, Recipe
-from model_store.served.pooling import Pooling
-from model_store.served.shapes import DEEP
+from model_store.release import slice_weights
+from model_store.served.pooling import Pooling, scaled
+from model_store.served.shapes import CELLS, DEEP, QUARTERS
 from tests.unit.model_store.cohorts import synthetic
 
 
@@ -40,14 +41,30 @@ def test_damping_is_the_price_of_moving() -> None:
     assert nuisance.damped(found[None])[0] == pytest.approx(priced)
 
 
-def test_features_are_scaled_to_the_recipes_shares() -> None:
+@pytest.mark.parametrize("quarters", [(0, 1, 2, 3), (1,)])
+def test_features_are_scaled_to_the_recipes_shares(quarters: tuple[int, ...]) -> None:
     """Together they have unit variance, the contrast's part `contrast` times the network's."""
-    raw = np.random.default_rng(3).normal(size=(30, DEEP + 200)).astype(np.float32)
-    look = fit_look(raw, np.zeros((2, DEEP + 200)), Recipe(contrast=3.0))
-    scaled = np.concatenate([raw[:, :DEEP] * look["scales"][0], raw[:, DEEP:] * look["scales"][1]], axis=1)
-    spread = scaled.var(axis=0)
+    raw = np.random.default_rng(3).normal(size=(30, DEEP + QUARTERS * CELLS)).astype(np.float32)
+    look = fit_look(raw, np.zeros((2, raw.shape[1])), Recipe(contrast=3.0, quarters=quarters))
+    spread = scaled(raw, look["scales"]).var(axis=0)
+    assert len(spread) == DEEP + len(quarters) * CELLS
     assert spread[:DEEP].sum() == pytest.approx(0.25, rel=1e-4)
     assert spread[DEEP:].sum() == pytest.approx(0.75, rel=1e-4)
+
+
+def test_quarters_that_do_not_count_have_no_say() -> None:
+    """Weights of slice features are those of the columns that were fitted, and 0 elsewhere."""
+    chooser = np.random.default_rng(4)
+    raw = chooser.normal(size=(20, DEEP + QUARTERS * CELLS)).astype(np.float32)
+    moves = chooser.normal(size=(3, raw.shape[1]))
+    look = fit_look(raw, moves, Recipe(quarters=(1, 2)))
+    pooling = Pooling(look)
+    volume = pooling.damped(pooling.scaled(raw)).astype(np.float64)
+    direction = chooser.normal(size=volume.shape[1])
+    deep, contrast = slice_weights(Head(direction, 0.0, np.zeros(3), np.zeros(3)), look)
+    assert not contrast[[0, 3]].any()
+    assert contrast[[1, 2]].all()
+    assert raw @ np.concatenate([deep, contrast.ravel()]) == pytest.approx(volume @ direction, abs=1e-3)
 
 
 def test_the_shipped_head_is_flat_along_the_shipped_looks() -> None:
