@@ -71,7 +71,8 @@ def holds(level: dict[str, float]) -> bool:
 
 def first_everywhere(found: dict[str, Figures]) -> list[str]:
     """What ours is not first in; [] when all targets are met."""
-    ours, missed = found["hippocamp"], []
+    ours = found["hippocamp"]
+    missed = [f"{name} answered nothing" for name, levels in found.items() if not levels["burst"]["answered"]]
     others = {name: levels for name, levels in found.items() if name != "hippocamp"}
     if any(levels["burst"]["per_minute"] > ours["burst"]["per_minute"] for levels in others.values()):
         missed.append("throughput")

@@ -10,7 +10,11 @@ from pathlib import Path
 from deploy.local.settings import ROOT
 
 FOLDER = ROOT / ".run" / "peers"
-REQUIREMENTS = {"litserve": "litserve==0.2.19", "bentoml": "bentoml==1.4.39", "ray": "ray[serve]==2.60.0"}
+REQUIREMENTS = {
+    "litserve": "litserve==0.2.19 python-multipart==0.0.20",
+    "bentoml": "bentoml==1.4.39",
+    "ray": "ray[serve]==2.60.0",
+}
 
 
 def interpreter(name: str) -> Path:
@@ -23,7 +27,7 @@ def interpreter(name: str) -> Path:
         _call(sys.executable, "-m", "venv", str(home))
         shared = sysconfig.get_paths()["purelib"]
         (_packages(home) / "shared.pth").write_text(shared + "\n")
-        _call(str(python), "-m", "pip", "install", "-q", "-c", str(_pins(home)), REQUIREMENTS[name])
+        _call(str(python), "-m", "pip", "install", "-q", "-c", str(_pins(home)), *REQUIREMENTS[name].split())
         done.write_text(REQUIREMENTS[name])
     return python
 

@@ -40,6 +40,13 @@ def test_a_level_that_somebody_cannot_hold_is_not_compared() -> None:
     assert first_everywhere({"hippocamp": figures(rate=100, p99=1.0), "ray": quick_but_lossy}) == []
 
 
+def test_a_peer_that_does_not_work_is_no_comparison() -> None:
+    broken = figures(rate=0, p99=float("nan"), answered=0)
+    assert first_everywhere({"hippocamp": figures(rate=100, p99=1.0), "ray": broken}) == [
+        "ray answered nothing"
+    ]
+
+
 def test_what_is_sent_is_a_volume_of_its_own(tmp_path: Path) -> None:
     assert sniff(tiny(3)).media is Media.NIFTI
     assert sniff(header((512, 512, 400), doubles=True)).promised_bytes == 352 + 512 * 512 * 400 * 8
