@@ -100,8 +100,8 @@ def bare(volumes: int, threads: int) -> tuple[dict[int, float], float]:
     return found
 
 
-def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int]]:
-    """Images a second while the infer workers empty a full line, and the sizes of their batches."""
+def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int], str]:
+    """Images a second while the infer workers empty a full line, the sizes of their batches, and a stack."""
     leader = next(i.process() for i in system.stack.remembered() if i.name == "infer")
     leader.terminate()  # type: ignore[union-attr]
     leader.wait(30)  # type: ignore[union-attr]
@@ -113,16 +113,16 @@ def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int]]:
     records = [system.redis.hgetall(f"hc:rec:{job_id}") for job_id in ids]
     took = max(int(r["finished_ms"]) for r in records) - min(int(r["started_infer_ms"]) for r in records)
     together = Counter((r["worker"], r["started_infer_ms"]) for r in records)
-    return volumes * SLICES / (took / 1000), Counter(together.values())
+    return volumes * SLICES / (took / 1000), Counter(together.values()), records[0]["stack_blob"]
 
 
-def alone(system: empty.System, volumes: int) -> float:
-    """Median seconds of one volume at the otherwise idle server."""
+def alone(system: empty.System, volumes: int, stack: str) -> float:
+    """Median seconds of one stored volume at the otherwise idle server, asked for as the workers do."""
     server = ModelServer(system.stack.settings.environment()["HIPPOCAMP_MODEL_SERVER"], timeout_seconds=60)
-    one, found = heads(1), []
+    found = []
     for _ in range(volumes + 2):
         begun = time.perf_counter()
-        server.predict(one)
+        server.predict_stored([stack])
         found.append(time.perf_counter() - begun)
     server.close()
     return statistics.median(found[2:])
@@ -134,8 +134,8 @@ def measure(volumes: int) -> Batching:
     rates, lone = bare(volumes, settings.model_threads or len(os.sched_getaffinity(0)))
     real_network = [services.model_server if make is empty.model_server else make for make in empty.SERVICES]
     with empty.system(settings, services=real_network) as running:
-        single = alone(running, volumes)
-        served, sizes = backlog(running, volumes)
+        served, sizes, stack = backlog(running, volumes)
+        single = alone(running, volumes, stack)
     return Batching(rates, served, lone, single, sizes)
 
 
