@@ -80,9 +80,9 @@ class Line:
         return Submitted(_pairs(record), bool(lacking))
 
     def check_room(self, submission: Submission, *, most_waiting: int) -> None:
-        """Backlog or QuotaExceeded when `submit` would say so now, before anything is made ready for it."""
+        """Backlog, QuotaExceeded or BatchNotFound when `submit` would say so now."""
         if why := self._run("room", submission.to_record(), most_waiting):
-            raise refusal(why, batch="", most_waiting=most_waiting)
+            raise refusal(why, batch=submission.batch, most_waiting=most_waiting)
 
     def claim(self, stage: Stage, worker: str, *, limit: int = 1, lease_seconds: float = 30) -> list[Claim]:
         """Take up to `limit` records, fair over sites, then by priority, then by age; a retried one alone.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Protocol
 
 import redis
 
@@ -24,10 +23,11 @@ from contracts.wakeups import wake
 from gateway.cleaning.task import Cleaned
 from gateway.errors import ModelNotFound
 from gateway.idempotency import check_same
+from gateway.incoming import Incoming
 from gateway.operations import validated
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
-from gateway.sniff import PLAIN, Sniffed
+from gateway.sniff import PLAIN
 from gateway.spool import Sent, spooled
 from gateway.trace import Trace
 
@@ -35,31 +35,6 @@ _log = logging.getLogger("hippocamp.gateway")
 
 _SMALL = 1 << 20
 """Bytes that may come in vain."""
-
-
-class Incoming(Protocol):
-    """One volume on its way in; `sniffed` and `options` are complete once `chunks` is exhausted."""
-
-    @property
-    def sniffed(self) -> Sniffed | None:
-        """The container the bytes were recognised as."""
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        """What the caller asked for."""
-
-    @property
-    def announced_bytes(self) -> int | None:
-        """How many bytes are to come, None when that is not known."""
-
-    def chunks(self) -> Iterator[bytes | memoryview]:
-        """The bytes, a piece good until the next is asked for; raises the InputError they earn."""
-
-    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
-        """Write to `out` what of the bytes may be stored; raises the InputError they earn.
-
-        What needs no unpacking can be cleaned where it lies: `out` is `sent.file` then.
-        """
 
 
 @dataclass(frozen=True)
@@ -113,16 +88,14 @@ def admit(
     bare: Submission, given: Mapping[str, str], to: Resources, *, trace: Trace, holding: Holding
 ) -> Accepted:
     """Steps 3 to 7, for bytes that have been seen whole."""
-    try:
+    with _or_discarded(holding):
         submission = holding.store(_look_up(_with_options(bare, given, to), to))
-    except BaseException:
-        holding.discard()
-        raise
     with trace.span.child("record"):
         try:
             recorded = _record(submission, to, holding.discard)
         except AnswerForgotten:
-            submission = holding.store(_as_new(submission))
+            with _or_discarded(holding):
+                submission = holding.store(_as_new(submission))
             recorded = _record(submission, to, holding.discard)
     job = Job(recorded.record)
     if job.text("input_blob") != bare.input_blob:
@@ -137,6 +110,16 @@ def admit(
     return Accepted(job)
 
 
+@contextmanager
+def _or_discarded(holding: Holding) -> Iterator[None]:
+    """Whatever fails in here leaves no volume behind."""
+    try:
+        yield
+    except BaseException:
+        holding.discard()
+        raise
+
+
 def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources) -> Submission:
     """Store the cleaned volume, unless its result is known; note of the patient what was asked for."""
     sent.file.seek(0)
@@ -144,7 +127,8 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     patient = Patient()
     if submission.cache == "miss":
         if sent.size_bytes > _SMALL:
-            to.line.check_room(submission, most_waiting=to.settings.most_waiting)
+            unknown = replace(submission, size_bytes=0)  # what is stored may be a fraction of what was sent
+            to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
         kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
         submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)

@@ -16,7 +16,7 @@ from typing import IO, Any
 from contracts.errors import Backlog, CorruptFile, TooLarge, Unavailable
 from gateway.cleaning.limits import Limits
 from gateway.cleaning.nurseries import Nursery
-from gateway.cleaning.task import PLAIN, Cleaned, Kind, Task, answered
+from gateway.cleaning.task import SINGLE, Cleaned, Kind, Task, answered
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -49,19 +49,18 @@ class Children:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._free = threading.BoundedSemaphore(limits.at_once)
-        self._nurseries = Nursery(limits, plain=True), Nursery(limits, plain=False)
+        self._nurseries = Nursery(limits, single=True), Nursery(limits, single=False)
 
     def nursery(self, kind: Kind) -> Nursery:
         """The one that reads such uploads."""
         small, large = self._nurseries
-        return small if kind in PLAIN else large
+        return small if kind in SINGLE else large
 
     def clean(self, task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
-        """Read `source` from its beginning into `out`, which was empty; the InputError that the bytes earn.
+        """Read `source` from its beginning into `out`; raises the InputError that the bytes earn.
 
-        In place, `out` is `source`.
-
-        Backlog when all children stayed busy for as long as one may take.
+        `out` is empty, or `source` itself where the task is one in place. Backlog when all children stayed
+        busy for as long as one may take.
         """
         if not self._free.acquire(timeout=self._limits.wall_seconds):
             raise Backlog("Too many uploads are being read; send it again in a minute")

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from contracts.errors import Unavailable
 from gateway.cleaning.limits import Limits
-from gateway.cleaning.nursery import PLAIN_ONLY, READY
+from gateway.cleaning.nursery import READY, SINGLE_ONLY
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -25,11 +25,11 @@ START_SECONDS = 30.0
 class Nursery:
     """One process, started when it is first asked for and again when it is gone; used by many threads.
 
-    plain: for single volumes only.
+    single: for single volumes only.
     """
 
-    def __init__(self, limits: Limits, *, plain: bool) -> None:
-        self._limits, self._plain = limits, plain
+    def __init__(self, limits: Limits, *, single: bool) -> None:
+        self._limits, self._single = limits, single
         self._starting = threading.Lock()
         self._requests: socket.socket | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -57,7 +57,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         limits = json.dumps(self._limits.to_json())
         command = [sys.executable, "-P", "-m", "gateway.cleaning.nursery", limits]
-        command += [PLAIN_ONLY] if self._plain else []
+        command += [SINGLE_ONLY] if self._single else []
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603  a command of ours
                 command, stdin=theirs.fileno(), env=_environment(), process_group=0

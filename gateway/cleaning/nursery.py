@@ -1,8 +1,8 @@
 """A process that never looks at an upload itself: for each it forks a child that may do nothing else.
 
-Started by gateway.cleaning.nurseries as `python -m gateway.cleaning.nursery LIMITS [plain]`, with a socket as
-its standard input; `plain`: it will be asked for single volumes only. It has no password, no address and no
-open connection, so its children have none either.
+Started by gateway.cleaning.nurseries as `python -m gateway.cleaning.nursery LIMITS [single]`, with a socket
+as its standard input; `single`: it will be asked for single volumes only. It has no password, no address and
+no open connection, so its children have none either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.cleaning.task import Task, not_written, perform
 from gateway.cleaning.warm_up import warm_up
 
 READY = b"ready"
-PLAIN_ONLY = "plain"
+SINGLE_ONLY = "single"
 MOST_REQUEST = 1 << 17
 """Bytes of a task: sizes of 8192 instances."""
 
@@ -135,7 +135,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the gateway's to answer
     end_politely()
     requests = socket.socket(fileno=os.dup(0))
-    warm_up(plain=sys.argv[2:] == [PLAIN_ONLY])
+    warm_up(single=sys.argv[2:] == [SINGLE_ONLY])
     gc.collect()
     gc.freeze()
     requests.send(READY)

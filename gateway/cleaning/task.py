@@ -27,7 +27,7 @@ class Kind(StrEnum):
     INSTANCES = "instances"
 
 
-PLAIN = frozenset({Kind.VOLUME, Kind.PACKED})
+SINGLE = frozenset({Kind.VOLUME, Kind.PACKED})
 """Single volumes. Who reads nothing else never loads pydicom, and a smaller process is cheaper to fork."""
 
 

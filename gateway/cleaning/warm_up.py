@@ -12,15 +12,15 @@ from gateway.cleaning.task import Kind, Task, perform
 _MOST = 1 << 20
 
 
-def warm_up(*, plain: bool) -> None:
-    """Clean a little of every kind, and know every character set of DICOM; plain: of single volumes only.
+def warm_up(*, single: bool) -> None:
+    """Clean a little of every kind, and know every character set of DICOM; single: of volumes only.
 
-    Every page that a child touches is copied or mapped anew (3 us on our machine), so `plain` imports little:
+    Every page that a child touches is copied or mapped anew (3 us on our machine), so that imports little:
     no threading, for one, which tidies up in every child (130 pages).
     """
     for task, data in _volumes():
         perform(task, io.BytesIO(data), io.BytesIO())
-    if plain:
+    if single:
         return
     import logging
 

@@ -87,7 +87,7 @@ def choose_engine() -> str:
     """The int8 engine; without VNNI the handler computes in float32 instead, and the log says so."""
     if torch.cpu._is_vnni_supported() and "x86" in torch.backends.quantized.supported_engines:
         return "x86"
-    log.warning("no VNNI on this CPU: the network runs in float32, at a fifth of the speed")
+    log.warning("no VNNI on this CPU: the network runs in float32, at about a seventh of the speed")
     return "onednn"
 
 

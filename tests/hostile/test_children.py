@@ -196,3 +196,13 @@ def test_a_child_knows_no_password() -> None:
         os.environ.pop("HIPPOCAMP_REDIS_URL")
         if before:
             os.environ["HIPPOCAMP_REDIS_URL"] = before
+
+
+def test_the_process_that_forks_for_single_volumes_holds_little() -> None:
+    """Each of these costs every fork its pages, and logging could quote a file."""
+    asked = (
+        "import sys; from gateway.cleaning import nursery; nursery.warm_up(single=True);"
+        "print(*({'threading', 'pydicom', 'logging', 'zipfile', 'numpy'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-P", "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []

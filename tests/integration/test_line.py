@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from contracts.answer_cache import CacheEntry
-from contracts.errors import Backlog, JobNotFound, NotAHead
+from contracts.errors import Backlog, BatchNotFound, JobNotFound, NotAHead
 from contracts.job import Submission
 from contracts.line import LeaseLost, Line
 from contracts.states import JobState, Priority, Stage
@@ -249,6 +249,8 @@ def test_a_full_line_takes_nothing(line: Line) -> None:
         with pytest.raises(Backlog):
             ask(submission("2"), most_waiting=1)
     line.check_room(submission("1"), most_waiting=1)  # it is there already
+    with pytest.raises(BatchNotFound):
+        line.check_room(submission("2", batch="batch_none"), most_waiting=2)
     line.check_room(submission("2"), most_waiting=2)
     with pytest.raises(JobNotFound):
         line.get("job_2")
