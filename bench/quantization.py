@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import TypeVar
 
 import numpy as np
@@ -25,15 +24,14 @@ from torch import Tensor, nn
 
 from bench.machine import describe
 from model_store.agreement import compare, float_twin
-from model_store.backbone import FEATURES
 from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
 from model_store.digest import RELEASE
 from model_store.features import Network, cohort_features
-from model_store.network import SliceNetwork, freeze
+from model_store.network import SliceNetwork, correct_mean, freeze
 from model_store.release import calibration_batches, origin_of, released_seed, source_digest
 from model_store.served.pooling import Pooling
-from model_store.served.shapes import CHUNK, NETWORK, POOLING
-from model_store.throughput import ENGINES, int8_on, rate
+from model_store.served.shapes import CHUNK, HEIGHT, NETWORK, POOLING, WIDTH
+from model_store.throughput import ENGINES, in_turns, int8_on
 
 T = TypeVar("T")
 TURNS = 9
@@ -64,15 +62,14 @@ def converted(twin: SliceNetwork, batches: Sequence[Tensor]) -> SliceNetwork:
     )
     config = replace(config, input_activation=extremes, output_activation=extremes)
     network = copy.deepcopy(twin)
-    pictures = torch.zeros((2, 3, 104, 88)).contiguous(memory_format=torch.channels_last)
+    pictures = torch.zeros((2, 3, HEIGHT // 2, WIDTH // 2)).contiguous(memory_format=torch.channels_last)
     trunk = torch.export.export(network.trunk, (pictures,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     network.trunk = prepare_pt2e(trunk.module(), X86InductorQuantizer().set_global(config))
     with torch.no_grad():
         for batch in batches:
             network(batch)
         network.trunk = convert_pt2e(network.trunk)
-        errors = [(twin(batch)[2] - network(batch)[2])[:, :FEATURES] for batch in batches]
-    network.offset = torch.cat(errors).mean(0).view(1, FEATURES, 1, 1).clone()
+    correct_mean(network, twin, batches)
     return network
 
 
@@ -117,15 +114,6 @@ def networks(twin: SliceNetwork, batches: Sequence[Tensor], folder: Path) -> dic
     }
 
 
-def rates(made: dict[str, Made], slices: Tensor) -> dict[str, float]:
-    """Slices a CPU second of a head in chunks as served, the median of turns that the networks take."""
-    found: dict[str, list[float]] = {name: [] for name in made}
-    for _ in range(TURNS):
-        for name, one in made.items():
-            found[name].append(median(rate(one.network, chunk) for chunk in slices.split(CHUNK)))
-    return {name: median(turns[2:]) for name, turns in found.items()}
-
-
 def agreements(made: dict[str, Made], cohort: Cohort, twin: SliceNetwork, origin: str) -> dict[str, str]:
     """As `model_store.agreement` compares, over all subjects that did not set the ranges."""
     pooling = Pooling.load(RELEASE / POOLING)
@@ -164,7 +152,7 @@ def main() -> None:
     print(describe())
     with tempfile.TemporaryDirectory() as scratch:
         made = networks(twin, batches, Path(scratch))
-        speed = rates(made, batches[0])
+        speed = in_turns({name: one.network for name, one in made.items()}, batches[0], TURNS)
         exact = agreements(made, cohort, twin, origin_of(weights)) if chosen.exact else {}
     for name, one in made.items():
         size = f"{one.size_bytes / 1e6:5.1f} MB" if one.size_bytes else "        "

@@ -28,7 +28,7 @@ from gateway.sniff import PEEK, Sniffed, sniff
 from gateway.spool import Sent
 from gateway.submission import Accepted, accept
 from gateway.trace import Trace
-from gateway.uploads import task_of
+from gateway.uploads import clean
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -152,7 +152,7 @@ class Brought:
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return self.to.children.clean(task_of(self.sniffed, self.to, out is sent.file), sent.file, out)
+        return clean(self.sniffed, self.to, sent, out)
 
 
 def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:

@@ -46,11 +46,12 @@ _ENVIRON = {name: f"HTTP_{header.upper().replace('-', '_')}" for name, header in
 _KINDS = {Media.ZIP: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED}
 
 
-def task_of(sniffed: Sniffed | None, to: Resources, in_place: bool) -> Task:
-    """How an upload of this container is cleaned; only what is fetched over a network is hashed once more."""
+def clean(sniffed: Sniffed | None, to: Resources, sent: Sent, out: IO[bytes]) -> Cleaned:
+    """`Incoming.clean` for one container; only what is fetched over a network is hashed once more."""
     kind = _KINDS.get(sniffed.media, Kind.VOLUME) if sniffed else Kind.VOLUME
     limits = to.settings.max_upload_bytes, to.settings.uid_secret
-    return Task(kind, *limits, hashed=to.blobs.folder is None, in_place=in_place)
+    task = Task(kind, *limits, hashed=to.blobs.folder is None, in_place=out is sent.file)
+    return to.children.clean(task, sent.file, out)
 
 
 @dataclass
@@ -113,7 +114,7 @@ class Upload:
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return self.to.children.clean(task_of(self.sniffed, self.to, out is sent.file), sent.file, out)
+        return clean(self.sniffed, self.to, sent, out)
 
     def _body(self) -> Iterator[memoryview]:
         size = min(_PIECE, (self.request.content_length or _PIECE) + 1)  # a new one is cleared first

@@ -172,10 +172,15 @@ def _quantize(twin: SliceNetwork, calibration: Sequence[Tensor], engine: str) ->
         for batch in calibration:
             network(batch)
     torch.ao.quantization.convert(trunk, inplace=True)
+    correct_mean(network, twin, calibration)
+    return network
+
+
+def correct_mean(network: SliceNetwork, twin: SliceNetwork, calibration: Sequence[Tensor]) -> None:
+    """Take off what is left of each feature's mean error against the float twin."""
     with torch.inference_mode():
         errors = [(twin(batch)[2] - network(batch)[2])[:, :FEATURES] for batch in calibration]
     network.offset = torch.cat(errors).mean(0).view(1, FEATURES, 1, 1).clone()
-    return network
 
 
 def freeze(network: SliceNetwork, example: Tensor) -> torch.jit.ScriptModule:

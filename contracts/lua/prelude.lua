@@ -236,6 +236,11 @@ local function holds(id, stage, fence)
   return state == STAGES[stage].running and at == fence
 end
 
+-- Whether it names a batch that its site does not have.
+local function strange_batch(record)
+  return record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site
+end
+
 -- Why no more of this site's may wait, nil when it may.
 local function crowded(record, limit)
   if tonumber(redis.call('HGET', 'hc:depth', 'preprocess') or '0') >= limit then return 'backlog' end

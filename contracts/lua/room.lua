@@ -2,5 +2,5 @@
 -- ARGV: now | record as JSON | limit of waiting jobs
 local record = cjson.decode(ARGV[2])
 if redis.call('EXISTS', rec(record.id)) == 1 then return '' end
-if record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site then return 'no_batch' end
+if strange_batch(record) then return 'no_batch' end
 return crowded(record, tonumber(ARGV[3])) or ''

@@ -4,7 +4,7 @@
 local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local record = cjson.decode(ARGV[2])
 if redis.call('EXISTS', rec(record.id)) == 1 then return {'exists', 0, redis.call('HGETALL', rec(record.id))} end
-if record.batch and redis.call('HGET', 'hc:batch:' .. record.batch, 'site') ~= record.site then return {'no_batch', 0, {}} end
+if strange_batch(record) then return {'no_batch', 0, {}} end
 local content = record.site .. ':' .. record.content_digest
 
 -- What the gateway found may have been erased since it looked.
