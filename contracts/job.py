@@ -56,8 +56,13 @@ class Submission:
     cache: str = "miss"
 
     def to_record(self) -> str:
-        """JSON object of hash fields, without the empty ones."""
-        return json.dumps({k: v for k, v in vars(self).items() if v not in (None, "", False)})
+        """JSON object of hash fields without those that are None, "" or False; numbers always stay."""
+        return json.dumps({k: v for k, v in vars(self).items() if _is_given(v)})
+
+
+def _is_given(value: object) -> bool:
+    """By identity: `0 in (None, "", False)` is true, and a size of 0 bytes is a size."""
+    return value is not None and value is not False and value != ""
 
 
 @dataclass(frozen=True)

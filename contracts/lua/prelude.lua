@@ -249,5 +249,5 @@ local function crowded(record, limit)
   local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
   jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
   if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
-  if bytes > 0 and held + record.size_bytes > bytes then return 'quota:bytes' end
+  if bytes > 0 and held + (tonumber(record.size_bytes) or 0) > bytes then return 'quota:bytes' end
 end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import redis
@@ -13,6 +14,8 @@ from contracts.errors import NotAHead
 from contracts.line import Line
 from contracts.sites import Site
 from contracts.states import Stage
+from gateway.app import create_app
+from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -43,6 +46,20 @@ def test_jobs_that_may_wait(
     assert len(stored) == 2, "the refused upload is not kept"
     line.claim(Stage.PREPROCESS, "w", limit=9)
     assert post(http, small, 5).status_code == 202
+
+
+def test_an_upload_over_a_mebibyte_under_default_quotas(
+    settings: Settings, redis_client: redis.Redis, key: Keys, new_site: Make
+) -> None:
+    """What hospitals send: room is asked for before the size is known, and the site has a quota of bytes."""
+    new_site("hospital", requests_per_second=50.0)
+    body = nifti(shape=(128, 128, 100))
+    assert len(body) > 3 << 20
+    app = create_app(replace(settings, max_upload_bytes=1 << 30))
+    with app.test_client() as http:
+        answer = http.post("/v1/jobs", data=body, headers=key("hospital").headers, content_type=RAW)
+    assert answer.status_code == 202, answer.text
+    assert redis_client.get("hc:bytes:hospital") == str(len(body))
 
 
 def test_bytes_that_may_wait(http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis) -> None:
