@@ -21,8 +21,8 @@ class Hospital:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request carries."""
-        return {"Authorization": f"Bearer {self.key}"}
+        """What every request carries; nothing in open mode, where there is no key."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     @property
     def environment(self) -> dict[str, str]:

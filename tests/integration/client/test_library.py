@@ -12,6 +12,7 @@ import pytest
 
 from client import AsyncClient, BadInput, Client, JobEnded, NotFound, Patience, Unavailable, WaitedTooLong
 from tests.integration.client.conftest import REFUSED_SEED, Carrier, nifti
+from tests.support.hospital import Hospital
 
 
 def test_submit_and_result(client: Client) -> None:
@@ -31,9 +32,9 @@ def test_file_stream_and_bytes_have_one_digest(client: Client, tmp_path: Path) -
     assert len({handle.id for handle in handles}) == 4
 
 
-def test_async_is_the_same(url: str) -> None:
+def test_async_is_the_same(url: str, hospital: Hospital) -> None:
     async def go() -> list[str]:
-        async with AsyncClient(url) as client:
+        async with AsyncClient(url, key=hospital.key) as client:
             handles = await asyncio.gather(*(client.submit(nifti(seed)) for seed in range(5)))
             results = await asyncio.gather(*(handle.result(timeout=30) for handle in handles))
             return [result.job_id for result in results]

@@ -212,9 +212,11 @@ def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
     assert all(CANARY not in (redis_client.dump(name) or b"") for name in redis_client.keys("*"))
 
 
-def test_two_calls_at_once_make_one_job(http: FlaskClient, put: Put, store: BlobStore, line: Line) -> None:
+def test_two_calls_at_once_make_one_job(
+    http: FlaskClient, hospital: Hospital, put: Put, store: BlobStore, line: Line
+) -> None:
     before = set(store.older_than("inputs", -60))
-    upload, key = put(nifti()), {"Idempotency-Key": "study-3"}
+    upload, key = put(nifti()), hospital.headers | {"Idempotency-Key": "study-3"}
 
     def call(_: int) -> str:
         answer = http.application.test_client().post("/v1/jobs", json={"upload": upload}, headers=key)
