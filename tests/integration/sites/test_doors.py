@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +89,7 @@ def client_library(caller: Caller, sent: Scan) -> Answer:
         try:
             job = client.submit(path)
         except Unavailable as error:
-            assert FULL[1] in str(error)
-            return FULL
+            return FULL if FULL[1] in str(error) else (503, str(error))
     assert job.id
     return TAKEN
 
@@ -108,10 +107,18 @@ def c_store(caller: Caller, sent: Scan) -> Answer:
         association.release()
     finally:
         server.shutdown()
-    time.sleep(0.01)
-    if listener.forward():
+    reasons: list[str] = []
+    heard_by = logging.Handler()
+    heard_by.emit = lambda record: reasons.append(getattr(record, "why", record.msg))  # type: ignore[method-assign]
+    logging.getLogger("hippocamp.listener").addHandler(heard_by)
+    try:
+        done = listener.forward()
+    finally:
+        logging.getLogger("hippocamp.listener").removeHandler(heard_by)
+    if done:
         return TAKEN
     assert listener.inbox.unsent(), "what the gateway does not take now stays on disk"
+    assert reasons == ["HTTP 429"]
     return FULL
 
 
