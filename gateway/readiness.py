@@ -12,6 +12,7 @@ from pydantic import Field
 from contracts import deployed
 from contracts.audit import AuditLog
 from contracts.errors import StoreUnavailable
+from contracts.failures import failure_of
 from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway.resources import Resources
@@ -28,7 +29,7 @@ def _line(of: Resources) -> Dependency:
     try:
         of.client.set("hc:health:gateway", f"{time.time():.3f}", ex=120)
     except redis.RedisError as error:
-        return Dependency(ok=False, detail=f"Redis took no write: {type(error).__name__}")
+        return Dependency(ok=False, detail=f"Redis took no write: {failure_of(error).title}")
     return Dependency(ok=True, detail=f"took a write in {(time.monotonic() - started) * 1000:.1f} ms")
 
 
@@ -62,8 +63,8 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
             if asks and (age is None or age > of.settings.health_seconds):
                 age = _age_after_waking(of, what)
             unknown = deployed.refused(of.client) if what == "model_server" else ""
-        except redis.RedisError:
-            return Dependency(ok=False, detail="unknown while Redis is away")
+        except redis.RedisError as error:
+            return Dependency(ok=False, detail=f"unknown: {failure_of(error).title}")
         if unknown and (age is None or age > of.settings.health_seconds):
             return Dependency(ok=False, detail=f"runs the model {unknown}, which is not known here")
         if age is None:

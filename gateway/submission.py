@@ -13,7 +13,8 @@ import redis
 
 from contracts import deployed
 from contracts.blobs import Received, input_path
-from contracts.errors import Gone, LineUnavailable, NotReplicated, StoreUnavailable
+from contracts.errors import Gone, NotReplicated, StoreUnavailable
+from contracts.failures import about, failure_of
 from contracts.job import Job, Submission, new_job_id
 from contracts.line import AnswerForgotten
 from contracts.moves import Submitted
@@ -225,11 +226,11 @@ def _settle(
     try:
         record = to.line.record(submission.id)
     except redis.RedisError:
-        _log.warning("upload.orphaned", extra={"job": submission.id})
-        raise LineUnavailable("The job store went away while the job was recorded; send it again") from error
+        _log.warning("upload.orphaned", extra={"job": submission.id, **about(error)})
+        raise failure_of(error) from error
     if not record:
         discard()
-        raise LineUnavailable("The job store refused the record; send it again later") from error
+        raise failure_of(error) from error
     return record
 
 

@@ -73,8 +73,8 @@ class Store:
     def submit(self, submit: Submit) -> None:
         """Make one job of each T1 series; what the gateway refuses is noted as failed.
 
-        A refusal that may pass is raised while nothing is stored; later it is one of these series alone, so
-        that nobody sends those again that were taken.
+        A refusal that may pass, or a fault of ours, is raised while nothing is stored; later it is one of
+        these series alone, so that nobody sends those again that were taken.
         """
         for series in self.series.values():
             try:
@@ -83,9 +83,10 @@ class Store:
             except Unusable as unusable:
                 self.failed += [(one, unusable) for one in series.instances.values()]
             except HippocampError as error:
-                if error.retryable and not self.stored:
+                ours = error.retryable or error.status >= 500
+                if ours and not self.stored:
                     raise
-                reason = RESOURCES if error.retryable else CANNOT_UNDERSTAND
+                reason = RESOURCES if ours else CANNOT_UNDERSTAND
                 refused = Unusable(reason, f"{error.code}: {error.detail}")
                 self.failed += [(one, refused) for one in series.instances.values()]
             else:

@@ -10,7 +10,8 @@ import redis
 from flask import Blueprint, Request, Response, request, url_for
 from werkzeug.exceptions import ClientDisconnected
 
-from contracts.errors import Backlog, BadRequest, LineUnavailable, StoreUnavailable, TooLarge
+from contracts.errors import Backlog, BadRequest, StoreUnavailable, TooLarge
+from contracts.failures import failure_of
 from contracts.job import Job, new_job_id
 from gateway.auth import current_site
 from gateway.cleaning.task import Kind, Task
@@ -101,7 +102,7 @@ def _submit(upload: SeriesUpload) -> Job:
     try:
         return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace()).job
     except redis.RedisError as error:
-        raise LineUnavailable("Redis did not answer; send the series again in a few seconds") from error
+        raise failure_of(error) from error
 
 
 def _address(job: Job) -> str:
