@@ -41,7 +41,7 @@ class Mode:
         usual, raised = Site(name=self.site.name), []
         for each in fields(Site):
             now, default = getattr(self.site, each.name), getattr(usual, each.name)
-            raised += [f"{each.name} {now:g} instead of {default:g}"] if now != default else []
+            raised += [f"{each.name} {now:,} instead of {default:,}"] if now != default else []
         return f"site mode: one configured site, its key, {', '.join(raised) or 'default quotas'}"
 
     def enter(self, settings: LocalSettings) -> Access:
