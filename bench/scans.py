@@ -33,10 +33,15 @@ def voxels(number: int) -> npt.NDArray[np.int16]:
     return np.where(head > 1, head & ~1 | noise, head)
 
 
-def nifti(path: Path, number: int) -> Path:
-    """Write scan `number` as a compressed NIfTI file of about 12 MB; the same bytes for the same number."""
+def packed(number: int) -> bytes:
+    """Scan `number` as a compressed NIfTI file of about 12 MB; the same bytes for the same number."""
     image = cast("Any", nib).Nifti1Image(voxels(number), _sample()[1])
-    path.write_bytes(igzip.compress(image.to_bytes(), _LEVEL, mtime=0))
+    return bytes(igzip.compress(image.to_bytes(), _LEVEL, mtime=0))
+
+
+def nifti(path: Path, number: int) -> Path:
+    """Write scan `number` as a compressed NIfTI file."""
+    path.write_bytes(packed(number))
     return path
 
 

@@ -35,7 +35,7 @@ class Mode:
     site: Site | None
 
     def __str__(self) -> str:
-        """For the header that a bench prints: it names every quota that is not the default."""
+        """For the header that a bench prints; it names every quota that is not the default."""
         if self.site is None:
             return "open mode: no site, no key, no quota"
         usual, raised = Site(name=self.site.name), []
