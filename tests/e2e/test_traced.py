@@ -100,4 +100,4 @@ def test_the_lines_of_every_service_tell_the_story_of_a_job(
     for told in story:
         assert {"job", "site", "stage", "attempt", "fence", "trace_id", "service", "level", "at"} <= set(told)
         assert told["trace_id"] == sent["trace_id"]
-        assert told["site"] == "local"
+        assert told["site"] == "north"

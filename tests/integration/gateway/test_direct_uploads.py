@@ -28,6 +28,7 @@ from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.s3_server import CREDENTIALS, s3_server
+from tests.support.hospital import Hospital
 from tests.unit.gateway.test_cleaning import CANARY, FORMATS
 
 pytestmark = pytest.mark.integration
@@ -49,8 +50,11 @@ def store(bucket: str) -> BlobStore:
 
 
 @pytest.fixture
-def http(settings: Settings, bucket: str, redis_client: redis.Redis) -> FlaskClient:
-    return create_app(replace(settings, blobs=bucket, audit=f"{settings.blobs}.audit")).test_client()
+def http(settings: Settings, bucket: str, hospital: Hospital) -> FlaskClient:
+    """Sends the hospital's key."""
+    client = create_app(replace(settings, blobs=bucket, audit=f"{settings.blobs}.audit")).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = hospital.headers["Authorization"]
+    return client
 
 
 @pytest.fixture

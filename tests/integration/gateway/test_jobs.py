@@ -31,6 +31,7 @@ from gateway.settings import Settings
 from tests.hostile.archives import zipped
 from tests.hostile.dicom_files import Plan, series
 from tests.integration.gateway.conftest import encoded, form, nifti
+from tests.support.hospital import configure
 
 pytestmark = pytest.mark.integration
 
@@ -173,16 +174,15 @@ def test_a_known_result_is_answered_at_once(
 
 
 def test_another_site_neither_sees_the_job_nor_profits_from_its_result(
-    settings: Settings, finished: str
+    http: FlaskClient, redis_client: redis.Redis, finished: str
 ) -> None:
-    elsewhere = create_app(Settings(redis_url=settings.redis_url, blobs=settings.blobs, site="elsewhere"))
-    with elsewhere.test_client() as other:
-        for path in ("", "/result", "/slices/1.png", "/overview.png", "/explanation.nii.gz", "/slices"):
-            problem(other.get(f"/v1/jobs/{finished}{path}"), 404, "job.not_found")
-        problem(other.post(f"/v1/jobs/{finished}/cancel"), 404, "job.not_found")
-        assert other.get("/v1/jobs").json["jobs"] == []
-        assert other.get(f"/jobs/{finished}").status_code == 404
-        assert other.post("/v1/jobs", data=form(nifti())).json["cache"] == "miss"
+    elsewhere = configure(redis_client, "elsewhere").headers
+    for path in ("", "/result", "/slices/1.png", "/overview.png", "/explanation.nii.gz", "/slices"):
+        problem(http.get(f"/v1/jobs/{finished}{path}", headers=elsewhere), 404, "job.not_found")
+    problem(http.post(f"/v1/jobs/{finished}/cancel", headers=elsewhere), 404, "job.not_found")
+    assert http.get("/v1/jobs", headers=elsewhere).json["jobs"] == []
+    assert http.get(f"/jobs/{finished}", headers=elsewhere).status_code == 404
+    assert http.post("/v1/jobs", data=form(nifti()), headers=elsewhere).json["cache"] == "miss"
 
 
 def test_a_job_is_read_as_it_moves(http: FlaskClient, submitted: str, line: Line) -> None:

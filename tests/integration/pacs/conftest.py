@@ -18,6 +18,7 @@ from tests.integration.client.conftest import (
     client,
     environment,
     hippocamp,
+    hospital,
     nifti,
     settings,
     url,
@@ -26,7 +27,7 @@ from tests.integration.dicomweb.series import encoded, slices
 from tests.integration.gateway.conftest import head
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 
-__all__ = ["carrier", "client", "environment", "hippocamp", "settings", "url"]
+__all__ = ["carrier", "client", "environment", "hippocamp", "hospital", "settings", "url"]
 
 SERIES = slices("1.2.3.1", 3)
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
