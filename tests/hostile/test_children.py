@@ -104,7 +104,7 @@ def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], li
     try:
         yield found, told, end
     finally:
-        thread.join(30)
+        thread.join(60)
         os.close(end)
 
 
