@@ -61,5 +61,5 @@ class Server:
         """SIGKILL; nothing when it does not run."""
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None

@@ -46,7 +46,7 @@ def stop(stack: Stack, name: str) -> None:
     process = item.process()
     assert process is not None
     process.terminate()
-    process.wait(30)
+    process.wait(60)
 
 
 def test_a_good_system_and_a_broken_one(stack: Stack, hospital: Hospital) -> None:

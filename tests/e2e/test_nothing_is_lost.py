@@ -49,7 +49,7 @@ def test_a_restarted_redis_forgets_nothing(stack: Stack, service: Service, volum
     process = item.process()
     assert process is not None
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(60)
     refused = service.http.get("/v1/jobs")
     assert refused.status_code == 503
     assert refused.json()["retryable"] is True

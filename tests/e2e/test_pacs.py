@@ -45,7 +45,7 @@ def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Ite
             assert line, f"{words} ended with status {process.wait()}"
         yield
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     assert PATIENT not in said
 

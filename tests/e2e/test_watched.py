@@ -87,7 +87,7 @@ def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         found.http.close()
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def until(check: Any, *, within: float = 30) -> None:

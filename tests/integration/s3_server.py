@@ -30,7 +30,7 @@ def s3_server(host: str = "127.0.0.1", *, bind: str = "", under: tuple[str, ...]
         yield url
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def _make(bucket: str, server: subprocess.Popen[bytes]) -> None:

@@ -141,7 +141,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     """The launcher ends before the Java process it started: wait until the whole group is gone."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    process.wait(timeout=15)
+    process.wait(timeout=60)
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
         try:

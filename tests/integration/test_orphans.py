@@ -30,7 +30,7 @@ def claimed_by(line: Line, worker: str) -> str:
 
 def dead_pid() -> int:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait(30)
+    child.wait(60)
     return child.pid
 
 
@@ -46,7 +46,7 @@ def test_a_zombie_is_dead(line: Line) -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     job_id = claimed_by(line, worker_name().replace(str(os.getpid()), str(child.pid)))
     assert release_orphans(line, Stage.PREPROCESS) == [job_id]
-    child.wait(10)
+    child.wait(60)
 
 
 @pytest.mark.parametrize("namespace", ["1", str(Path("/proc/self/ns/pid").stat().st_ino)])

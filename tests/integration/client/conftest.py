@@ -111,7 +111,7 @@ def carrier(settings: Settings, redis_client: redis.Redis) -> Iterator[Carrier]:
     thread.start()
     yield carrier
     carrier.stop.set()
-    thread.join(10)
+    thread.join(60)
     carrier.client.close()
 
 
@@ -123,7 +123,7 @@ def url(settings: Settings, carrier: Carrier, hospital: Hospital) -> Iterator[st
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
-    thread.join(10)
+    thread.join(60)
     server.server_close()
 
 

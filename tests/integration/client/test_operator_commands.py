@@ -84,7 +84,7 @@ def test_drain_waits_for_what_is_held_and_undo_lets_it_go_on(line: Line, hippoca
     held = claim(line)
 
     def finish_once_drained() -> None:
-        eventually(lambda: draining.drained(line.redis), within=50)
+        eventually(lambda: draining.drained(line.redis))
         line.fail(held, Poison("done"))
 
     finishing = threading.Thread(target=finish_once_drained)

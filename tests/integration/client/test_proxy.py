@@ -55,7 +55,7 @@ def proxy() -> Iterator[Proxy]:
         thread.start()
         yield server
         server.shutdown()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_proxy_of_the_environment_is_used(

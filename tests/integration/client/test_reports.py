@@ -19,7 +19,7 @@ from tests.support.hospital import Hospital
 @pytest.fixture
 def job_id(client: Client) -> str:
     handle = client.submit(nifti())
-    assert handle.wait(timeout=30).state == "succeeded"
+    assert handle.wait(timeout=60).state == "succeeded"
     return handle.id
 
 

@@ -70,7 +70,7 @@ def gunicorn(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Itera
             yield url
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _answers(url: str) -> bool:
@@ -146,7 +146,7 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
     assert found["hippocamp_preprocess_wait_seconds_count[]"] == 23
 
     worker.send_signal(signal.SIGTERM)
-    worker.wait(20)
+    worker.wait(60)
     workers.start(OBEDIENT, "worker", *options)
     eventually(lambda: _answers(url))
     send(5, 0)

@@ -55,7 +55,7 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
             yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def _wait(address: str, log: Path) -> None:

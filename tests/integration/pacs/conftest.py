@@ -64,7 +64,7 @@ def job_id(client: Client, carrier: Carrier) -> str:
         instances=tuple(str(one.SOPInstanceUID) for one in SERIES),
     )
     carrier.stack = replace(head(), source=source).to_bytes()
-    return client.submit(nifti(7)).result(timeout=30).job_id
+    return client.submit(nifti(7)).result(timeout=180).job_id
 
 
 def hold_the_series(orthanc: Orthanc) -> None:

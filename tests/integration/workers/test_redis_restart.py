@@ -56,7 +56,7 @@ def test_every_accepted_job_ends_although_redis_dies_thrice(
         def all_done() -> bool:
             return all(line.get(job_id).state is JobState.SUCCEEDED for job_id in accepted)
 
-        eventually(all_done, within=60)
+        eventually(all_done)
     totals = client.hgetall("hc:totals")
     assert int(totals["entered:succeeded"]) == len(accepted) == 60
     client.close()

@@ -80,7 +80,7 @@ def test_a_request_counts_by_its_volumes_while_it_runs(
     eventually(lambda: redis_client.keys("hc:asked:*"))
     (key,) = redis_client.keys("hc:asked:*")
     assert redis_client.zrange(key, 0, -1)[0].endswith(":3")
-    thread.join(20)
+    thread.join(60)
     assert redis_client.keys("hc:asked:*") == []
 
 

@@ -60,7 +60,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
 def kill(stack: Stack, name: str) -> int:
     (pid,) = [item.pid for item in stack.remembered() if item.name == name]
     os.kill(pid, signal.SIGKILL)
-    psutil.Process(pid).wait(10) if psutil.pid_exists(pid) else None
+    psutil.Process(pid).wait(60) if psutil.pid_exists(pid) else None
     return pid
 
 
@@ -111,7 +111,7 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     (mine,) = json.loads((stack.settings.folder / "keeper.json").read_text())
     eventually(lambda: "keep" in psutil.Process(mine["pid"]).cmdline())  # empty for a moment of its exec
     keeper.stop(stack.settings)
-    process.wait(10)
+    process.wait(60)
     assert not keeper.living(stack.settings)
     kill(stack, "second")
     time.sleep(0.1)
