@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -239,16 +237,11 @@ class BlobStore:
                 raise CorruptFile("The stored bytes are not those that were announced; send the file again")
         return target
 
-    def older_than(self, folder: str, seconds: float) -> list[str]:
-        """Blobs under `folder` last written at least `seconds` ago, uploads that broke off included."""
-        limit = time.time() - seconds
+    def list_all(self, folder: str) -> list[str]:
+        """All blobs under `folder`, sorted, uploads that broke off included."""
         with self._trying("Listing", folder):
-            found = self._fs.find(self._full(folder), detail=True)
-        return [
-            str(name).removeprefix(f"{self._root}/")
-            for name, about in found.items()
-            if _written(about) <= limit
-        ]
+            found = self._fs.find(self._full(folder))
+        return sorted(str(name).removeprefix(f"{self._root}/") for name in found)
 
     def signed_put(
         self, path: str, *, size_bytes: int, sha256: str, seconds: int, endpoint: str = ""
@@ -282,9 +275,3 @@ def _failures(bucket: bool) -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     return (OSError, BotoCoreError, ClientError)
-
-
-def _written(about: dict[str, Any]) -> float:
-    """Unix time of the last write by what the file system tells; never, when it does not."""
-    stamp = next((about[key] for key in ("mtime", "LastModified", "created") if key in about), float("inf"))
-    return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp)

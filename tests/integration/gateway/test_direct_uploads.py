@@ -161,7 +161,7 @@ def test_a_folder_offers_none(settings: Settings, redis_client: redis.Redis) -> 
 def test_what_no_job_names_is_collected(
     http: FlaskClient, put: Put, store: BlobStore, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers import maintain, strays
+    from workers import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
     from workers.workplace import Workplace
 
@@ -169,8 +169,10 @@ def test_what_no_job_names_is_collected(
     job = http.post("/v1/jobs", json={"upload": used}).json
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
     place = Workplace(WorkerSettings(redis_url=url, blobs="s3://hippocamp/uploads"), app=None)  # type: ignore[arg-type]
-    monkeypatch.setattr(strays, "OLD_SECONDS", -60)
-    assert strays.collect(place) >= 1
+    monkeypatch.setattr(orphaned_uploads, "EVERY_ROUNDS", 1)
+    monkeypatch.setattr(orphaned_uploads, "PATIENCE_ROUNDS", 1)
+    assert orphaned_uploads.collect(place) == 0
+    assert orphaned_uploads.collect(place) >= 1
     maintain.take_out_garbage(place)
     assert not store.exists(f"inputs/here/{unused}")
     assert not store.exists(f"inputs/here/{used}"), "what was sent became the job's own, cleaned"
@@ -203,13 +205,13 @@ def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
     assert job["content_digest"] == hashlib.sha256(body).hexdigest()
     assert (job["patient"] or {}).get("age_years") == (71 if kind == "dicom" else None)
     assert not store.exists(f"inputs/here/{upload}"), "what was sent is deleted"
-    for path in store.older_than("inputs", -60):
+    for path in store.list_all("inputs"):
         assert CANARY[:4] not in store.get(path)
     assert all(CANARY not in (redis_client.dump(name) or b"") for name in redis_client.keys("*"))
 
 
 def test_two_calls_at_once_make_one_job(http: FlaskClient, put: Put, store: BlobStore, line: Line) -> None:
-    before = set(store.older_than("inputs", -60))
+    before = set(store.list_all("inputs"))
     upload, key = put(nifti()), {"Idempotency-Key": "study-3"}
 
     def call(_: int) -> str:
@@ -220,7 +222,7 @@ def test_two_calls_at_once_make_one_job(http: FlaskClient, put: Put, store: Blob
     with ThreadPoolExecutor(4) as pool:
         (job_id,) = set(pool.map(call, range(4)))
     assert store.get(line.record(job_id)["input_blob"]) == nifti()
-    assert set(store.older_than("inputs", -60)) - before == {line.record(job_id)["input_blob"]}
+    assert set(store.list_all("inputs")) - before == {line.record(job_id)["input_blob"]}
 
 
 def test_the_example_of_the_guide_runs(
