@@ -19,8 +19,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from bench.chaos.relay import Fate, Relay
 from contracts.blobs import BlobStore
 from contracts.line import Line
+from contracts.scripts import Scripts
 from contracts.states import JobState, Stage
 from gateway import direct_uploads
 from gateway.app import create_app
@@ -28,6 +30,7 @@ from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.s3_server import CREDENTIALS, s3_server
+from tests.integration.workers.scene import eventually
 from tests.unit.gateway.test_cleaning import CANARY, FORMATS
 
 pytestmark = pytest.mark.integration
@@ -250,3 +253,28 @@ def test_a_cleaned_upload_is_checked_against_what_is_stored(
     copy = store.local_copy(record["input_blob"], tmp_path, sha256=record["input_digest"])
     assert copy.stat().st_size == sent["size_bytes"]
     assert CANARY not in copy.read_bytes()
+
+
+def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
+    http: FlaskClient, put: Put, store: BlobStore, settings: Settings, bucket: str, redis_client: redis.Redis
+) -> None:
+    """Nobody knows yet whether the job is recorded: the same call finds it, and no other takes the bytes."""
+    body, line = nifti(seed=7), Line(redis_client)
+    upload = put(body)
+    Scripts(redis_client).load()
+    late = {"submit": Fate.LATE, "withdraw": Fate.LATE}
+
+    def judge(name: str, _: bytes) -> tuple[Fate, float]:
+        return late.pop(name, Fate.PASS), 1.2
+
+    with Relay(int(redis_client.get_connection_kwargs()["port"]), judge=judge) as relay:
+        behind = replace(settings, redis_url=relay.url, blobs=bucket, audit=f"{settings.blobs}.audit")
+        slow = create_app(replace(behind, line_seconds=0.4)).test_client()
+        assert code(slow.post("/v1/jobs", json={"upload": upload})) == (503, "unavailable.line")
+        eventually(lambda: redis_client.zcard("hc:jobs:here") == 1)
+    other = http.post("/v1/jobs", json={"upload": upload}, headers={"Idempotency-Key": "another"})
+    assert code(other) == (409, "upload.used")
+    again = http.post("/v1/jobs", json={"upload": upload})
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
+    assert redis_client.zrange("hc:jobs:here", 0, -1) == [again.json["id"]]
+    assert store.get(line.record(again.json["id"])["input_blob"]) == body
