@@ -12,8 +12,8 @@ from contracts import deployed
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
 from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknown
+from contracts.identity import worker_name
 from contracts.line import Line
-from contracts.orphans import worker_name
 from workers.golden import golden_slices
 from workers.model_server import Answer, BatchRefused
 from workers.replicas import Replicas
