@@ -15,7 +15,8 @@ from typing import IO, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from contracts.errors import CorruptFile, StoreUnavailable
+from contracts.disk_space import measure
+from contracts.errors import CorruptFile, DiskNearlyFull, StoreUnavailable
 from contracts.whole_file import WholeFile, take_place
 
 _S3 = "s3://"
@@ -84,9 +85,13 @@ def shelf_folders(site: str, shelf: str) -> tuple[str, str]:
 
 
 class BlobStore:
-    """A folder or bucket. Every write appears whole or not at all; every failure is StoreUnavailable."""
+    """A folder or bucket. Every write appears whole or not at all; every failure is StoreUnavailable.
 
-    def __init__(self, url: str) -> None:
+    reserve_bytes: of the folder's disk are Redis's, the last half of them at all cost (disk_space.py).
+    """
+
+    def __init__(self, url: str, *, reserve_bytes: int = 0) -> None:
+        self._reserve = reserve_bytes
         self._bucket = url.startswith(_S3)
         self._fs, root = fsspec.core.url_to_fs(url, **(_S3_OPTIONS if self._bucket else {}))
         self._root = str(root).rstrip("/")
@@ -130,6 +135,7 @@ class BlobStore:
 
     def adopt(self, path: str, file: IO[bytes]) -> None:
         """Make what a nameless file in `folder` holds the blob, without a copy where that can be."""
+        self._check_space()
         with self._trying("Writing", path):
             if take_place(file, Path(self._full(path))):
                 return
@@ -154,6 +160,7 @@ class BlobStore:
     def _appearing(self, path: str, *, durable: bool) -> Iterator[Any]:
         """Something to write to that becomes the blob when the block ends; an error leaves nothing."""
         full = self._full(path)
+        self._check_space()
         with self._trying("Writing", path):
             out: Any = (
                 WholeFile(Path(full), durable=durable)
@@ -169,6 +176,11 @@ class BlobStore:
                 if self._bucket:
                     out.closed = True  # or it would begin an upload when it is collected
                 raise
+
+    def _check_space(self) -> None:
+        disk = measure("blobs", Path(self._root), self._reserve) if self._reserve and self._local else None
+        if disk and disk.is_nearly_full:
+            raise DiskNearlyFull(disk.describe(), disk=disk.name)
 
     @contextmanager
     def _trying(self, doing: str, path: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ HippocampError
 ├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job ends
 └── Unavailable                a dependency is away (503, retryable)
     ├── StoreUnavailable  ├── LineUnavailable  ├── NotReplicated  ├── Backlog  ├── ModelServerUnavailable
-    └── ModelUnknown
+    └── ModelUnknown, DiskNearlyFull
 """
 
 from __future__ import annotations
@@ -267,6 +267,13 @@ class StoreUnavailable(Unavailable):
 
     code = "unavailable.blobs"
     title = "The blob store is away"
+
+
+class DiskNearlyFull(StoreUnavailable):
+    """So little of a disk is free that Redis needs it for what was accepted; figure `disk` names it."""
+
+    code = "unavailable.disk"
+    title = "The disk is nearly full"
 
 
 class Backlog(Unavailable):

@@ -72,7 +72,8 @@ class Opened:
 
 
 def open_ticket(to: Resources, *, site: str, size_bytes: int, sha256: str) -> Opened:
-    """TooLarge, QuotaExceeded, or NoDirectUploads when the volumes lie in a folder."""
+    """TooLarge, QuotaExceeded, DiskNearlyFull, or NoDirectUploads when the volumes lie in a folder."""
+    to.disks.check()
     ticket = Ticket(f"upl_{uuid.uuid4().hex}", site, size_bytes, sha256)
     put = to.blobs.signed_put(
         ticket.path, size_bytes=size_bytes, sha256=sha256, seconds=URL_SECONDS,

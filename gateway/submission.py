@@ -54,7 +54,8 @@ class Accepted:
 def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
-    1. Unless it is small, ask the line whether it is there, before a gigabyte is taken for nothing.
+    1. See whether the disks have room and, unless it is small, whether the line is there, before a gigabyte
+       is taken for nothing.
     2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
     4. When there is none, store the volume, without what names a person; a large one only if the line has
@@ -65,6 +66,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
        which gets the new upload if its own is gone.
     7. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
     """
+    to.disks.check()
     if upload.announced_bytes is None or upload.announced_bytes > _SMALL:
         to.client.ping()
     path = input_path(site, new_job_id())

@@ -75,7 +75,7 @@ class Workplace:
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
         self.line = Line(self.redis)
-        self.blobs = BlobStore(self.settings.blobs)
+        self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
         self.proofs = deployed.Proofs(self.redis)
 
 

@@ -37,7 +37,7 @@ class Workplace:
         self.redis = connect(self.settings.redis_url)
         self.cache = connect_cache(self.settings.cache_redis_url) or self.redis
         self.line = Line(self.redis, cache=self.cache)
-        self.blobs = BlobStore(self.settings.blobs)
+        self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
         self.proofs = deployed.Proofs(self.redis)
 
     @property

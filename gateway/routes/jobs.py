@@ -16,6 +16,7 @@ from contracts.errors import (
     BadVoxels,
     BatchNotFound,
     CorruptFile,
+    DiskNearlyFull,
     EmptyFile,
     Gone,
     NotAVolume,
@@ -68,7 +69,7 @@ _SUBMIT = Operation(
     errors=(
         BadRequest, BadCovariate, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, BadSeries,
         TruncatedFile, CorruptFile, TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, ModelNotFound,
-        Gone, Backlog, StoreUnavailable, UploadNotFound, UploadMissing, UploadUsed,
+        Gone, Backlog, StoreUnavailable, DiskNearlyFull, UploadNotFound, UploadMissing, UploadUsed,
     ),
     uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
     headers={
