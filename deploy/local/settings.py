@@ -91,6 +91,7 @@ class LocalSettings:
         ours = {
             "HIPPOCAMP_REDIS_URL": f"redis://127.0.0.1:{self.ports.redis}/0",
             "HIPPOCAMP_BLOBS": str(self.folder / "blobs"),
+            "HIPPOCAMP_REDIS_FOLDER": str(self.folder / "redis"),
             "HIPPOCAMP_MODEL_SERVER": f"http://127.0.0.1:{self.ports.model_server}",
             "HIPPOCAMP_MODEL_READS_BLOBS": "1",
             "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),
