@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import redis
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.local.ports import free_ports
 from model_store.digest import model_digest
 from tests.integration.workers.scene import eventually
 from workers.golden import golden_slices
@@ -54,16 +54,6 @@ OTHERWISE = {
 }  # fmt: skip
 """Another serving.yaml: nothing in it is as shipped, nor as TorchServe has it by itself."""
 SHIPPED = Path(__file__).parents[2] / "model_store" / "serving.yaml"
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @dataclass(frozen=True)
