@@ -13,7 +13,6 @@ import tempfile
 import threading
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 FIRST, LAST = 10_240, 32_767
 """Below those that Linux, macOS and the BSDs give to outgoing connections."""
@@ -49,8 +48,11 @@ def _reserve(port: int) -> bool:
 
 
 @cache
-def _ledger(pid: int) -> BinaryIO:  # noqa: ARG001  a forked child holds none of its parent's locks
-    return (Path(tempfile.gettempdir()) / f"hippocamp-ports-{os.getuid()}").open("ab")
+def _ledger(pid: int) -> int:  # noqa: ARG001  a forked child holds none of its parent's locks
+    """Open until the process ends: closing it once would give up all its locks."""
+    return os.open(
+        Path(tempfile.gettempdir()) / f"hippocamp-ports-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600
+    )
 
 
 def _binds(port: int) -> bool:
