@@ -137,11 +137,10 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     patient = Patient()
     if submission.cache == "miss":
         if sent.size_bytes > _SMALL:
-            unknown = replace(submission, size_bytes=0)  # what is stored may be a fraction of what was sent
-            to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
+            to.line.check_room(submission, most_waiting=to.settings.most_waiting)
         kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
-        submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)
+        submission = replace(submission, stored_bytes=kept.size_bytes, input_digest=kept.sha256)
     else:
         submission = replace(submission, unstored=True)
         if asked:

@@ -76,7 +76,7 @@ local function count(key, was, state)
 end
 
 local function enter(id, state, now)
-  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'size_bytes'))
+  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'stored_bytes'))
   if kind == 'job' then
     count('hc:count:' .. site, was, state)
     if batch then count('hc:count_of:' .. batch, was, state) end
@@ -262,5 +262,5 @@ local function crowded(record, limit)
   local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
   jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
   if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
-  if bytes > 0 and held + (tonumber(record.size_bytes) or 0) > bytes then return 'quota:bytes' end
+  if bytes > 0 and held + (tonumber(record.stored_bytes) or 0) > bytes then return 'quota:bytes' end
 end
