@@ -13,6 +13,9 @@ from typing import Any, cast
 import redis
 from redis.client import Pipeline
 
+MOST_ENDPOINTS = 20
+"""Of one site, those that are off included: each job that ends owes each of them a delivery."""
+
 
 @dataclass(frozen=True)
 class Secret:
@@ -60,6 +63,21 @@ def save(client: redis.Redis, endpoint: Endpoint) -> None:
     with client.pipeline(transaction=True) as pipe:
         _put(pipe, endpoint)
         pipe.execute()
+
+
+def add(client: redis.Redis, endpoint: Endpoint) -> bool:
+    """As `save`, for one endpoint more; False when the site has as many as it may."""
+    added: list[bool] = []
+
+    def put(pipe: Pipeline) -> None:
+        there = sum(int(cast("Any", pipe.hlen(key))) for key in _keys(endpoint.site))
+        pipe.multi()
+        added[:] = [there < MOST_ENDPOINTS]
+        if added[0]:
+            _put(pipe, endpoint)
+
+    client.transaction(put, *_keys(endpoint.site))
+    return added[0]
 
 
 def _put(pipe: Pipeline, endpoint: Endpoint) -> None:

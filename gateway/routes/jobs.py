@@ -41,7 +41,7 @@ from gateway.errors import (
 )
 from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.metrics import count_upload
-from gateway.operations import JSON, Answer, Header, Operation, operation, validated
+from gateway.operations import JSON, Answer, Header, Operation, json_body, operation, validated
 from gateway.resources import Resources, resources
 from gateway.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.submission import Accepted, accept
@@ -134,7 +134,7 @@ def _by_body(to: Resources, job_id: str) -> Accepted:
 
 
 def _by_reference(to: Resources, job_id: str) -> Accepted:
-    named = validated(UploadedVolume, request.get_json())
+    named = validated(UploadedVolume, json_body())
     ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
     given = named.model_dump(exclude={"upload"}, exclude_none=True)
     return submit_arrived(to, ticket, given, job_id=job_id, trace=trace())

@@ -15,7 +15,7 @@ from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway import job_list
 from gateway.auth import current_site
-from gateway.errors import DeliveryNotFound, EndpointNotFound
+from gateway.errors import DeliveryNotFound, EndpointNotFound, TooManyEndpoints
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
 from gateway.webhook_schemas import (
@@ -38,13 +38,17 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
         "webhooks",
         {201: NewEndpoint},
         body=EndpointRequest,
+        errors=(TooManyEndpoints,),
     )
 )
 def add(body: EndpointRequest) -> Answer:
     """Every job that ends from now on is announced there; keep the secret, it is shown only now."""
     client = resources().client
     made = endpoints.new_endpoint(current_site(), str(body.url), now_ms=_now_ms(client))
-    endpoints.save(client, made)
+    if not endpoints.add(client, made):
+        raise TooManyEndpoints(
+            f"The site has {endpoints.MOST_ENDPOINTS} webhook endpoints; remove one that is no longer needed"
+        )
     return Answer(_with_secret(made), 201)
 
 
