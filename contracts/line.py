@@ -118,7 +118,7 @@ class Line:
         """
         until = self.answers.limit() if cache else None
         done = self._commit(claim, JobState.SUCCEEDED, fields, cache=cache if until else None)
-        if cache and until:
+        if cache and until and done.name:
             self.answers.keep(done.name, cache, until=until)
         return done
 

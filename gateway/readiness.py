@@ -69,18 +69,25 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
             if asks and (age is None or age > of.settings.health_seconds):
                 age = _age_after_waking(of, what)
             unknown = deployed.refused(of.client) if what == "model_server" else ""
+            failed = deployed.failure(of.client, what)
         except redis.RedisError as error:
             return Dependency(ok=False, detail=f"unknown: {failure_of(error).title}")
         if unknown and (age is None or age > of.settings.health_seconds):
             return Dependency(ok=False, detail=f"runs the model {unknown}, which is not known here")
+        if failed:
+            return Dependency(ok=False, detail=f"failed its last test: {failed}", age_seconds=_rounded(age))
         if age is None:
             return Dependency(ok=False, detail="never proved that it works, or not lately")
         fresh = age <= of.settings.health_seconds
         return Dependency(
-            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=round(age, 1)
+            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=_rounded(age)
         )
 
     return ask
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(age, 1)
 
 
 def _wake_once(of: Resources, stage: Stage) -> None:

@@ -85,6 +85,12 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
         return admit(bare, upload.options, to, trace=trace, holding=holding)
 
 
+def check_room(to: Resources, site: str) -> None:
+    """Backlog or QuotaExceeded when the site's next volume would not be taken, whatever its size."""
+    unknown = Submission(id=new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media="")
+    to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
+
+
 def admit(
     bare: Submission, given: Mapping[str, str], to: Resources, *, trace: Trace, holding: Holding
 ) -> Accepted:
@@ -136,8 +142,7 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
     patient = Patient()
     if submission.cache == "miss":
-        if sent.size_bytes > _SMALL:
-            to.line.check_room(submission, most_waiting=to.settings.most_waiting)
+        to.line.check_room(submission, most_waiting=to.settings.most_waiting)
         kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
         submission = replace(submission, stored_bytes=kept.size_bytes, input_digest=kept.sha256)

@@ -102,8 +102,10 @@ def loading(server: Server) -> Iterator[None]:
     client.save()
     server.kill()
     slow = Server(server.folder, (*server.options, "--key-load-delay", "200000"), port=server.port).start()
-    yield
-    slow.kill()
+    try:
+        yield
+    finally:
+        slow.kill()
     server.start()
     _until(lambda: not _refuses(server, "loading"))
 

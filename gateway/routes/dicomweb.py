@@ -24,8 +24,9 @@ from gateway.operations import Header, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import KEEP
 from gateway.spool import nameless, spooled
-from gateway.submission import accept
+from gateway.submission import accept, check_room
 from gateway.trace import trace
+from gateway.uploads import payer
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
@@ -65,6 +66,7 @@ def _store(study_uid: str) -> Response:
         raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
     resources().disks.check()
     parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
+    check_room(resources(), current_site())
     keep = request.headers.get("Hippocamp-Keep")
     options = {"keep": keep} if keep else {}
     transaction = Store(study_uid, options=options)
@@ -78,9 +80,10 @@ def _store(study_uid: str) -> Response:
 
 
 def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str, Any], ...]:
-    settings = resources().settings
+    to = resources()
+    settings = to.settings
     task = Task(Kind.INSTANCES, settings.max_upload_bytes, settings.uid_secret, tuple(sizes))
-    return resources().children.clean(task, sent, clean).instances
+    return to.children.clean(task, sent, clean, payer=payer(to, current_site())).instances
 
 
 def _boundary(sent: Request) -> str:

@@ -42,7 +42,7 @@ from gateway.errors import (
 )
 from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.metrics import count_upload
-from gateway.operations import JSON, Answer, Header, Operation, operation, validated
+from gateway.operations import JSON, Answer, Header, Operation, json_body, operation, validated
 from gateway.resources import Resources, resources
 from gateway.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.submission import Accepted, accept
@@ -137,7 +137,7 @@ def _by_body(to: Resources, key: str | None) -> Accepted:
 
 def _by_reference(to: Resources, key: str | None) -> Accepted:
     """An upload is one job's, so without a key its own id makes a repeated call the same one."""
-    named = validated(UploadedVolume, request.get_json())
+    named = validated(UploadedVolume, json_body())
     job_id = job_id_for(current_site(), key or named.upload)
     ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
     given = named.model_dump(exclude={"upload"}, exclude_none=True)

@@ -67,7 +67,8 @@ def client(server: Server) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def http(server: Server, tmp_path: Path) -> Iterator[FlaskClient]:
-    app = create_app(Settings(redis_url=service_url(server), blobs=str(tmp_path / "blobs")))
+    about = Settings(redis_url=service_url(server), blobs=str(tmp_path / "blobs"), line_seconds=5)
+    app = create_app(about)
     with app.test_client() as found:
         yield found
 
