@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from contracts import api_keys, sites
 from contracts.api_keys import Scope
 
 NAMES = ("north", "south")
+_LONGEST_PAUSE = 5.0
+"""A caller that comes again at once overtakes what is late; one that does as it was told meets it."""
 REFUSED = frozenset({409, 429, 503})
 """Answers after which the same call is made again."""
 
@@ -45,6 +48,9 @@ class Hospital:
                 if answer.status_code not in REFUSED or _is_final(answer):
                     return answer
                 last = answer.text[:300]
+                time.sleep(
+                    random.uniform(0, min(_LONGEST_PAUSE, float(answer.headers.get("Retry-After", 0))))
+                )
             time.sleep(0.2)
         raise RuntimeError(f"not answered in time: {last}")
 

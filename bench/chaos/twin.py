@@ -6,6 +6,7 @@ import time
 
 from bench.chaos.scaled import DIGEST, prepare
 from contracts.identity import host_of, place
+from contracts.telemetry import configure_logging
 from contracts.wakeups import celery_app
 from preprocessing_service.service import Workplace, work_once
 from preprocessing_service.settings import Settings
@@ -15,6 +16,7 @@ NAME = f"{host_of(place())}/{'0' * 12}-{place().rpartition('/')[2].partition('-'
 
 def main() -> None:
     """Take jobs until the process is told to end."""
+    configure_logging("twin")
     settings = Settings()
     desk = Workplace(settings, celery_app("twin", settings.redis_url), prepare, DIGEST, name=NAME)
     while True:
