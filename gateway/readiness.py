@@ -11,7 +11,7 @@ from pydantic import Field
 
 from contracts import deployed
 from contracts.audit import AuditLog
-from contracts.errors import StoreUnavailable
+from contracts.errors import DiskNearlyFull, StoreUnavailable
 from contracts.failures import failure_of
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -39,6 +39,8 @@ def _blobs(of: Resources) -> Dependency:
         of.blobs.put(path, b"ready")
         kept = of.blobs.get(path) == b"ready"
         of.blobs.delete(path)
+    except DiskNearlyFull:
+        return Dependency(ok=True, detail="can be read; takes nothing while the disk is nearly full")
     except (StoreUnavailable, FileNotFoundError) as error:
         return Dependency(ok=False, detail=str(error))
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
