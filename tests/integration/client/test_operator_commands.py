@@ -90,7 +90,7 @@ def test_drain_waits_for_what_is_held_and_undo_lets_it_go_on(line: Line, hippoca
 
     finishing = threading.Thread(target=finish_once_drained)
     finishing.start()
-    shown = said(hippocamp, "drain", "preprocess", "--grace", "30")
+    shown = said(hippocamp, "drain", "preprocess", "--grace", "120")
     finishing.join()
     assert shown.splitlines()[0] == "stage:preprocess claims nothing more"
     assert shown.splitlines()[-1] == "nothing is held any more", "it was finished, not handed back"

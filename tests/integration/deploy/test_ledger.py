@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 def figures(url: str) -> dict[str, float]:
     """Every sample, its labels in the key."""
-    text = httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
+    text = httpx.get(url, timeout=60, trust_env=False).raise_for_status().text
     return {
         s.name + str(sorted(s.labels.items())): s.value
         for family in text_string_to_metric_families(text)
@@ -75,7 +75,7 @@ def gunicorn(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Itera
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=60, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -86,7 +86,7 @@ def test_gunicorn_counts_every_request_once(gunicorn: str, tmp_path: Path) -> No
     seen = []
     for number in range(150):
         path = "/v1/jobs/job_none" if number % 3 else "/livez"
-        ledger[httpx.get(gunicorn + path, timeout=10, trust_env=False).status_code] += 1
+        ledger[httpx.get(gunicorn + path, timeout=60, trust_env=False).status_code] += 1
         if number % 30 == 0:
             seen.append(total(figures(f"{gunicorn}/metrics"), "hippocamp_http_requests_total"))
     after = figures(f"{gunicorn}/metrics")

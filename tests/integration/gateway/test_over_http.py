@@ -147,7 +147,7 @@ def test_pages_carry_no_inline_script_and_a_strict_policy(http: httpx.Client) ->
     ],
 )
 def test_a_strange_head_is_refused_and_the_next_request_is_served(gateway: Running, head: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as wire:
         try:
             wire.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
             said = wire.recv(1 << 16)

@@ -28,7 +28,7 @@ from tests.integration.workers.scene import eventually
 
 pytestmark = pytest.mark.integration
 
-PATIENT = 0.3
+PATIENT = 1.0
 """Seconds that this gateway waits for Redis."""
 
 
