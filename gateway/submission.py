@@ -71,7 +71,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     path = input_path(site, new_job_id())
     with ExitStack() as held:
         with trace.span.child("receive upload"):
-            sent = held.enter_context(spooled(upload.chunks(), to.blobs))
+            sent = upload.whole() or held.enter_context(spooled(upload.chunks(), to.blobs))
         bare = _bare(
             Received(path, sent.size_bytes, sent.sha256), upload, job_id=job_id, site=site, trace=trace
         )
@@ -82,6 +82,12 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
 
         holding = Holding(lambda: _discard(to, path), store)
         return admit(bare, upload.options, to, trace=trace, holding=holding)
+
+
+def check_room(to: Resources, site: str) -> None:
+    """Backlog or QuotaExceeded when the site's next volume would not be taken, whatever its size."""
+    unknown = Submission(id=new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media="")
+    to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
 
 
 def admit(
