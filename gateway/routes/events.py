@@ -42,7 +42,7 @@ def stream(job_id: str) -> Response:
         return Response(status=204)
     if behind_front():
         request.environ[FOLLOW] = found
-    body = b"" if behind_front() else _changes(resources(), found)
+    body = iter(()) if behind_front() else _changes(resources(), found)
     response = Response(body, content_type="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     return response

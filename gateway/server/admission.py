@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.operations import operation_of
 from gateway.server.bodies import SMALL
@@ -52,6 +53,8 @@ def _admitted(environ: Environ) -> Admitted:
         raise request.routing_exception
     spec = operation_of(current_app.view_functions[request.endpoint or ""])
     most = spec.head() if spec and spec.head else SMALL
+    if (request.content_length or 0) > most:
+        raise RequestEntityTooLarge
     raw = bool(spec and spec.uploads) and request.mimetype in {"", *RAW}
     carried = {ALLOWANCE: environ[ALLOWANCE]} if ALLOWANCE in environ else {}
     return Admitted(environ.get(SITE, ""), most, raw, carried)

@@ -65,7 +65,7 @@ class Front:
         if self._health.takes(scope):
             await reply.whole(await self._health.answer(scope))
             return
-        if _is_ops(scope):
+        if _is_ops(scope) and scope["path"] not in PATHS:
             raise NoSuchPage(f"This port answers {', '.join(sorted(PATHS))} alone")
         taken = await self._intake.take(scope, receive)
         if isinstance(taken, Answer):

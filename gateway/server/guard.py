@@ -143,14 +143,14 @@ class Guard(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The request is served from here on."""
-        self._owed += 1
-        if self._owed > MOST_PIPELINED:
+        if self._owed >= MOST_PIPELINED:
             self._stop(Malformed)
         self.scope["state"][UPGRADE] = self.parser.should_upgrade()
+        super().on_headers_complete()
+        self._owed += 1
         self._heading, self._body_open = False, True
         self._phase, self._head_bytes = Phase.SERVED, 0
         self._registry.work(self)
-        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """All of the body has come."""

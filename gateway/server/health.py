@@ -1,7 +1,8 @@
 """/livez, /readyz and /metrics: answered while every request thread is held and every place is taken.
 
-/livez needs nothing but the loop. The others are Flask's answers, made in threads of their own, at most once
-a second each and shared by all who ask meanwhile: a flood of them costs no more than one.
+/livez needs nothing but the loop. The others are Flask's answers, made in threads of their own, ten times a
+second at most and shared by all who ask meanwhile: a flood of them costs no more than that. None is older
+than its question.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from gateway.schemas import Alive
 from gateway.server.wsgi import Answer, Environ, Scope, environ_of
 
 PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-KEPT_SECONDS = 1.0
+PAUSE_SECONDS = 0.1
+"""From the start of one making to the next."""
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+Key = tuple[str, str]
+"""Path and query."""
 
 
 class HealthAnswers:
@@ -29,35 +35,38 @@ class HealthAnswers:
     def __init__(self, call: Callable[[Environ], Answer]) -> None:
         self._call = call
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
-        self._made: dict[tuple[str, str], tuple[float, asyncio.Future[Answer]]] = {}
+        self._next: dict[Key, asyncio.Future[Answer]] = {}
+        self._last: dict[Key, tuple[float, asyncio.Future[Answer]]] = {}
 
     def takes(self, scope: Scope) -> bool:
         """Whether it answers this request; strange ones are the application's."""
         return scope["path"] in PATHS and scope["method"] == "GET" and _query_of(scope) is not None
 
     async def answer(self, scope: Scope) -> Answer:
-        """The answer, no older than KEPT_SECONDS."""
+        """The answer as it is now."""
         path, began = scope["path"], time.perf_counter()
-        if path == "/livez":
-            answer = Answer(200, _JSON, Alive().model_dump_json().encode())
-        else:
-            key = (path, _query_of(scope) or "")
-            at, making = self._made.get(key, (0.0, None))
-            if making is None or (making.done() and time.monotonic() - at > KEPT_SECONDS):
-                return await asyncio.shield(self._make(key))
-            answer = await asyncio.shield(making)
+        if path != "/livez":
+            return await self._shared((path, _query_of(scope) or ""))
+        answer = Answer(200, _JSON, Alive().model_dump_json().encode())
         count_request("GET", path, answer.status, time.perf_counter() - began)
         return answer
 
-    def _make(self, key: tuple[str, str]) -> asyncio.Future[Answer]:
-        making = asyncio.get_running_loop().run_in_executor(self._threads, self._call, _environ(*key))
+    async def _shared(self, key: Key) -> Answer:
+        """With all who have asked since the last making began."""
+        if key not in self._next:
+            self._next[key] = asyncio.ensure_future(self._make(key))
+        return await asyncio.shield(self._next[key])
 
-        def note(_: asyncio.Future[Answer]) -> None:
-            self._made[key] = (time.monotonic(), making)
-
-        self._made[key] = (time.monotonic(), making)
-        making.add_done_callback(note)
-        return making
+    async def _make(self, key: Key) -> Answer:
+        loop = asyncio.get_running_loop()
+        began, last = self._last.get(key, (0.0, None))
+        if last:
+            await asyncio.wait([last])
+        await asyncio.sleep(max(0.0, began + PAUSE_SECONDS - loop.time()))
+        del self._next[key]
+        making = loop.run_in_executor(self._threads, self._call, _environ(*key))
+        self._last[key] = loop.time(), making
+        return await making
 
 
 def _query_of(scope: Scope) -> str | None:
