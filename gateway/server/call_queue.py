@@ -44,7 +44,8 @@ class CallQueue:
 
     async def run(self, site: str, work: Callable[[], T], *, upload: bool = False) -> T:
         """What `work` returns, in a thread; ServerBusy when none came free in time."""
-        if not self._may_run(site, upload=upload) or self._waiting.get(site):
+        before = any(one.upload <= upload for one in self._waiting.get(site, ()))
+        if before or not self._may_run(site, upload=upload):
             await self._wait(site, upload=upload)
         else:
             self._start(site, upload=upload)
