@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import redis
 from pydantic import Field
@@ -19,9 +19,9 @@ from gateway.resources import Resources
 from gateway.schemas import Dependency, Wire
 
 
-def check(of: Resources) -> dict[str, Dependency]:
-    """Every dependency by name; asks each of them, and raises for none."""
-    return {name: ask(of) for name, ask in CHECKS.items()}
+def check(of: Resources, names: Collection[str]) -> dict[str, Dependency]:
+    """These dependencies by name; asks each of them and no other, and raises for none."""
+    return {name: ask(of) for name, ask in CHECKS.items() if name in names}
 
 
 def _line(of: Resources) -> Dependency:
@@ -124,7 +124,7 @@ _NAMES = "|".join(CHECKS)
 
 
 class ReadyQuery(Wire):
-    """Which dependencies decide the status code."""
+    """Which dependencies are asked."""
 
     only: str | None = Field(
         default=None,

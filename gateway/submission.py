@@ -72,7 +72,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     path = input_path(site, new_job_id())
     with ExitStack() as held:
         with trace.span.child("receive upload"):
-            sent = held.enter_context(spooled(upload.chunks(), to.blobs))
+            sent = upload.whole() or held.enter_context(spooled(upload.chunks(), to.blobs))
         bare = _bare(
             Received(path, sent.size_bytes, sent.sha256), upload, job_id=job_id, site=site, trace=trace
         )
@@ -86,7 +86,8 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
 
 
 def check_room(to: Resources, site: str) -> None:
-    """Backlog or QuotaExceeded when the site's next volume would not be taken, whatever its size."""
+    """DiskNearlyFull, Backlog or QuotaExceeded when the next volume of the site would not be taken."""
+    to.disks.check()
     unknown = Submission(id=new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media="")
     to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
 

@@ -1,4 +1,4 @@
-"""The gateway as gunicorn runs it: bodies larger than its memory, broken uploads, several processes."""
+"""The gateway as it is served: bodies larger than its memory, broken uploads, several processes."""
 
 from __future__ import annotations
 
