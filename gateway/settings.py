@@ -18,6 +18,7 @@ def cleaning_limits() -> Limits:
         cpu_seconds=env_count("CLEANING_CPU_SECONDS", plain.cpu_seconds, least=1, most=3600),
         wall_seconds=env_number("CLEANING_SECONDS", plain.wall_seconds, least=1, most=3600),
         at_once=env_count("CLEANING_AT_ONCE", plain.at_once, least=1, most=256),
+        wait_seconds=env_number("CLEANING_WAIT_SECONDS", plain.wait_seconds, least=0, most=3600),
     )
 
 
@@ -41,7 +42,7 @@ class Settings(Shared):
     max_upload_bytes: largest body of one volume.
     most_waiting: jobs that may wait before submitters are told 503 `unavailable.backlog`.
     line_seconds: how long one question to Redis may take before the caller is told 503.
-    bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
+    bind: addresses the server listens on; without keys only this
         machine is served, and only while no site is configured.
     audit: the audit log; beside the folder of the blobs unless it is named.
     uid_secret: with it the UIDs of DICOM uploads are mapped; without it they are kept, so that reports can

@@ -114,7 +114,7 @@ def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env={**os.environ, MARK: str(settings.folder)},
+            env={**os.environ, MARK: str(settings.folder), "HIPPOCAMP_RUN": str(settings.folder)},
             start_new_session=True,
         )
     created = psutil.Process(process.pid).create_time()

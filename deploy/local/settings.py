@@ -20,7 +20,6 @@ class Ports:
     gateway: int = field(default_factory=lambda: _port("GATEWAY_PORT", 8000))
     redis: int = field(default_factory=lambda: _port("REDIS_PORT", 6390))
     model_server: int = field(default_factory=lambda: _port("MODEL_SERVER_PORT", 8085))
-    model_management: int = field(default_factory=lambda: _port("MODEL_MANAGEMENT_PORT", 8086))
     model_metrics: int = field(default_factory=lambda: _port("MODEL_METRICS_PORT", 8087))
     model_grpc: int = field(default_factory=lambda: _port("MODEL_GRPC_PORT", 8088))
     model_grpc_management: int = field(default_factory=lambda: _port("MODEL_GRPC_MANAGEMENT_PORT", 8089))
@@ -86,6 +85,7 @@ class LocalSettings:
             "HIPPOCAMP_BLOBS": str(self.folder / "blobs"),
             "HIPPOCAMP_REDIS_FOLDER": str(self.folder / "redis"),
             "HIPPOCAMP_MODEL_SERVER": f"http://127.0.0.1:{self.ports.model_server}",
+            "HIPPOCAMP_MODEL_TOKEN_FILE": str(self.folder / "model_server" / "key_file.json"),
             "HIPPOCAMP_MODEL_READS_BLOBS": "1",
             "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),
             "PYTHONUNBUFFERED": "1",

@@ -38,6 +38,7 @@ def submit(line: Line, site: str = "far") -> str:
     line.submit(
         Submission(
             id=job_id, site=site, content_digest=job_id, input_blob=f"inputs/{job_id}", size_bytes=2_000_000,
+            stored_bytes=2_000_000,
             media="nifti",
         )
     )  # fmt: skip

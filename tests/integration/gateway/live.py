@@ -1,4 +1,4 @@
-"""The gateway as gunicorn runs it, on a port of its own."""
+"""The gateway as it is served, on a port of its own."""
 
 from __future__ import annotations
 
@@ -43,10 +43,7 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
     command = [
         sys.executable,
         "-m",
-        "gunicorn",
-        "-c",
-        "python:gateway.gunicorn_conf",
-        "gateway.app:create_app()",
+        "gateway.server",
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **own, **environment}, stderr=log)

@@ -8,7 +8,7 @@ import io
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -172,6 +172,19 @@ def test_a_known_result_is_answered_at_once(
         assert http.get(f"/v1/jobs/{again['id']}/{picture}").status_code == 200
     other = http.post("/v1/jobs", data=form(nifti(seed=1)))
     assert (other.status_code, other.json["cache"]) == (202, "miss")
+
+
+def test_the_size_is_that_of_the_upload_whatever_is_stored(
+    http: FlaskClient, line: Line, finish: Callable[[str], None]
+) -> None:
+    """As sent for a new scan and for one whose result is known; the quota counts the unpacked bytes."""
+    packed = gzip.compress(nifti(), mtime=0)
+    first = http.post("/v1/jobs", data=packed, content_type=RAW).json
+    assert first["size_bytes"] == len(packed)
+    assert int(line.get(first["id"]).text("stored_bytes")) == len(nifti()) > len(packed)
+    finish(first["id"])
+    again = http.post("/v1/jobs", data=packed, content_type=RAW).json
+    assert (again["cache"], again["size_bytes"]) == ("hit", len(packed))
 
 
 def test_another_site_neither_sees_the_job_nor_profits_from_its_result(

@@ -279,4 +279,5 @@ def _submission(client: redis.Redis, job_id: str) -> object:
     return Submission(
         id=job_id, site="north", content_digest=record["content_digest"], media="nifti",
         input_blob=record["input_blob"], size_bytes=int(record["size_bytes"]),
+        stored_bytes=int(record["stored_bytes"]),
     )  # fmt: skip
