@@ -23,6 +23,8 @@ class Running:
     port: int
     process: psutil.Process
     blobs: Path
+    log: Path
+    ops_url: str = ""
 
     def memory(self) -> int:
         return sum(p.memory_info().rss for p in self.process.children())
@@ -49,7 +51,15 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
         process = subprocess.Popen(command, env={**os.environ, **own, **environment}, stderr=log)
         try:
             _wait(f"http://127.0.0.1:{port}/livez", folder / "log")
-            yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
+            ops = environment.get("HIPPOCAMP_OPS_BIND")
+            yield Running(
+                url=f"http://127.0.0.1:{port}",
+                port=port,
+                process=psutil.Process(process.pid),
+                blobs=folder / "blobs",
+                log=folder / "log",
+                ops_url=f"http://{ops}" if ops else "",
+            )
         finally:
             process.terminate()
             process.wait(30)
