@@ -26,7 +26,7 @@ from gateway.server.watch import Watch
 _log = logging.getLogger("hippocamp.gateway")
 
 _SWITCH_SECONDS = 0.001
-"""After this long a thread that computes lets the event loop have the interpreter; Python's default is 0.005."""
+"""After this long a thread that computes lets the event loop run; Python's default is five times that."""
 _OPS_CONNECTIONS = 64
 _UNIX = "unix"
 """Stands for the peer of a Unix socket, which has no address."""

@@ -31,14 +31,14 @@ class Running:
 
 
 @contextmanager
-def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Running]:
-    """Two processes on this Redis and `folder`/blobs; stopped at the end."""
+def serving(redis_url: str, folder: Path, *, also: str = "", **environment: str) -> Iterator[Running]:
+    """Two processes on this Redis and `folder`/blobs; stopped at the end. also: one more address."""
     port = free_port()
     (folder / "metrics").mkdir()
     own = {
         "HIPPOCAMP_REDIS_URL": redis_url,
         "HIPPOCAMP_BLOBS": str(folder / "blobs"),
-        "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
+        "HIPPOCAMP_BIND": ",".join(filter(None, [f"127.0.0.1:{port}", also])),
         "HIPPOCAMP_GATEWAY_WORKERS": "2",
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
     }
@@ -62,7 +62,7 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
             )
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(40)
 
 
 def _wait(address: str, log: Path) -> None:

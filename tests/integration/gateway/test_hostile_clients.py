@@ -107,7 +107,7 @@ def test_when_all_streams_are_taken_another_site_gets_one_and_the_displaced_resu
             Line(redis_client).cancel(theirs)
             seen = events(first[streams.index(ended[0])])[-1][0]
             with crowd.follow(theirs, seen) as again:
-                told = events(read_until(again, b"0\r\n\r\n"))
+                told = events(read_until(again, b"}\n\n"))
             assert [job["state"] for _, job in told] == ["canceled"], (
                 "nothing is told twice, nothing is missed"
             )
