@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import StoreUnavailable
+from contracts.system_errors import of_disk
 
 GENESIS = "0" * 64
 """What the first line holds instead of a hash."""
@@ -57,7 +58,7 @@ class AuditLog:
             os.close(self._opened())
             disk = os.statvfs(self._path.parent)
         except OSError as error:
-            raise StoreUnavailable(f"The audit log cannot be written ({error.strerror})") from error
+            raise of_disk(error, f"The audit log cannot be written ({error.strerror})") from error
         if disk.f_bavail * disk.f_frsize < _ROOM:
             raise StoreUnavailable("The audit log cannot be written (no space left)")
 
@@ -77,7 +78,7 @@ class AuditLog:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise StoreUnavailable(f"The audit log cannot be written ({error.strerror})") from error
+            raise of_disk(error, f"The audit log cannot be written ({error.strerror})") from error
 
     def _opened(self) -> int:
         how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

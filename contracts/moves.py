@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.errors import Backlog, BatchNotFound, HippocampError, QuotaExceeded
+from contracts.errors import Backlog, BatchNotFound, HippocampError, LineUnavailable, QuotaExceeded
 
 _QUOTAS = {
     "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
     "quota:bytes": "The site's waiting uploads fill its quota of bytes; send it again when some have ended",
+    "quota:deliveries": "The site's webhook receivers owe too many deliveries; mend or remove the endpoints",
+    "quota:kept": "The site keeps as many jobs as it may; erase old ones, or have its retention shortened",
+    "quota:reading": "Reading the site's uploads took too much computing time; send smaller or plainer files",
 }
 
 
@@ -59,4 +62,6 @@ def refusal(why: str, *, batch: str, most_waiting: int) -> HippocampError:
         return Backlog(f"{most_waiting} jobs are waiting already; send it again later")
     if why == "no_batch":
         return BatchNotFound(f"No batch {batch}")
-    return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30)
+    if why == "withdrawn":
+        return LineUnavailable("The upload waited too long for its record; send it again")
+    return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30, quota=why.removeprefix("quota:"))

@@ -5,8 +5,9 @@ RequestError
 ├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
 ├── DeliveryNotFound     404   ├── NotAcceptable        406   ├── UploadNotFound       404
 ├── NoDirectUploads      409   ├── UploadMissing        409   ├── UploadUsed           409
-├── TooSlow              408   ├── HeadTooLarge         431   ├── Malformed            400
-└── KeyReused            422   (and Unavailable: StreamsBusy 503, ServerBusy 503)
+├── TooManyEndpoints     409   ├── TooManyBatches       409   ├── Malformed            400
+├── TooSlow              408   ├── HeadTooLarge         431
+└── KeyReused            422   (and Unavailable: StreamsBusy, SandboxBusy, ServerBusy 503)
 """
 
 from __future__ import annotations
@@ -81,6 +82,22 @@ class EndpointNotFound(RequestError):
     status = 404
 
 
+class TooManyEndpoints(RequestError):
+    """The site has as many webhook endpoints as a site may have."""
+
+    code = "webhook.too_many_endpoints"
+    title = "The site has too many webhook endpoints"
+    status = 409
+
+
+class TooManyBatches(RequestError):
+    """The site has as many batches without a job as a site may have."""
+
+    code = "batch.too_many_unused"
+    title = "The site has too many batches without a job"
+    status = 409
+
+
 class DeliveryNotFound(RequestError):
     """The site has no webhook delivery with this id."""
 
@@ -127,6 +144,13 @@ class UploadUsed(RequestError):
     code = "upload.used"
     title = "The upload was submitted before"
     status = 409
+
+
+class SandboxBusy(Unavailable):
+    """As many uploads are read as this installation, or one site, may have read at once."""
+
+    code = "unavailable.sandbox"
+    title = "Too many uploads are being read"
 
 
 class StreamsBusy(Unavailable):

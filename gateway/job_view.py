@@ -11,6 +11,7 @@ import redis
 
 from contracts.covariates import Covariates
 from contracts.errors import JobNotFound
+from contracts.failures import about
 from contracts.job import Job as Record
 from contracts.line import Line
 from contracts.moves import NOWHERE, Outlook
@@ -43,8 +44,8 @@ def receipt(record: Record, line: Line) -> Job:
         return view(record, NOWHERE)
     try:
         return view(*line.look(record.id))
-    except (redis.RedisError, JobNotFound):
-        _log.warning("receipt.without_place", extra=record.context)
+    except (redis.RedisError, JobNotFound) as error:
+        _log.warning("receipt.without_place", extra={**record.context, **about(error)})
         return view(record, NOWHERE)
 
 

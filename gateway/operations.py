@@ -69,7 +69,7 @@ def operation(spec: Operation) -> Callable[[View], View]:
             if spec.query:
                 path["query"] = validated(spec.query, request.args.to_dict())
             if spec.body:
-                path["body"] = validated(spec.body, _json())
+                path["body"] = validated(spec.body, json_body())
             return _respond(view(**path), spec)
 
         run.__dict__["operation"] = spec
@@ -96,10 +96,14 @@ def validated(model: type[Model], data: object) -> Model:
         raise BadRequest(wrong) from None
 
 
-def _json() -> object:
+def json_body() -> object:
+    """The body of a JSON call; UnsupportedMediaType or BadRequest when it is none."""
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"{request.mimetype or 'No content type'} is not taken; send {JSON}")
-    return request.get_json()
+    try:
+        return request.get_json()
+    except RecursionError:
+        raise BadRequest("The JSON body is nested too deeply; no call takes more than a few levels") from None
 
 
 def _respond(given: Any, spec: Operation) -> Response:

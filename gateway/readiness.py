@@ -11,7 +11,8 @@ from pydantic import Field
 
 from contracts import deployed
 from contracts.audit import AuditLog
-from contracts.errors import StoreUnavailable
+from contracts.errors import DiskNearlyFull, StoreUnavailable
+from contracts.failures import failure_of
 from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway.resources import Resources
@@ -28,7 +29,7 @@ def _line(of: Resources) -> Dependency:
     try:
         of.client.set("hc:health:gateway", f"{time.time():.3f}", ex=120)
     except redis.RedisError as error:
-        return Dependency(ok=False, detail=f"Redis took no write: {type(error).__name__}")
+        return Dependency(ok=False, detail=f"Redis took no write: {failure_of(error).title}")
     return Dependency(ok=True, detail=f"took a write in {(time.monotonic() - started) * 1000:.1f} ms")
 
 
@@ -38,9 +39,17 @@ def _blobs(of: Resources) -> Dependency:
         of.blobs.put(path, b"ready")
         kept = of.blobs.get(path) == b"ready"
         of.blobs.delete(path)
+    except DiskNearlyFull:
+        return Dependency(ok=True, detail="can be read; takes nothing while the disk is nearly full")
     except (StoreUnavailable, FileNotFoundError) as error:
         return Dependency(ok=False, detail=str(error))
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
+
+
+def _disk(of: Resources) -> Dependency:
+    found = list(of.disks)
+    shown = "; ".join(disk.describe() for disk in found) or "no disk of this machine is used"
+    return Dependency(ok=not any(disk.is_low for disk in found), detail=shown)
 
 
 def _audit(of: Resources) -> Dependency:
@@ -62,18 +71,25 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
             if asks and (age is None or age > of.settings.health_seconds):
                 age = _age_after_waking(of, what)
             unknown = deployed.refused(of.client) if what == "model_server" else ""
-        except redis.RedisError:
-            return Dependency(ok=False, detail="unknown while Redis is away")
+            failed = deployed.failure(of.client, what)
+        except redis.RedisError as error:
+            return Dependency(ok=False, detail=f"unknown: {failure_of(error).title}")
         if unknown and (age is None or age > of.settings.health_seconds):
             return Dependency(ok=False, detail=f"runs the model {unknown}, which is not known here")
+        if failed:
+            return Dependency(ok=False, detail=f"failed its last test: {failed}", age_seconds=_rounded(age))
         if age is None:
             return Dependency(ok=False, detail="never proved that it works, or not lately")
         fresh = age <= of.settings.health_seconds
         return Dependency(
-            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=round(age, 1)
+            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=_rounded(age)
         )
 
     return ask
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(age, 1)
 
 
 def _wake_once(of: Resources, stage: Stage) -> None:
@@ -99,6 +115,7 @@ def _age_after_waking(of: Resources, what: str) -> float | None:
 CHECKS: Mapping[str, Callable[[Resources], Dependency]] = {
     "line": _line,
     "blobs": _blobs,
+    "disk": _disk,
     "audit": _audit,
     "preprocess": _proof("preprocess", asks=Stage.PREPROCESS),
     "model_server": _proof("model_server"),

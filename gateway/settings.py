@@ -18,6 +18,7 @@ def cleaning_limits() -> Limits:
         cpu_seconds=env_count("CLEANING_CPU_SECONDS", plain.cpu_seconds, least=1, most=3600),
         wall_seconds=env_number("CLEANING_SECONDS", plain.wall_seconds, least=1, most=3600),
         at_once=env_count("CLEANING_AT_ONCE", plain.at_once, least=1, most=256),
+        wait_seconds=env_number("CLEANING_WAIT_SECONDS", plain.wait_seconds, least=0, most=3600),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from contracts.blobs import BlobStore
-from contracts.errors import StoreUnavailable
+from contracts.system_errors import of_disk
 
 
 @dataclass(frozen=True)
@@ -77,4 +77,4 @@ def _disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(f"The upload cannot be spooled: {error.strerror or error}") from error
+        raise of_disk(error, f"The upload cannot be spooled: {error.strerror or error}") from error

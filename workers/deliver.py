@@ -16,6 +16,7 @@ import redis
 from contracts import sites, tracing
 from contracts.endpoints import Endpoint, disable, find
 from contracts.errors import DeliveryFailed
+from contracts.failures import about
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost
@@ -61,8 +62,8 @@ def work_once(place: Workplace) -> Claim | None:
             outcome = _attempt(place, claim, span)
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
-    except redis.RedisError:
-        _log.warning("claim.left", extra=claim.context)
+    except redis.RedisError as error:
+        _log.warning("claim.left", extra={**claim.context, **about(error)})
     finally:
         span.note(outcome=outcome)
         if outcome != "delivered":

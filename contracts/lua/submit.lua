@@ -3,7 +3,11 @@
 -- ARGV: now | record as JSON | limit of waiting jobs | state ('' = queue it)
 local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local record = cjson.decode(ARGV[2])
-if redis.call('EXISTS', rec(record.id)) == 1 then return {'exists', 0, redis.call('HGETALL', rec(record.id))} end
+if redis.call('EXISTS', rec(record.id)) == 1 then
+  total('repeated') -- a write: WAIT on this connection then covers the record that it shows
+  return {'exists', 0, redis.call('HGETALL', rec(record.id))}
+end
+if record.input_blob and is_withdrawn(record.input_blob) then return {'withdrawn', 0, {}} end
 if strange_batch(record) then return {'no_batch', 0, {}} end
 local content = record.site .. ':' .. record.content_digest
 
@@ -17,7 +21,7 @@ if key and redis.call('HEXISTS', 'hc:answers:' .. content, key) == 0 then
 end
 
 record.unstored = nil
-local why = state == '' and crowded(record, limit)
+local why = state == '' and crowded(record, limit) or overfull(record.site)
 if why then return {why, 0, {}} end
 write(rec(record.id), record)
 redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
@@ -25,6 +29,7 @@ redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)
 if record.batch then
   redis.call('ZADD', 'hc:jobs_of:' .. record.batch, now, record.id)
   redis.call('PERSIST', 'hc:batch:' .. record.batch)
+  redis.call('ZREM', 'hc:batches_unused:' .. record.site, record.batch)
 end
 redis.call('SADD', 'hc:sites', record.site)
 if record.input_blob then redis.call('SADD', 'hc:inputs', record.input_blob) end

@@ -63,7 +63,6 @@ def model_server(settings: LocalSettings) -> Service:
         command=model_server_command(settings, folder),
         ports=[
             ports.model_server,
-            ports.model_management,
             ports.model_metrics,
             ports.model_grpc,
             ports.model_grpc_management,

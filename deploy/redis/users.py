@@ -17,16 +17,20 @@ QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked
 """Celery's lists, and kombu's own; priorities are further lists with the queue's name in front."""
 
 LINE = (
+    "batches_unused", "deliveries_owed", "reading",
     "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines",
     "deliveries",
     "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
     "health", "inputs", "jobs", "jobs_of", "later", "lease", "longer", "owed", "pace", "quarantine", "rec",
-    "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "workers",
+    "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "withdrawals",
+    "withdrawn", "workers",
 )  # fmt: skip
 """What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
 
 ANSWERS = ("answers", "cache")
-SECRETS = ("audit", "key", "keys", "load", "login", "session", "rate", "upload", "uploads")
+SECRETS = (
+    "audit", "key", "keys", "load", "login", "logins", "session", "sessions", "rate", "upload", "uploads",
+)  # fmt: skip
 """Hashes of API keys, sessions, tickets, what operators did: the gateway's and the operator's alone."""
 
 WATCHED = (
@@ -64,7 +68,10 @@ USERS = (
     User("preprocessing", _line()),
     User("infer", _line(*ANSWERS, "asked", "golden")),
     User("deliver", _line("failures", "resting")),
-    User("maintain", _line(*ANSWERS, "asked", "golden", "failures", "resting", "retention", "strays")),
+    User(
+        "maintain",
+        _line(*ANSWERS, "asked", "golden", "failures", "resting", "retention", "rounds", "unnamed"),
+    ),
     User(
         "exporter",
         _named(*WATCHED),

@@ -17,6 +17,7 @@ from contracts.errors import (
     BadVoxels,
     BatchNotFound,
     CorruptFile,
+    DiskNearlyFull,
     EmptyFile,
     Gone,
     NotAVolume,
@@ -46,7 +47,7 @@ from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.links import Link, lasting_linker
 from gateway.long_polling import preferred_wait, until_ended
 from gateway.metrics import count_upload
-from gateway.operations import JSON, Answer, Header, Operation, operation, validated
+from gateway.operations import JSON, Answer, Header, Operation, json_body, operation, validated
 from gateway.resources import Resources, resources
 from gateway.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.server.handover import FOLLOW, behind_front
@@ -85,7 +86,7 @@ _SUBMIT = Operation(
     errors=(
         BadRequest, BadCovariate, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, BadSeries,
         TruncatedFile, CorruptFile, TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, ModelNotFound,
-        Gone, Backlog, StoreUnavailable, UploadNotFound, UploadMissing, UploadUsed,
+        Gone, Backlog, StoreUnavailable, DiskNearlyFull, UploadNotFound, UploadMissing, UploadUsed,
     ),
     uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
     head=_check_head,
@@ -130,8 +131,8 @@ _SUBMIT = Operation(
 def submit() -> Answer:
     """Take a volume; 202 once its record is durable, 200 with the finished job when its result is known."""
     to = resources()
-    job_id = job_id_for(current_site(), request.headers.get(HEADER))
-    accepted = _by_reference(to, job_id) if request.mimetype == JSON else _by_body(to, job_id)
+    key = request.headers.get(HEADER)
+    accepted = _by_reference(to, key) if request.mimetype == JSON else _by_body(to, key)
     record, wait = accepted.job, preferred_wait(request.headers.get("Prefer", ""))
     replayed = {REPLAYED: "true"} if accepted.replayed else {}
     if wait and not record.state.is_terminal:
@@ -152,7 +153,8 @@ def _ended(link: Link, record: Record) -> bytes:
     return job_view.view(record, NOWHERE, link=link).model_dump_json(by_alias=True).encode()
 
 
-def _by_body(to: Resources, job_id: str) -> Accepted:
+def _by_body(to: Resources, key: str | None) -> Accepted:
+    job_id = job_id_for(current_site(), key)
     request.max_content_length = to.settings.max_upload_bytes + FORM_OVERHEAD
     upload = Upload(request, to)
     try:
@@ -161,8 +163,10 @@ def _by_body(to: Resources, job_id: str) -> Accepted:
         count_upload(upload.size_bytes)
 
 
-def _by_reference(to: Resources, job_id: str) -> Accepted:
-    named = validated(UploadedVolume, request.get_json())
+def _by_reference(to: Resources, key: str | None) -> Accepted:
+    """An upload is one job's, so without a key its own id makes a repeated call the same one."""
+    named = validated(UploadedVolume, json_body())
+    job_id = job_id_for(current_site(), key or named.upload)
     ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
     given = named.model_dump(exclude={"upload"}, exclude_none=True)
     return submit_arrived(to, ticket, given, job_id=job_id, trace=trace())

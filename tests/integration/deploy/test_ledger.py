@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 
 def figures(url: str) -> dict[str, float]:
     """Every sample, its labels in the key."""
-    text = httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
+    text = httpx.get(url, timeout=60, trust_env=False).raise_for_status().text
     return {
         s.name + str(sorted(s.labels.items())): s.value
         for family in text_string_to_metric_families(text)
@@ -80,12 +80,12 @@ def served(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterato
             yield Served(url, psutil.Process(process.pid))
         finally:
             process.terminate()
-            process.wait(40)
+            process.wait(60)
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=60, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -96,7 +96,7 @@ def test_the_server_counts_every_request_once(served: Served, tmp_path: Path) ->
     seen = []
     for number in range(150):
         path = "/v1/jobs/job_none" if number % 3 else "/livez"
-        ledger[httpx.get(served.url + path, timeout=10, trust_env=False).status_code] += 1
+        ledger[httpx.get(served.url + path, timeout=60, trust_env=False).status_code] += 1
         if number % 50 == 25:
             served.recycle()
         if number % 30 == 0:
@@ -158,7 +158,7 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
     assert found["hippocamp_preprocess_wait_seconds_count[]"] == 23
 
     worker.send_signal(signal.SIGTERM)
-    worker.wait(20)
+    worker.wait(60)
     workers.start(OBEDIENT, "worker", *options)
     eventually(lambda: _answers(url))
     send(5, 0)

@@ -62,7 +62,7 @@ def serving(redis_url: str, folder: Path, *, also: str = "", **environment: str)
             )
         finally:
             process.terminate()
-            process.wait(40)
+            process.wait(60)
 
 
 def _wait(address: str, log: Path) -> None:

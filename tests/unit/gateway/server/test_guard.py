@@ -245,7 +245,7 @@ def test_an_unread_answer_ends_the_connection_and_a_slow_reader_keeps_it(
 
 
 def _reset(wire: socket.socket) -> bool:
-    """Whether the server has given up: what lies in the kernel can be read, but not all of it."""
+    """Whether the server has given up: what the kernel holds can be read, but not all that was asked for."""
     taken = 0
     try:
         while piece := wire.recv(1 << 16):
