@@ -103,7 +103,7 @@ def _failing(client: redis.Redis, site: str) -> list[FailingEndpoint]:
         errors = [error for error in errors if error]
         if errors or endpoint.disabled:
             last = errors[0] if errors else None
-            about = {"site": site, "url": endpoint.url, "disabled": endpoint.disabled or None}
+            about = {"site": site, "url": endpoint.shown_url, "disabled": endpoint.disabled or None}
             found.append(FailingEndpoint(**about, failing=len(errors), last_error=last))  # type: ignore[arg-type]
     return found
 

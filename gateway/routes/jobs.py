@@ -27,7 +27,7 @@ from contracts.errors import (
 )
 from contracts.states import JobState, Priority
 from gateway import job_list, job_view, patience
-from gateway.auth import current_site, own_job, own_place
+from gateway.auth import current_site, may_read, own_job, own_place
 from gateway.direct_uploads import find_ticket
 from gateway.direct_uploads import submit as submit_arrived
 from gateway.errors import (
@@ -115,7 +115,8 @@ def submit() -> Answer:
     job_id = job_id_for(current_site(), request.headers.get(HEADER))
     accepted = _by_reference(to, job_id) if request.mimetype == JSON else _by_body(to, job_id)
     wait = patience.wished(request.headers.get("Prefer", ""))
-    job = job_view.receipt(patience.until_ended(to.line, accepted.job, wait), to.line)
+    record = patience.until_ended(to.line, accepted.job, wait)
+    job = job_view.receipt(record, to.line, outcome=may_read())
     where = {"Location": job.links.self} | ({REPLAYED: "true"} if accepted.replayed else {})
     if wait:
         where["Preference-Applied"] = f"wait={wait}"
@@ -168,7 +169,7 @@ def cancel(job_id: str) -> Job:
     if state is not JobState.CANCELED:
         raise WrongState(f"The job has {state} already", state=state)
     _log.info("job.canceled", extra=job.context)
-    return job_view.view(*line.look(job_id))
+    return job_view.view(*line.look(job_id), outcome=may_read())
 
 
 def _patience(job: Job) -> str:
