@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.client import Pipeline
@@ -36,6 +37,12 @@ class Endpoint:
     secrets: tuple[Secret, ...]
     created_ms: int
     disabled: str = ""
+
+    @property
+    def shown_url(self) -> str:
+        """Without a user and password, which older revisions took."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def keys(self, now_ms: int) -> list[str]:
         """The keys that sign at this time, newest first: two of them while a rotation lasts."""

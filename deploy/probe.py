@@ -1,7 +1,7 @@
 """`python -m deploy.probe URL [--golden]`: a health check that needs no curl; exit status 0 means healthy.
 
 --golden posts one blank volume to a model server, because its /ping stays well while its workers are dead;
-with the token in the file that HIPPOCAMP_MODEL_TOKEN_FILE names, if it does.
+HIPPOCAMP_MODEL_TOKEN_FILE names the file with the token that it may ask for.
 """
 
 from __future__ import annotations

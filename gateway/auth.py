@@ -103,6 +103,11 @@ def principal() -> Principal:
     return cast("Principal", g.principal)
 
 
+def may_read() -> bool:
+    """Whether the caller may know what came out of a job; a key that may only submit may not."""
+    return Scope.READ in principal().scopes
+
+
 def current_site() -> str:
     """The caller's site."""
     return principal().site

@@ -97,6 +97,7 @@ local function enter(id, state, now)
     if live and not lived then redis.call('INCRBY', 'hc:bytes:' .. site, size or 0) end
     if lived and not live then redis.call('DECRBY', 'hc:bytes:' .. site, size or 0) end
   end
+  if kind == 'job' then redis.call('HDEL', rec(id), 'step') end -- of the work that this transition ended
   redis.call('HSET', rec(id), 'state', state, 'updated_ms', now)
   redis.call('HINCRBY', rec(id), 'version', 1)
 end

@@ -54,6 +54,7 @@ class LocalSettings:
 
     model_threads: of TorchServe's worker; 0: what model_store/serving.yaml says.
     releases: of models to be served beside the one of this repository.
+    log_bytes: of one log, before it is put aside.
     """
 
     folder: Path = field(default_factory=lambda: Path(env_text("RUN", str(ROOT / ".run"))).resolve())
@@ -65,6 +66,7 @@ class LocalSettings:
     gateway_threads: int = field(default_factory=lambda: env_count("GATEWAY_THREADS", 16, least=1))
     model_threads: int = field(default_factory=lambda: env_count("MODEL_THREADS", 0))
     releases: tuple[Path, ...] = field(default_factory=lambda: _folders("MODEL_RELEASES"))
+    log_bytes: int = field(default_factory=lambda: env_count("LOG_BYTES", 32 << 20, least=1 << 16))
     redis_fsync: str = field(default_factory=lambda: env_text("REDIS_FSYNC", "always"))
     start_seconds: float = field(default_factory=lambda: env_number("START_SECONDS", 180, least=5))
     extra: dict[str, str] = field(default_factory=dict)

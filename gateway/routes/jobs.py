@@ -31,7 +31,7 @@ from contracts.job import Job as Record
 from contracts.moves import NOWHERE
 from contracts.states import JobState, Priority
 from gateway import job_list, job_view
-from gateway.auth import current_site, own_job, own_place
+from gateway.auth import current_site, may_read, own_job, own_place
 from gateway.direct_uploads import find_ticket
 from gateway.direct_uploads import submit as submit_arrived
 from gateway.errors import (
@@ -137,20 +137,23 @@ def submit() -> Answer:
     replayed = {REPLAYED: "true"} if accepted.replayed else {}
     if wait and not record.state.is_terminal:
         if behind_front():
-            request.environ[FOLLOW] = Wait(record.id, wait, partial(_ended, lasting_linker()))
+            request.environ[FOLLOW] = Wait(
+                record.id, wait, partial(_ended, lasting_linker(), outcome=may_read())
+            )
         else:
             record = until_ended(to.line, record, wait)
             replayed["Preference-Applied"] = f"wait={wait}"
-    job = job_view.receipt(record, to.line)
+    job = job_view.receipt(record, to.line, outcome=may_read())
     where = {"Location": job.links.self} | replayed
     if job.state.is_terminal:
         return Answer(job, 200, where)
     return Answer(job, 202, where | {"Retry-After": _patience(job)})
 
 
-def _ended(link: Link, record: Record) -> bytes:
-    """The answer of a caller who waited until the job had ended."""
-    return job_view.view(record, NOWHERE, link=link).model_dump_json(by_alias=True).encode()
+def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
+    """The answer of a caller who waited until the job had ended; `outcome` as in `job_view.view`."""
+    found = job_view.view(record, NOWHERE, link=link, outcome=outcome)
+    return found.model_dump_json(by_alias=True).encode()
 
 
 def _by_body(to: Resources, key: str | None) -> Accepted:
@@ -200,7 +203,7 @@ def cancel(job_id: str) -> Job:
     if state is not JobState.CANCELED:
         raise WrongState(f"The job has {state} already", state=state)
     _log.info("job.canceled", extra=job.context)
-    return job_view.view(*line.look(job_id))
+    return job_view.view(*line.look(job_id), outcome=may_read())
 
 
 def _patience(job: Job) -> str:

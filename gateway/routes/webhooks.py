@@ -143,7 +143,7 @@ def _now_ms(client: redis.Redis) -> int:
 def _shown(stored: endpoints.Endpoint) -> dict[str, Any]:
     return {
         "id": stored.id,
-        "url": stored.url,
+        "url": stored.shown_url,
         "disabled": stored.disabled or None,
         "created_at": datetime.fromtimestamp(stored.created_ms / 1000, tz=UTC),
     }
