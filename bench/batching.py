@@ -1,8 +1,8 @@
 """Batches at the model server: how many volumes travel together, and images a second against a bare loop.
 
 `python -m bench.batching [--volumes N] [--quick] [--check] [--plot FILE.svg]`. The infer workers meet a full
-line; then one job at a time. `--check` fails below 0.95 x the best batch of a bare loop of the network on
-as many cores, or when one job alone takes more than 1.02 x as long as in the loop.
+line of a configured site; then one job at a time. `--check` fails below 0.95 x the best batch of a bare loop
+of the network on as many cores, or when one job alone takes more than 1.02 x as long as in the loop.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -118,7 +119,9 @@ def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int], st
 
 def alone(system: empty.System, volumes: int, stack: str) -> float:
     """Median seconds of one stored volume at the otherwise idle server, asked for as the workers do."""
-    server = ModelServer(system.stack.settings.environment()["HIPPOCAMP_MODEL_SERVER"], timeout_seconds=60)
+    environment = system.stack.settings.environment()
+    token = Path(environment["HIPPOCAMP_MODEL_TOKEN_FILE"])
+    server = ModelServer(environment["HIPPOCAMP_MODEL_SERVER"], timeout_seconds=60, token_file=token)
     found = []
     for _ in range(volumes + 2):
         begun = time.perf_counter()
@@ -157,7 +160,7 @@ def main() -> int:
     parser = options("bench.batching", __doc__, quick="24 volumes")
     parser.add_argument("--volumes", type=int, default=80)
     given = parser.parse_args()
-    console = begin()
+    console = begin(empty.ENOUGH)
     found = measure(24 if given.quick else given.volumes)
     show(found, console)
     if given.plot:

@@ -51,13 +51,27 @@ def redis_at(address: str) -> Iterator[redis.Redis]:
     try:
         yield client
     except redis.RedisError as error:
-        why = f"{type(error).__name__}: {error}"
-        raise Unavailable(f"Redis at {place_of(address)}: {why}; name it with --redis") from None
+        raise _refusal(error, address) from None
     except HippocampError as error:
         kind = Missing if isinstance(error, JobNotFound | Gone) else Refused
         raise kind(error.detail) from None
     finally:
         client.close()
+
+
+def _refusal(error: redis.RedisError, address: str) -> Exception:
+    """Unavailable only when Redis is away or cannot serve now."""
+    from contracts.errors import LineUnavailable, Misconfigured
+    from contracts.failures import failure_of
+
+    failure, why = failure_of(error), f"Redis at {place_of(address)}: {type(error).__name__}: {error}"
+    if type(failure) is LineUnavailable:
+        return Unavailable(f"{why}; name it with --redis")
+    if isinstance(failure, LineUnavailable):
+        return Unavailable(f"{failure.title}: {why}")
+    if isinstance(failure, Misconfigured):
+        return Refused(f"{why}; name an operator's user and password in the address given with --redis")
+    return Refused(f"{why}; this is a fault of Hippocamp: report it with this text")
 
 
 def on_redis(command: Command) -> Command:

@@ -87,11 +87,11 @@ def _model_server(url: str) -> Finding:
     except (httpx.HTTPError, ValueError) as error:
         advice = "Start TorchServe there, or mend HIPPOCAMP_MODEL_SERVER"
         return Finding("model server", Verdict.BAD, f"{url}: {type(error).__name__}: {error}", advice)
-    good = answer.status_code == 200
+    asks_for_token = answer.status_code == 400 and b"InvalidKeyException" in answer.content
+    good = answer.status_code == 200 or asks_for_token
     advice = "" if good else "Its workers died or never started: read its log"
-    return Finding(
-        "model server", Verdict.GOOD if good else Verdict.BAD, f"{url} answers {answer.status_code}", advice
-    )
+    shown = "asks for its token" if asks_for_token else f"answers {answer.status_code}"
+    return Finding("model server", Verdict.GOOD if good else Verdict.BAD, f"{url} {shown}", advice)
 
 
 def _receiver(url: str) -> Finding:

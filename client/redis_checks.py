@@ -3,47 +3,91 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from client.checks import Finding, Verdict
 from client.errors import Unavailable
-from client.operators import ago, now_ms, place_of, redis_at
+from client.operators import Refused, ago, now_ms, place_of, redis_at
 
 if TYPE_CHECKING:
     import redis
 
 _LEAST_VERSION = (6, 2)
+_MEMORY = "Raise maxmemory, or shorten retention: a full Redis takes no more jobs"
+_ADVICE = {
+    "unavailable.job_store_full": _MEMORY,
+    "unavailable.job_store_disk": "Free the disk of Redis, look at its rights and at Redis's log",
+    "unavailable.job_store_read_only": "A replica: name the master, or its sentinels, in HIPPOCAMP_REDIS_URL",
+    "unavailable.job_store_degraded": "Start the master, the replicas or the nodes that are missing",
+    "unavailable.job_store_busy": "Find the command in SLOWLOG; SCRIPT KILL ends a script that only reads",
+}
+"""What to do about a Redis that refuses, by the code of the refusal."""
 _TICK_SECONDS = 30
 """Age of the reconciler's last round (one every two seconds) above which it stands."""
 
 
 def redis_checks(address: str) -> Iterator[Finding]:
     """Everything that Redis can be asked; one finding when it does not answer."""
+    checks: dict[str, Callable[[redis.Redis], Iterator[Finding]]] = {
+        "version and memory": _server,
+        "writes": _writes,
+        "settings": _promises,
+        "time": _clock,
+        "pools": _crew,
+        "rounds": _reconciler,
+        "drained": _drained,
+        "lists": _quarantine,
+        "sites": _doors,
+    }
     try:
         with redis_at(address) as client:
-            yield from _server(client, place_of(address))
-            yield from _promises(client)
-            yield from _clock(client)
-            yield from _crew(client)
-            yield from _reconciler(client)
-            yield from _drained(client)
-            yield from _quarantine(client)
-            yield from _doors(client)
-    except Unavailable as error:
+            client.ping()
+            yield Finding("redis", Verdict.GOOD, f"{place_of(address)} answers")
+            for name, check in checks.items():
+                yield from _tried(client, f"redis, {name}", check)
+    except (Unavailable, Refused) as error:
         yield Finding("redis", Verdict.BAD, str(error), "Start Redis, or mend HIPPOCAMP_REDIS_URL")
 
 
-def _server(client: redis.Redis, place: str) -> Iterator[Finding]:
+def _tried(
+    client: redis.Redis, name: str, check: Callable[[redis.Redis], Iterator[Finding]]
+) -> Iterator[Finding]:
+    """The check's findings; what Redis refuses is one of them, and only its absence ends the other checks."""
+    import redis
+
+    from contracts.errors import LineUnavailable, Misconfigured
+    from contracts.failures import failure_of
+
+    try:
+        yield from check(client)
+    except redis.RedisError as error:
+        failure = failure_of(error)
+        if type(failure) is LineUnavailable:
+            raise
+        if isinstance(failure, Misconfigured):
+            advice = "Name a user that may in HIPPOCAMP_REDIS_URL, or let this one run the command"
+            yield Finding(name, Verdict.SKIPPED, str(error), advice)
+        else:
+            advice = _ADVICE.get(failure.code, "See Redis's log; report it when nothing there explains it")
+            yield Finding(name, Verdict.BAD, f"{failure.title}: {error}", advice)
+
+
+def _writes(client: redis.Redis) -> Iterator[Finding]:
+    client.set("hc:health:doctor", f"{time.time():.3f}", ex=60)
+    yield Finding("redis, writes", Verdict.GOOD, "took a write")
+
+
+def _server(client: redis.Redis) -> Iterator[Finding]:
     found = str(cast("Any", client.info("server"))["redis_version"])
     old = tuple(int(part) for part in found.split(".")[:2]) < _LEAST_VERSION
     advice = f"Use Redis {'.'.join(map(str, _LEAST_VERSION))} or newer" if old else ""
-    yield Finding("redis", Verdict.BAD if old else Verdict.GOOD, f"{place} answers, version {found}", advice)
+    yield Finding("redis version", Verdict.BAD if old else Verdict.GOOD, found, advice)
     memory = cast("Any", client.info("memory"))
     used, limit = int(memory["used_memory"]), int(memory["maxmemory"])
     full = bool(limit) and used > 0.85 * limit
     shown = f"{used / 1e6:.0f} MB used" + (f" of {limit / 1e6:.0f}" if limit else ", no limit set")
-    advice = "Raise maxmemory, or shorten retention: a full Redis takes no more jobs" if full else ""
+    advice = _MEMORY if full else ""
     yield Finding("redis memory", Verdict.BAD if full else Verdict.GOOD, shown, advice)
 
 

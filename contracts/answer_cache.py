@@ -18,6 +18,7 @@ from typing import Any, cast
 import redis
 
 from contracts import deployed
+from contracts.failures import about
 from contracts.result import cache_key
 
 _log = logging.getLogger("hippocamp.cache")
@@ -93,7 +94,7 @@ class AnswerCache:
         try:
             self._kept_at.delete(*names)
         except redis.RedisError as error:
-            _log.warning("cache.not_cleared", extra={"count": len(names), "error": type(error).__name__})
+            _log.warning("cache.not_cleared", extra={"count": len(names), **about(error)})
             return 0
         with self._line.pipeline(transaction=False) as pipe:
             for name in names:
@@ -108,5 +109,5 @@ class AnswerCache:
             return call()
         except redis.RedisError as error:
             self._away_until = time.monotonic() + _PAUSE_SECONDS
-            _log.warning("cache.away", extra={"error": type(error).__name__})
+            _log.warning("cache.away", extra=about(error))
             return None

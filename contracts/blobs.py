@@ -16,7 +16,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from contracts.disk_space import measure
-from contracts.errors import CorruptFile, StoreUnavailable
+from contracts.errors import CorruptFile
+from contracts.system_errors import of_disk
 from contracts.whole_file import WholeFile, take_place
 
 _S3 = "s3://"
@@ -186,6 +187,7 @@ class BlobStore:
     def _trying(self, doing: str, path: str) -> Iterator[None]:
         """StoreUnavailable for whatever the store fails with, except FileNotFoundError.
 
+        ResourcesExhausted when this machine cannot even ask.
         CorruptFile when what came is not what the store has a checksum of.
         """
         try:
@@ -196,7 +198,7 @@ class BlobStore:
             if type(error).__name__ == "FlexibleChecksumError":
                 raise CorruptFile(f"{path} does not match its own checksum; send the file again") from error
             told = getattr(error, "strerror", None) or error
-            raise StoreUnavailable(f"{doing} {path} failed: {told}") from error
+            raise of_disk(error, f"{doing} {path} failed: {told}") from error
 
     def get(self, path: str) -> bytes:
         """The whole blob; FileNotFoundError when there is none."""

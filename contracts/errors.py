@@ -12,9 +12,13 @@ HippocampError
 │   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         ├── QuotaExceeded
 │   └── BadCovariate
 ├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job ends
+├── Misconfigured              a part of the system may not use another (500)
 └── Unavailable                a dependency is away (503, retryable)
-    ├── StoreUnavailable  ├── LineUnavailable  ├── NotReplicated  ├── Backlog  ├── ModelServerUnavailable
-    └── ModelUnknown, DiskNearlyFull
+    ├── StoreUnavailable   ├── DiskNearlyFull   ├── ResourcesExhausted   ├── Backlog
+    ├── ModelServerUnavailable   ├── ModelUnknown
+    └── LineUnavailable
+        ├── JobStoreLoading  ├── JobStoreBusy      ├── JobStoreFull     ├── JobStoreNotSaved
+        ├── JobStoreReadOnly ├── JobStoreDegraded  └── NotReplicated
 """
 
 from __future__ import annotations
@@ -239,6 +243,13 @@ class QuotaExceeded(RequestError):
     retryable = True
 
 
+class Misconfigured(HippocampError):
+    """One part of the system does not let another do its work; an operator has to change a setting."""
+
+    code = "internal.configuration"
+    title = "Hippocamp is not configured correctly"
+
+
 class Unavailable(HippocampError):
     """Something we depend on is away; the same call may succeed later."""
 
@@ -262,6 +273,48 @@ class NotReplicated(LineUnavailable):
     title = "The job store has too few replicas"
 
 
+class JobStoreLoading(LineUnavailable):
+    """Redis has started and still reads its data from disk."""
+
+    code = "unavailable.job_store_loading"
+    title = "The job store is loading its data"
+
+
+class JobStoreBusy(LineUnavailable):
+    """One long command or script holds Redis."""
+
+    code = "unavailable.job_store_busy"
+    title = "The job store is busy with one long command"
+
+
+class JobStoreFull(LineUnavailable):
+    """Redis has reached its limit on memory and takes no more writes."""
+
+    code = "unavailable.job_store_full"
+    title = "The job store's memory is full"
+
+
+class JobStoreNotSaved(LineUnavailable):
+    """Redis cannot write its disk, so it takes no more writes."""
+
+    code = "unavailable.job_store_disk"
+    title = "The job store cannot write its disk"
+
+
+class JobStoreReadOnly(LineUnavailable):
+    """The Redis that was asked is a replica, which happens for a moment after a fail-over."""
+
+    code = "unavailable.job_store_read_only"
+    title = "The job store is a read-only replica"
+
+
+class JobStoreDegraded(LineUnavailable):
+    """Redis misses its master, its replicas or a part of its cluster, so it takes no more writes."""
+
+    code = "unavailable.job_store_degraded"
+    title = "The job store misses a part of itself"
+
+
 class StoreUnavailable(Unavailable):
     """The blob store did not take or give the bytes."""
 
@@ -281,6 +334,13 @@ class Backlog(Unavailable):
 
     code = "unavailable.backlog"
     title = "Too many jobs are waiting"
+
+
+class ResourcesExhausted(StoreUnavailable):
+    """This machine has no file descriptor, process or memory left: it cannot even ask the store."""
+
+    code = "unavailable.resources"
+    title = "The server has no file descriptor, process or memory left"
 
 
 class ModelServerUnavailable(Unavailable):

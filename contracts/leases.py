@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from contracts.failures import about
 from contracts.job import Claim
 from contracts.line import LeaseLost, Line
 
@@ -32,8 +33,8 @@ class _Hold:
             for claim in list(self.claims):
                 try:
                     kept = self.line.renew(claim, lease_seconds=lease_seconds)
-                except redis.RedisError:
-                    _log.warning("lease.not_renewed", extra=claim.context)
+                except redis.RedisError as error:
+                    _log.warning("lease.not_renewed", extra={**claim.context, **about(error)})
                     continue
                 if not kept:
                     self.claims.remove(claim)

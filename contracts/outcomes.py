@@ -7,7 +7,8 @@ from enum import StrEnum
 
 import redis
 
-from contracts.errors import HippocampError, LineUnavailable, Poison, Unavailable
+from contracts.errors import HippocampError, Misconfigured, Poison, ResourcesExhausted, Unavailable
+from contracts.failures import about, failure_of
 from contracts.job import Claim
 from contracts.line import LeaseLost, Line
 from contracts.states import MOST_ATTEMPTS
@@ -30,7 +31,8 @@ class Outcome(StrEnum):
 def settle(line: Line, claim: Claim, error: Exception) -> Outcome:
     """Write the error's consequence to the line.
 
-    1. A dependency was away: try again later, uncounted, so an outage never fails a job.
+    1. A dependency was away, or is not configured for us: try again later, uncounted, so an outage never
+       fails a job.
     2. An error that may pass, and attempts are left: try again after 1, 2, 4 ... seconds, counted.
     3. The job's own fault, or its last attempt: failed with the error's code (`poison` if unknown).
     """
@@ -41,35 +43,42 @@ def settle(line: Line, claim: Claim, error: Exception) -> Outcome:
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
         return Outcome.LOST
-    except redis.RedisError:
-        _log.warning("claim.left", extra=claim.context)
+    except redis.RedisError as refusal:
+        _log.warning("claim.left", extra={**claim.context, **about(refusal)})
         return Outcome.LEFT
 
 
 def code_of(error: Exception) -> str:
     """The code of a known error, the class name of any other."""
-    return error.code if isinstance(error, HippocampError) else type(error).__name__
+    if isinstance(error, HippocampError):
+        return error.code
+    failure = failure_of(error)
+    return type(error).__name__ if type(failure) is HippocampError else failure.code
 
 
 def _settle(line: Line, claim: Claim, error: Exception) -> Outcome:
-    if isinstance(error, redis.RedisError):
-        error = LineUnavailable(f"{type(error).__name__} while it was worked on")
     note = code_of(error)
-    about = {**claim.context, "code": note}
-    if isinstance(error, Unavailable):
+    told = {**claim.context, **about(error), "code": note}
+    if _is_outage(error):
         line.release(claim, note, delay_seconds=AWAY_SECONDS, counts=False)
-        _log.warning("job.waits_for_dependency", extra={**about, "detail": error.detail})
+        _log.warning("job.waits_for_dependency", extra=told)
         return Outcome.RETRIED
     may_pass = True
     if isinstance(error, HippocampError):
         may_pass = error.retryable
     else:
-        _log.error("job.attempt_broke", extra=about, exc_info=error)
+        _log.error("job.attempt_broke", extra=told, exc_info=error)
         error = Poison(f"The last of {claim.attempt} attempts at {claim.stage} ended in {note}")
     if may_pass and claim.attempt < MOST_ATTEMPTS[claim.stage]:
         line.release(claim, note, delay_seconds=2.0 ** (claim.attempt - 1))
-        _log.warning("job.retried", extra=about)
+        _log.warning("job.retried", extra=told)
         return Outcome.RETRIED
     line.fail(claim, error)
-    _log.info("job.failed", extra=about)
+    _log.info("job.failed", extra={**claim.context, "code": note})
     return Outcome.FAILED
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether no job could have done better; a job may itself be what exhausts the machine."""
+    failure = failure_of(error)
+    return isinstance(failure, (Unavailable, Misconfigured)) and not isinstance(failure, ResourcesExhausted)

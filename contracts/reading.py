@@ -11,7 +11,8 @@ from typing import Any
 
 from isal import isal_zlib
 
-from contracts.errors import CorruptFile, StoreUnavailable, TruncatedFile
+from contracts.errors import CorruptFile, TruncatedFile
+from contracts.system_errors import of_disk
 
 _OURS = frozenset({errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EACCES})
 """System errors that are the machine's fault; any other `OSError` comes from what the file says."""
@@ -26,7 +27,7 @@ def reading() -> Iterator[None]:
         raise TruncatedFile("the compressed data ends early; upload the file again") from error
     except _damaged() as error:
         if isinstance(error, OSError) and error.errno in _OURS:
-            raise StoreUnavailable(f"the stored upload cannot be read: {error.strerror}") from error
+            raise of_disk(error, f"the stored upload cannot be read: {error.strerror}") from error
         raise CorruptFile(f"the compressed data is damaged ({error})") from error
 
 

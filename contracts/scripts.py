@@ -39,6 +39,13 @@ class Scripts:
         """What the script returns."""
         return self._named[name](args=args)
 
+    def run_each(self, name: str, many: Sequence[Sequence[str | float]]) -> list[Any]:
+        """What the script returns for each of many arguments, asked in one go."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for args in many:
+                self._named[name](args=args, client=pipe)
+            return list(pipe.execute())
+
     def run_replicated(self, name: str, args: Sequence[str | float], *, replicas: int) -> Any:
         """As `run`; NotReplicated, with the write done here, when too few replicas have it in time.
 

@@ -10,6 +10,7 @@ import redis
 
 from contracts.audit import AuditLog
 from contracts.errors import StoreUnavailable
+from contracts.failures import about
 from contracts.operator_audit import take_over
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -28,4 +29,4 @@ def _go_on(client: redis.Redis, log: AuditLog) -> None:
         try:
             take_over(client, log)
         except (redis.RedisError, StoreUnavailable) as error:
-            _log.warning("audit.not_taken_over", extra={"detail": type(error).__name__})
+            _log.warning("audit.not_taken_over", extra=about(error))

@@ -93,7 +93,9 @@ def _keep(to: Resources, ticket: Ticket) -> int:
     opened = f"hc:uploads:{ticket.site}"
     to.client.zremrangebyscore(opened, "-inf", now)
     if to.client.zcard(opened) >= MOST_OPEN:
-        raise QuotaExceeded(f"{MOST_OPEN} uploads are open; submit or abandon some", retry_after_seconds=60)
+        raise QuotaExceeded(
+            f"{MOST_OPEN} uploads are open; submit or abandon some", retry_after_seconds=60, quota="uploads"
+        )
     fields = {"site": ticket.site, "size_bytes": str(ticket.size_bytes), "sha256": ticket.sha256}
     with to.client.pipeline(transaction=True) as pipe:
         pipe.hset(_key(ticket.id), mapping=cast("Any", fields))
@@ -149,6 +151,10 @@ class Brought:
         """As the ticket was opened for."""
         return self.ticket.size_bytes
 
+    def whole(self) -> None:
+        """It lies in a bucket."""
+        return
+
     def chunks(self) -> Iterator[bytes]:
         """The bytes as they were sent; CorruptFile unless they are those that were announced."""
         digest = hashlib.sha256()
@@ -161,7 +167,7 @@ class Brought:
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return clean(self.sniffed, self.to, sent, out)
+        return clean(self.sniffed, self.to, sent, out, site=self.ticket.site)
 
 
 def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import redis
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
@@ -14,11 +13,11 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from contracts.errors import (
     BadRequest,
     HippocampError,
-    LineUnavailable,
     QuotaExceeded,
     RequestError,
     Unavailable,
 )
+from contracts.failures import about, failure_of, frames_of
 from gateway import errors
 from gateway.metrics import count_refusal
 from gateway.schemas import Problem
@@ -64,7 +63,15 @@ def describe(kind: type[HippocampError], detail: str, figures: dict[str, Any], *
 
 
 def answer(error: HippocampError) -> Response:
-    """The HTTP answer for an error."""
+    """The HTTP answer for an error; one that is no fault of the caller's leaves a line in the log."""
+    if error.status >= 500:
+        cause = about(error.__cause__)["error"] if error.__cause__ else ""
+        told = {"trace_id": trace_id(), "code": error.code, "detail": error.detail, "cause": cause}
+        _log.warning("request.not_served", extra=told)
+    return _answered(error)
+
+
+def _answered(error: HippocampError) -> Response:
     problem = describe(type(error), error.detail, error.figures, trace=trace_id())
     response = (
         Response(render_template("problem.html", problem=problem), error.status)
@@ -94,19 +101,16 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
-def _line_away(error: redis.RedisError) -> Response:
-    _log.error("line.unavailable", extra={"trace_id": trace_id(), "error": repr(error)})
-    return answer(LineUnavailable("Redis did not answer; send the same request again in a few seconds"))
-
-
-def _unexpected(error: Exception) -> Response:
-    _log.error("request.failed", exc_info=error, extra={"trace_id": trace_id()})
-    return answer(HippocampError("An error that nobody foresaw; quote trace_id to your operator"))
+def _failed(error: Exception) -> Response:
+    """What Redis, the system or a fault of ours raised: its text goes to the log, its kind to the caller."""
+    failure = failure_of(error)
+    where = [] if isinstance(failure, Unavailable) else frames_of(error)
+    _log.error("request.failed", extra={"trace_id": trace_id(), **about(error), "frames": where})
+    return _answered(failure)
 
 
 def handle_errors(app: Flask) -> None:
     """Register the handlers; Flask picks the most specific one."""
     app.register_error_handler(HippocampError, answer)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(redis.RedisError, _line_away)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, _failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import redis
 from pydantic import Field
@@ -12,15 +12,16 @@ from pydantic import Field
 from contracts import deployed
 from contracts.audit import AuditLog
 from contracts.errors import DiskNearlyFull, StoreUnavailable
+from contracts.failures import failure_of
 from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway.resources import Resources
 from gateway.schemas import Dependency, Wire
 
 
-def check(of: Resources) -> dict[str, Dependency]:
-    """Every dependency by name; asks each of them, and raises for none."""
-    return {name: ask(of) for name, ask in CHECKS.items()}
+def check(of: Resources, names: Collection[str]) -> dict[str, Dependency]:
+    """These dependencies by name; asks each of them and no other, and raises for none."""
+    return {name: ask(of) for name, ask in CHECKS.items() if name in names}
 
 
 def _line(of: Resources) -> Dependency:
@@ -28,7 +29,7 @@ def _line(of: Resources) -> Dependency:
     try:
         of.client.set("hc:health:gateway", f"{time.time():.3f}", ex=120)
     except redis.RedisError as error:
-        return Dependency(ok=False, detail=f"Redis took no write: {type(error).__name__}")
+        return Dependency(ok=False, detail=f"Redis took no write: {failure_of(error).title}")
     return Dependency(ok=True, detail=f"took a write in {(time.monotonic() - started) * 1000:.1f} ms")
 
 
@@ -70,18 +71,25 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
             if asks and (age is None or age > of.settings.health_seconds):
                 age = _age_after_waking(of, what)
             unknown = deployed.refused(of.client) if what == "model_server" else ""
-        except redis.RedisError:
-            return Dependency(ok=False, detail="unknown while Redis is away")
+            failed = deployed.failure(of.client, what)
+        except redis.RedisError as error:
+            return Dependency(ok=False, detail=f"unknown: {failure_of(error).title}")
         if unknown and (age is None or age > of.settings.health_seconds):
             return Dependency(ok=False, detail=f"runs the model {unknown}, which is not known here")
+        if failed:
+            return Dependency(ok=False, detail=f"failed its last test: {failed}", age_seconds=_rounded(age))
         if age is None:
             return Dependency(ok=False, detail="never proved that it works, or not lately")
         fresh = age <= of.settings.health_seconds
         return Dependency(
-            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=round(age, 1)
+            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=_rounded(age)
         )
 
     return ask
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(age, 1)
 
 
 def _wake_once(of: Resources, stage: Stage) -> None:
@@ -116,7 +124,7 @@ _NAMES = "|".join(CHECKS)
 
 
 class ReadyQuery(Wire):
-    """Which dependencies decide the status code."""
+    """Which dependencies are asked."""
 
     only: str | None = Field(
         default=None,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import redis
 
-from contracts.errors import HippocampError, LineUnavailable, NotReplicated, StoreUnavailable
+from contracts.errors import HippocampError, NotReplicated, StoreUnavailable
+from contracts.failures import about, failure_of
 from contracts.job import Job, Submission
 from contracts.line import AnswerForgotten
 from contracts.moves import Submitted
@@ -36,11 +37,12 @@ def _settled(
     try:
         found = to.line.uploads.withdraw(submission.id, submission.input_blob)
     except redis.RedisError:
-        _log.warning("upload.unsettled", extra={"job": submission.id})  # workers/orphaned_uploads.py does it
-        raise LineUnavailable("The job store went away while the job was recorded; send it again") from error
+        # workers/orphaned_uploads.py settles it
+        _log.warning("upload.unsettled", extra={"job": submission.id, **about(error)})
+        raise failure_of(error) from error
     if not found:
         discard()
-        raise LineUnavailable("The job store refused the record; send it again later") from error
+        raise failure_of(error) from error
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from contracts.blobs import BlobStore
-from contracts.errors import StoreUnavailable
+from contracts.system_errors import of_disk
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,18 @@ def nameless(blobs: BlobStore) -> Iterator[IO[bytes]]:
 
     Closing writes what is still in the buffer: a full disk says so a second time, to nobody's use.
     """
-    with _disk():
-        file = _opened(blobs.folder)
+    file = open_nameless(blobs)
     try:
         yield file
     finally:
         with suppress(OSError):
             file.close()
+
+
+def open_nameless(blobs: BlobStore) -> IO[bytes]:
+    """As `nameless`, for a caller that closes the file itself."""
+    with _disk():
+        return _opened(blobs.folder)
 
 
 def _opened(folder: Path | None) -> IO[bytes]:
@@ -72,4 +77,4 @@ def _disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreUnavailable(f"The upload cannot be spooled: {error.strerror or error}") from error
+        raise of_disk(error, f"The upload cannot be spooled: {error.strerror or error}") from error

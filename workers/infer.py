@@ -10,6 +10,7 @@ import redis
 from contracts.answer_cache import CacheEntry
 from contracts.blobs import explanation_path
 from contracts.errors import Gone
+from contracts.failures import about
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost
@@ -132,8 +133,8 @@ def _note_health(place: Workplace, claims: list[Claim], answers: list[Answer | E
         if good:
             place.prove_model(current[0] if current else "")
             place.proofs.tell("infer")
-    except redis.RedisError:
-        _log.warning("health.not_noted")
+    except redis.RedisError as error:
+        _log.warning("health.not_noted", extra=about(error))
 
 
 def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:

@@ -71,7 +71,7 @@ def sick_model(system: System, over: threading.Event) -> None:
 
 
 def kill_gateway(system: System, over: threading.Event) -> None:
-    """SIGKILL a gunicorn worker every second while clients submit with idempotency keys."""
+    """SIGKILL a process of the server every second while clients submit with idempotency keys."""
     while not over.wait(1):
         system.kill_child("gateway")
 

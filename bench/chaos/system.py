@@ -97,8 +97,9 @@ class System:
         raise ProcessLookupError(name)
 
     def children(self, name: str) -> list[psutil.Process]:
-        """Its pool or worker processes."""
-        return self.leader(name).children()
+        """Its pool or worker processes, without the helper of Python's multiprocessing."""
+        found = self.leader(name).children()
+        return [one for one in found if not any("resource_tracker" in part for part in one.cmdline())]
 
     def kill_child(self, *names: str) -> None:
         """SIGKILL one at random of all their children; nothing when there is none right now."""

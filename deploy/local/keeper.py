@@ -23,6 +23,7 @@ import psutil
 from contracts.disk_space import measure
 from contracts.telemetry import configure_logging
 from deploy.local import running
+from deploy.local.log_rotation import rotate
 from deploy.local.running import MARK, Running
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack, StartFailed
@@ -98,8 +99,10 @@ def keep(stack: Stack) -> None:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     keeper = Keeper(stack)
+    settings = stack.settings
     while not told.wait(LOOK_SECONDS):
         keeper.look()
+        rotate(settings.folder / "logs", most_bytes=settings.log_bytes)
 
 
 def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:

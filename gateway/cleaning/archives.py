@@ -10,7 +10,14 @@ from typing import IO, BinaryIO, cast
 
 from contracts.archive import Archive, suffix_of
 from contracts.deidentify import Rules, deidentified, patient_of
-from contracts.dicom_file import Instance, UnreadableInstance, looks_like_dicom, open_instance
+from contracts.dicom_elements import ElementBudget
+from contracts.dicom_file import (
+    Instance,
+    OverlongHeader,
+    UnreadableInstance,
+    looks_like_dicom,
+    open_instance,
+)
 from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.patient import Patient
 from gateway.cleaning import volumes
@@ -32,6 +39,7 @@ class ArchiveCleaning:
     most_bytes: int
     secret: str = ""
     patient: Patient = field(default_factory=Patient)
+    _budget: ElementBudget = field(default_factory=ElementBudget)
 
     def chunks(self, file: IO[bytes]) -> Iterator[bytes]:
         """A stored zip, entries in the order of the archive; any InputError."""
@@ -73,10 +81,12 @@ class ArchiveCleaning:
 
     def _instance(self, data: bytes) -> tuple[bytes | memoryview, ...]:
         try:
-            instance: Instance = open_instance(data, most_bytes=MOST_INSTANCE)
+            instance: Instance = open_instance(data, most_bytes=MOST_INSTANCE, budget=self._budget)
             if self.patient == Patient():
                 self.patient = patient_of(instance.header)
             return deidentified(instance, Rules(self.secret))
+        except OverlongHeader as error:
+            raise TooLarge(f"The DICOM headers are too long: {error}; send one plain series") from error
         except UnreadableInstance as error:
             raise BadSeries(f"A DICOM file in the archive cannot be taken: {error}") from error
 

@@ -119,13 +119,14 @@ def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Cleaned:
 
 def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[str, Any]]:
     """For each, what it is and `place`, its first byte in `out` and its size; or `reason` and `text`."""
+    from contracts.dicom_elements import ElementBudget
     from gateway.dicomweb.instances import Unusable, open_instance
 
-    at = 0
+    at, budget = 0, ElementBudget()
     for size in task.sizes:
         data = source.read(size)
         try:
-            about, clean = open_instance(data, task.secret)
+            about, clean = open_instance(data, task.secret, budget=budget)
         except Unusable as unusable:
             yield {"reason": unusable.reason, "text": unusable.text}
             continue

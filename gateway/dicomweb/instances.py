@@ -10,7 +10,8 @@ import pydicom
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from contracts.deidentify import DESCRIBED, Rules, deidentified, patient_of
-from contracts.dicom_file import UNREADABLE, UnreadableInstance
+from contracts.dicom_elements import ElementBudget
+from contracts.dicom_file import UNREADABLE, OverlongHeader, UnreadableInstance
 from contracts.dicom_file import open_instance as taken_apart
 from contracts.patient import Patient
 
@@ -59,19 +60,23 @@ class Instance:
         return cls(**{**told, "patient": patient, "sequences": sequences})
 
 
-def open_instance(data: bytes, secret: str = "") -> tuple[Instance, bytes]:
+def open_instance(
+    data: bytes, secret: str = "", *, budget: ElementBudget | None = None
+) -> tuple[Instance, bytes]:
     """(what it is, the cleaned instance in PS3.10 file format); Unusable otherwise.
 
-    secret: UIDs are mapped with it in what is cleaned, not in what is told.
+    secret: UIDs are mapped with it in what is cleaned, not in what is told. budget: one for the request.
     """
     try:
-        parts = taken_apart(data)
+        parts = taken_apart(data, budget=budget)
         syntax = parts.syntax
         if syntax.is_compressed and syntax not in COMPRESSED:
             raise Unusable(BAD_SYNTAX, f"transfer syntax {syntax.name}; send uncompressed instances")
         return _describe(parts.header), b"".join(deidentified(parts, Rules(secret)))
     except (AttributeError, KeyError) as error:
         raise Unusable(CANNOT_UNDERSTAND, f"an attribute is missing: {error}") from error
+    except OverlongHeader as error:
+        raise Unusable(RESOURCES, f"the header is too long: {error}") from error
     except (UnreadableInstance, *UNREADABLE) as error:
         raise Unusable(CANNOT_UNDERSTAND, "not a readable DICOM file") from error
 

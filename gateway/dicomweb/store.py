@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from pydicom import Dataset
 
-from contracts.errors import HippocampError
+from contracts.errors import HippocampError, TooLarge
 from contracts.job import Job
 from gateway.dicomweb.instances import (
     CANNOT_UNDERSTAND,
@@ -21,7 +21,10 @@ from gateway.dicomweb.related import Part
 from gateway.dicomweb.series import Series, SeriesUpload
 
 MEDIA_TYPE = "application/dicom"
-MOST_INSTANCES = 8192
+MOST_PARTS = 8192
+"""Parts of a request; the next one ends it."""
+_MOST_UNREAD = 100
+"""Parts without an identity that the answer lists one by one."""
 Submit = Callable[[SeriesUpload], Job]
 
 
@@ -38,7 +41,7 @@ class Store:
     _count: int = 0
 
     def instances(self, parts: Iterator[Part]) -> Iterator[bytearray]:
-        """The parts that may be instances; the others are noted as failed."""
+        """The parts that may be instances; the others are noted as failed. TooLarge at one too many."""
         for part in parts:
             try:
                 self._look_at(part)
@@ -50,8 +53,11 @@ class Store:
 
     def _look_at(self, part: Part) -> None:
         self._count += 1
-        if self._count > MOST_INSTANCES:
-            raise Unusable(RESOURCES, f"more than {MOST_INSTANCES} instances in one request")
+        if self._count > MOST_PARTS:
+            raise TooLarge(
+                f"The request has more than {MOST_PARTS} parts; send the instances in several requests",
+                limit_parts=MOST_PARTS,
+            )
         if part.too_large:
             raise Unusable(RESOURCES, "the instance is too large; send it in a zip archive")
         if part.media not in {MEDIA_TYPE, ""}:
@@ -73,8 +79,8 @@ class Store:
     def submit(self, submit: Submit) -> None:
         """Make one job of each T1 series; what the gateway refuses is noted as failed.
 
-        A refusal that may pass is raised while nothing is stored; later it is one of these series alone, so
-        that nobody sends those again that were taken.
+        A refusal that may pass, or a fault of ours, is raised while nothing is stored; later it is one of
+        these series alone, so that nobody sends those again that were taken.
         """
         for series in self.series.values():
             try:
@@ -83,9 +89,10 @@ class Store:
             except Unusable as unusable:
                 self.failed += [(one, unusable) for one in series.instances.values()]
             except HippocampError as error:
-                if error.retryable and not self.stored:
+                ours = error.retryable or error.status >= 500
+                if ours and not self.stored:
                     raise
-                reason = RESOURCES if error.retryable else CANNOT_UNDERSTAND
+                reason = RESOURCES if ours else CANNOT_UNDERSTAND
                 refused = Unusable(reason, f"{error.code}: {error.detail}")
                 self.failed += [(one, refused) for one in series.instances.values()]
             else:
@@ -103,13 +110,19 @@ class Store:
         answer = Dataset()
         stored = [_item(one, RetrieveURL=link(job)) for one, job in self.stored]
         failed = [_item(one, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if one]
-        unread = [
-            _item(None, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if not one
-        ]
+        unread = _unread([why for one, why in self.failed if not one])
         for name, items in (("ReferencedSOP", stored), ("FailedSOP", failed), ("OtherFailures", unread)):
             if items:
                 setattr(answer, f"{name}Sequence", items)
         return answer
+
+
+def _unread(found: list[Unusable]) -> list[Dataset]:
+    """One item each, as far as anybody reads a list; how many more there are stands in the last."""
+    items = [_item(None, FailureReason=why.reason, TextValue=why.text) for why in found[:_MOST_UNREAD]]
+    if more := len(found) - len(items):
+        items.append(_item(None, FailureReason=found[-1].reason, TextValue=f"and {more} parts more"))
+    return items
 
 
 def _item(instance: Instance | None, **about: str | int) -> Dataset:

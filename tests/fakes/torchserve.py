@@ -69,6 +69,7 @@ class FakeTorchServe:
     named: int = 0
     digest: str = DIGEST
     others: tuple[str, ...] = ()
+    released: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         outer = self
@@ -101,13 +102,15 @@ class FakeTorchServe:
             return 404, b'{"code": 404, "type": "ModelNotFoundException"}'
         if version not in served:
             return 404, b'{"code": 404, "type": "ModelVersionNotFoundException"}'
+        if not body and self.mode == "ok":
+            return 400, b'{"code": 400, "message": "no volume"}'
         try:
             slices, known = self._read(body)
         except OSError as error:
             return 400, str(error).encode()
         self.sizes.append(len(slices))
         if self.mode == "hang":
-            time.sleep(3)
+            self.released.wait(60)
         elif self.mode != "ok":
             return int(self.mode), b"not now"
         if (slices[:, 0, 0, 0] == POISON).any():
@@ -136,5 +139,6 @@ class FakeTorchServe:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()

@@ -50,7 +50,7 @@ def test_a_dead_process_gives_its_claim_back_counted(line: Line) -> None:
     child, name = process()
     job_id = claimed_by(line, name)
     assert release_orphans(line, Stage.PREPROCESS) == []
-    child.communicate("\n", timeout=30)
+    child.communicate("\n", timeout=120)
     assert release_orphans(line, Stage.PREPROCESS) == [job_id]
     job = line.get(job_id)
     assert (job.state, job.attempt, job.text("last_error")) == (JobState.QUEUED, 1, "worker died")
@@ -63,7 +63,7 @@ def test_a_zombie_is_dead(line: Line) -> None:
     child.stdin.flush()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert release_orphans(line, Stage.PREPROCESS) == [job_id]
-    child.communicate(timeout=10)
+    child.communicate(timeout=60)
 
 
 def test_a_pid_that_was_given_out_again_is_another_process(line: Line) -> None:

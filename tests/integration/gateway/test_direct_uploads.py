@@ -32,6 +32,7 @@ from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.s3_server import CREDENTIALS, s3_server
 from tests.integration.workers.scene import eventually
+from tests.support.hospital import Hospital
 from tests.unit.gateway.test_cleaning import CANARY, FORMATS
 
 pytestmark = pytest.mark.integration
@@ -53,8 +54,11 @@ def store(bucket: str) -> BlobStore:
 
 
 @pytest.fixture
-def http(settings: Settings, bucket: str, redis_client: redis.Redis) -> FlaskClient:
-    return create_app(replace(settings, blobs=bucket, audit=f"{settings.blobs}.audit")).test_client()
+def http(settings: Settings, bucket: str, hospital: Hospital) -> FlaskClient:
+    """Sends the hospital's key."""
+    client = create_app(replace(settings, blobs=bucket, audit=f"{settings.blobs}.audit")).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = hospital.headers["Authorization"]
+    return client
 
 
 @pytest.fixture
@@ -214,9 +218,11 @@ def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
     assert all(CANARY not in (redis_client.dump(name) or b"") for name in redis_client.keys("*"))
 
 
-def test_two_calls_at_once_make_one_job(http: FlaskClient, put: Put, store: BlobStore, line: Line) -> None:
+def test_two_calls_at_once_make_one_job(
+    http: FlaskClient, hospital: Hospital, put: Put, store: BlobStore, line: Line
+) -> None:
     before = set(store.list_all("inputs"))
-    upload, key = put(nifti()), {"Idempotency-Key": "study-3"}
+    upload, key = put(nifti()), hospital.headers | {"Idempotency-Key": "study-3"}
 
     def call(_: int) -> str:
         answer = http.application.test_client().post("/v1/jobs", json={"upload": upload}, headers=key)
@@ -252,7 +258,7 @@ def test_a_cleaned_upload_is_checked_against_what_is_stored(
     assert sent["content_digest"] == hashlib.sha256(body).hexdigest()
     record = line.record(sent["id"])
     copy = store.local_copy(record["input_blob"], tmp_path, sha256=record["input_digest"])
-    assert copy.stat().st_size == sent["size_bytes"]
+    assert copy.stat().st_size == int(record["stored_bytes"])
     assert CANARY not in copy.read_bytes()
 
 

@@ -28,7 +28,7 @@ from tests.integration.workers.scene import eventually
 
 pytestmark = pytest.mark.integration
 
-PATIENT = 0.3
+PATIENT = 1.0
 """Seconds that this gateway waits for Redis."""
 
 
@@ -279,4 +279,5 @@ def _submission(client: redis.Redis, job_id: str) -> object:
     return Submission(
         id=job_id, site="north", content_digest=record["content_digest"], media="nifti",
         input_blob=record["input_blob"], size_bytes=int(record["size_bytes"]),
+        stored_bytes=int(record["stored_bytes"]),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from deploy.local.running import MARK
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from tests.support.waiting import eventually
 
 
 def first(_: LocalSettings) -> Service:
@@ -45,7 +46,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     stacks = []
 
     def go(*services: Callable[[LocalSettings], Service]) -> Stack:
-        stack = Stack(LocalSettings(start_seconds=5).beside(tmp_path), services)
+        stack = Stack(LocalSettings(start_seconds=180).beside(tmp_path), services)
         stacks.append(stack)
         (tmp_path / "logs").mkdir()
         for one in services:
@@ -61,15 +62,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
 def kill(stack: Stack, name: str) -> int:
     (pid,) = [item.pid for item in stack.remembered() if item.name == name]
     os.kill(pid, signal.SIGKILL)
-    psutil.Process(pid).wait(10) if psutil.pid_exists(pid) else None
+    psutil.Process(pid).wait(60) if psutil.pid_exists(pid) else None
     return pid
-
-
-def eventually(check: Callable[[], object]) -> None:
-    ends = time.monotonic() + 20
-    while not check():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:
@@ -112,7 +106,7 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     (mine,) = json.loads((stack.settings.folder / "keeper.json").read_text())
     eventually(lambda: "keep" in psutil.Process(mine["pid"]).cmdline())  # empty for a moment of its exec
     keeper.stop(stack.settings)
-    process.wait(10)
+    process.wait(60)
     assert not keeper.living(stack.settings)
     kill(stack, "second")
     time.sleep(0.1)
