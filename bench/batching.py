@@ -1,8 +1,8 @@
 """Batches at the model server: how many volumes travel together, and images a second against a bare loop.
 
 `python -m bench.batching [--volumes N] [--quick] [--check] [--plot FILE.svg]`. The infer workers meet a full
-line; then one job at a time. `--check` fails below 0.95 x the best batch of a bare loop of the network on
-as many cores, or when one job alone takes more than 1.02 x as long as in the loop.
+line of a configured site; then one job at a time. `--check` fails below 0.95 x the best batch of a bare loop
+of the network on as many cores, or when one job alone takes more than 1.02 x as long as in the loop.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def main() -> int:
     parser = options("bench.batching", __doc__, quick="24 volumes")
     parser.add_argument("--volumes", type=int, default=80)
     given = parser.parse_args()
-    console = begin()
+    console = begin(empty.ENOUGH)
     found = measure(24 if given.quick else given.volumes)
     show(found, console)
     if given.plot:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.machine import describe, stop_cleanly
+from bench.site import Mode
 
 Given = argparse.Namespace
 _WIDTH = 150
@@ -25,11 +26,12 @@ def options(prog: str, about: str | None, *, quick: str) -> argparse.ArgumentPar
     return parser
 
 
-def begin() -> Console:
-    """Tell the machine; whatever is started from here on ends with this process."""
+def begin(mode: Mode) -> Console:
+    """Print the machine and the mode; whatever is started from here on ends with this process."""
     stop_cleanly()
     console = Console(width=_WIDTH, highlight=False, soft_wrap=True)
     console.print(json.dumps(describe()))
+    console.print(str(mode))
     return console
 
 

@@ -20,6 +20,7 @@ from contracts import sites
 from contracts.connections import connect
 from contracts.job import Submission
 from contracts.line import Line
+from contracts.sites import Site
 from contracts.states import Stage
 from deploy.local.services import redis as redis_service
 from deploy.local.settings import LocalSettings
@@ -27,6 +28,9 @@ from deploy.local.supervisor import Stack
 
 LATE_START = 10
 """Place by which the single job of every late site must have started: nobody waits longer than a round."""
+
+SCAN_BYTES = 12_000_000
+"""Of each upload, counted against the site's quota of bytes."""
 
 WEIGHTS = {"w1": 1.0, "w2": 2.0, "w4": 4.0}
 
@@ -72,16 +76,18 @@ def empty_redis() -> Iterator[redis.Redis]:
             stack.down()
 
 
-def submit(line: Line, site: str, count: int) -> None:
-    """Put jobs in line."""
+def submit(line: Line, site: Site, count: int) -> None:
+    """Configure the site and put jobs of it in line."""
+    sites.save(line.redis, site)
     for n in range(count):
         line.submit(
             Submission(
-                id=f"job_{site}_{n}",
-                site=site,
-                content_digest=f"{site}{n}",
+                id=f"job_{site.name}_{n}",
+                site=site.name,
+                content_digest=f"{site.name}{n}",
                 input_blob="",
-                size_bytes=1,
+                size_bytes=SCAN_BYTES,
+                stored_bytes=SCAN_BYTES,
                 media="",
             )
         )
@@ -95,29 +101,31 @@ def turns(line: Line, count: int) -> list[str]:
 def measure(client: redis.Redis, waiting: int) -> Fairness:
     """Run the three scenes on one Redis, one after the other."""
     line = Line(client)
-    submit(line, "big", waiting)
+    submit(line, Site(name="big", most_waiting=waiting, most_bytes=waiting * SCAN_BYTES), waiting)
     turns(line, 50)
     for n in range(10):
-        submit(line, f"late{n}", 1)
+        submit(line, Site(name=f"late{n}"), 1)
     begun = time.perf_counter()
     order = turns(line, 30)
     claim_ms = (time.perf_counter() - begun) / 30 * 1000
     places = [order.index(f"late{n}") for n in range(10)]
     client.flushall()
     for n in range(10):
-        submit(line, f"equal{n}", 40)
+        submit(line, Site(name=f"equal{n}"), 40)
     equal = Counter(turns(line, 200))
     client.flushall()
     for name, weight in WEIGHTS.items():
-        sites.save(client, sites.Site(name=name, weight=weight, most_waiting=0, most_bytes=0))
-        submit(line, name, 420)
+        submit(line, Site(name=name, weight=weight), 420)
     weighted, total = Counter(turns(line, 420)), sum(WEIGHTS.values())
     shares = {name: (weighted[name], 420 * weight / total) for name, weight in WEIGHTS.items()}
     return Fairness(waiting, places, jain([equal[f"equal{n}"] for n in range(10)]), shares, claim_ms)
 
 
 def show(found: Fairness, console: Console) -> None:
-    """Tables, then one line of key=value."""
+    """The mode, tables, then one line of key=value."""
+    console.print(
+        "site mode: configured sites with default quotas; the first may have as many waiting as wait"
+    )
     late = Table("site", "place at which it started", title=f"{found.waiting} jobs of one site wait")
     for n, place in enumerate(found.places):
         late.add_row(f"late{n}", str(place))

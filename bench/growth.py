@@ -1,7 +1,8 @@
 """What it costs to grow: more workers, the way from idle to busy, and ten thousand clients that ask at once.
 
 `python -m bench.growth [--quick] [--check] [--plot FILE.svg]`. Stage work is sleeping, so that two cores are
-enough for eight workers. `--check` fails when throughput is more than 3 % off n times that of one worker.
+enough for eight workers. A configured site sends, whose rate is raised. `--check` fails when throughput is
+more than 3 % off n times that of one worker.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bench.accounting import cpu_by_service, since
 from bench.command import begin, conclude, options
 from bench.control_plane.consumer import SLEEP
 from bench.control_plane.jobs import submit_all
-from bench.control_plane.system import System, system
+from bench.control_plane.system import ENOUGH, System, system
 from bench.plots import bars
 from bench.waiting import until
 from deploy.local.settings import LocalSettings
@@ -77,13 +78,13 @@ def records(running: System, ids: list[str]) -> list[dict[str, str]]:
     return found
 
 
-async def _ask(host: str, port: int, path: str, gate: asyncio.Semaphore) -> float:
+async def _ask(host: str, port: int, head: str, gate: asyncio.Semaphore) -> float:
     """Seconds one client waited for its 200; NaN for anything else."""
     async with gate:
         begun = time.perf_counter()
         try:
             reader, writer = await asyncio.open_connection(host, port)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(f"{head}Host: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
             answer = await reader.read()
             writer.close()
         except OSError:
@@ -91,18 +92,18 @@ async def _ask(host: str, port: int, path: str, gate: asyncio.Semaphore) -> floa
         return time.perf_counter() - begun if answer.startswith(b"HTTP/1.1 200") else float("nan")
 
 
-async def _ask_all(host: str, port: int, path: str, clients: int) -> list[float]:
+async def _ask_all(host: str, port: int, head: str, clients: int) -> list[float]:
     gate = asyncio.Semaphore(500)  # as many as wait at once; more would only wait in the kernel's queue
-    return list(await asyncio.gather(*(_ask(host, port, path, gate) for _ in range(clients))))
+    return list(await asyncio.gather(*(_ask(host, port, head, gate) for _ in range(clients))))
 
 
 def storm(running: System, clients: int) -> Storm:
     """All clients poll one queued or running job while the workers work."""
     ids = submit_all(running, 60)
     before, done, begun = cpu_by_service(running.stack), running.ended(), time.perf_counter()
-    waits = asyncio.run(
-        _ask_all("127.0.0.1", running.stack.settings.ports.gateway, f"/v1/jobs/{ids[-1]}", clients)
-    )
+    headers = "".join(f"{name}: {value}\r\n" for name, value in running.headers.items())
+    head = f"GET /v1/jobs/{ids[-1]} HTTP/1.1\r\n{headers}"
+    waits = asyncio.run(_ask_all("127.0.0.1", running.stack.settings.ports.gateway, head, clients))
     took = time.perf_counter() - begun
     used = since(before, cpu_by_service(running.stack))
     good = sorted(seconds for seconds in waits if seconds == seconds)
@@ -151,7 +152,7 @@ def show(found: list[Growth], met: Storm, console: Console) -> None:
 def main() -> int:
     """1 when --check finds throughput off the line."""
     given = options("bench.growth", __doc__, quick="8 jobs a worker, 2,000 clients").parse_args()
-    console = begin()
+    console = begin(ENOUGH)
     found, met = measure(*((8, 2_000) if given.quick else (20, 10_000)))
     show(found, met, console)
     if given.plot:

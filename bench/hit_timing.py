@@ -6,25 +6,27 @@ import argparse
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import nibabel as nib
 import numpy as np
 import redis
 from flask.testing import FlaskClient
 from scipy.stats import mannwhitneyu
 
 from bench.fairness import empty_redis
-from contracts import api_keys, deployed, sites
+from bench.scans import packed
+from bench.site import Headers, Mode, configure
+from contracts import deployed
 from contracts.answer_cache import CacheEntry
-from contracts.api_keys import Scope
 from contracts.line import Line
 from contracts.result import cache_key
+from contracts.sites import Site
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 
 MODEL, PIPELINE = "ab" * 32, "cd" * 32
+SITE = Site(name="north")
 SUSPICIOUS = 0.001
 """A probability below which equal times would be a strange accident."""
 
@@ -47,15 +49,9 @@ class Times:
         return f"{who}: median {held:.2f} ms when held, {fresh:.2f} ms when new, p = {self.probability:.2g}"
 
 
-def volume(seed: int) -> bytes:
-    """A small head of noise; its own for each seed."""
-    voxels = np.random.default_rng(seed).integers(0, 900, (64, 64, 64)).astype(np.int16)
-    return bytes(nib.Nifti1Image(voxels, np.diag([3.0, 3, 3, 1])).to_bytes())
-
-
-def hold(client: redis.Redis, http: FlaskClient, headers: dict[str, str], body: bytes) -> None:
+def hold(client: redis.Redis, http: FlaskClient, headers: Headers, body: bytes) -> None:
     """Let the site have a finished answer for these bytes, so that it is in its cache."""
-    http.post("/v1/jobs", data=body, headers=headers)
+    spent(http, headers, body)
     line = Line(client)
     (claim,) = line.claim(Stage.PREPROCESS, "bench")
     line.advance(claim, Stage.INFER)
@@ -65,55 +61,51 @@ def hold(client: redis.Redis, http: FlaskClient, headers: dict[str, str], body: 
     line.succeed(claim, {"result": entry.value}, cache=entry)
 
 
-def spent(http: FlaskClient, headers: dict[str, str], body: bytes) -> float:
+def spent(http: FlaskClient, headers: Headers, body: bytes) -> float:
     """Seconds until the answer."""
     begun = time.perf_counter()
-    answer = http.post("/v1/jobs", data=body, headers=headers)
+    about = {**headers, "Content-Type": "application/octet-stream"}
+    answer = http.post("/v1/jobs", data=body, headers=about)
     seconds = time.perf_counter() - begun
     if answer.status_code not in {200, 202}:
         raise SystemExit(answer.text)
     return seconds
 
 
-def compare(http: FlaskClient, headers: dict[str, str], held: list[bytes], seed: int) -> Times:
-    """Held and new bytes in random order."""
+def compare(http: FlaskClient, headers: Headers, count: int, seed: int) -> Times:
+    """The scans 0 to `count`, which are held, and as many new ones in random order."""
     random = np.random.default_rng(seed)
-    new = [volume(seed + n) for n in range(len(held))]
     times: dict[bool, list[float]] = {True: [], False: []}
-    for known, n in random.permutation([(k, n) for k in (0, 1) for n in range(len(held))]).tolist():
-        times[bool(known)].append(spent(http, headers, held[n] if known else new[n]))
+    for known, n in random.permutation([(k, n) for k in (0, 1) for n in range(count)]).tolist():
+        times[bool(known)].append(spent(http, headers, packed(n if known else seed + n)))
     return Times(times[True], times[False])
 
 
 def main() -> int:
-    """`python -m bench.hit_timing [--count N] [--check]`: 1 when times tell, or the test is blind."""
+    """`python -m bench.hit_timing [--count N] [--quick] [--check]`: 1 if times tell, or the test is blind."""
     parser = argparse.ArgumentParser(prog="bench.hit_timing", description=__doc__)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--quick", action="store_true", help="20 scans")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
+    count = 20 if given.quick else given.count
+    print(f"two of them, {Mode(SITE)}")
     with empty_redis() as client, tempfile.TemporaryDirectory() as folder:
         deployed.publish(client, "pipeline", PIPELINE)
         deployed.publish(client, "model", MODEL)
         address = client.get_connection_kwargs()
         url = f"redis://{address['host']}:{address['port']}/0"
         http = create_app(Settings(redis_url=url, blobs=f"{folder}/blobs")).test_client()
-        headers = {name: _site(client, name) for name in ("north", "south")}
-        bodies = [volume(n) for n in range(given.count)]
-        for body in bodies:
-            hold(client, http, headers["north"], body)
-        across = compare(http, headers["south"], bodies, 1_000_000)
-        own = compare(http, headers["north"], bodies, 2_000_000)
+        headers = {name: configure(client, replace(SITE, name=name)) for name in ("north", "south")}
+        for number in range(count):
+            hold(client, http, headers["north"], packed(number))
+        across = compare(http, headers["south"], count, 1_000_000)
+        own = compare(http, headers["north"], count, 2_000_000)
     print(across.told("another site's bytes"))
     print(own.told("the site's own bytes (the test must see these)"))
     private = across.probability > SUSPICIOUS > own.probability
     print(f"p_across={across.probability:.3g} p_own={own.probability:.3g} private={private}")
     return 0 if private or not given.check else 1
-
-
-def _site(client: redis.Redis, name: str) -> dict[str, str]:
-    sites.save(client, sites.Site(name=name, requests_per_second=0.0))
-    key, _ = api_keys.issue(client, name, frozenset(Scope), now_ms=int(time.time() * 1000))
-    return {"Authorization": f"Bearer {key}", "Content-Type": "application/octet-stream"}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What the plumbing costs: the saturated system against a bare loop of the same functions on the same cores.
 
-`python -m bench.overhead [--volumes N] [--quick] [--check]` prints CPU seconds and volumes a minute of both,
-where the CPU went, and last one line of key=value. `--check` fails above 1.05 x the CPU or below 0.95 x the
-throughput.
+`python -m bench.overhead [--volumes N] [--dicom] [--open] [--quick] [--check]` prints CPU seconds and volumes
+a minute of both, where the CPU went, and last one line of key=value. `--check` fails above 1.05 x the CPU or
+below 0.95 x the throughput. The scans come from a site with a key and default quotas; `--open` compares.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psutil
@@ -28,13 +30,15 @@ from rich.table import Table
 
 from bench.accounting import cpu_by_service, since
 from bench.command import begin, conclude, options
+from bench.peers.functions import SINGLE
 from bench.plots import bars
-from bench.volumes import copies
-from deploy.local.sample import sample_volume
+from bench.scans import dicom, nifti, scans
+from bench.site import OPEN, Mode, hospital, politely
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
 
 MOST_CPU, LEAST_THROUGHPUT = 1.05, 0.95
+CORES = len(psutil.Process().cpu_affinity() or [0])
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 
 
@@ -61,7 +65,6 @@ def bare_process(volumes: list[Path], pipe: Connection) -> None:
 
     It keeps its memory as the services do, or the comparison would flatter them by a tenth.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
     from model_store.digest import RELEASE
     from model_store.served.model import Model, keep_memory
     from preprocessing_service import prepare
@@ -99,12 +102,13 @@ def bare(volumes: list[Path], processes: int) -> Cost:
     """All volumes through `processes` bare loops at once."""
     spawn = multiprocessing.get_context("spawn")
     pipes, workers = [], []
-    for number in range(processes):
-        ours, theirs = spawn.Pipe()
-        workers.append(spawn.Process(target=bare_process, args=(volumes[number::processes], theirs)))
-        workers[-1].start()
-        theirs.close()  # so that a process that dies is an end of file, not a wait for ever
-        pipes.append(ours)
+    with patch.dict(os.environ, SINGLE):  # read when numpy is imported, which is before a child's first line
+        for number in range(processes):
+            ours, theirs = spawn.Pipe()
+            workers.append(spawn.Process(target=bare_process, args=(volumes[number::processes], theirs)))
+            workers[-1].start()
+            theirs.close()  # so that a process that dies is an end of file, not a wait for ever
+            pipes.append(ours)
     for pipe in pipes:
         pipe.recv()
     started = time.monotonic()
@@ -120,16 +124,21 @@ def bare(volumes: list[Path], processes: int) -> Cost:
 
 def send(http: httpx.Client, path: Path) -> str:
     """Submit one volume; its job id."""
-    with path.open("rb") as body:
-        headers = {"Content-Type": "application/octet-stream"}
-        return str(http.post("/v1/jobs", content=body, headers=headers).raise_for_status().json()["id"])
+    body, headers = path.read_bytes(), {"Content-Type": "application/octet-stream"}
+    answer = politely(lambda: http.post("/v1/jobs", content=body, headers=headers))
+    return str(answer.raise_for_status().json()["id"])
+
+
+def read(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    """The job as it is now."""
+    return dict(politely(lambda: http.get(f"/v1/jobs/{job_id}")).raise_for_status().json())
 
 
 def drain(http: httpx.Client, ids: Iterable[str]) -> float:
     """Wait until every job has succeeded; Unix time at which the last one had."""
     last = 0.0
     for job_id in ids:
-        while (job := http.get(f"/v1/jobs/{job_id}").json())["state"] not in TERMINAL:
+        while (job := read(http, job_id))["state"] not in TERMINAL:
             time.sleep(0.25)
         if job["state"] != "succeeded":
             raise SystemExit(f"{job_id} ended as {job['state']}")
@@ -137,12 +146,13 @@ def drain(http: httpx.Client, ids: Iterable[str]) -> float:
     return last
 
 
-def saturated(volumes: list[Path], warm: list[Path], settings: LocalSettings) -> Cost:
+def saturated(volumes: list[Path], warm: list[Path], *, settings: LocalSettings, mode: Mode) -> Cost:
     """All volumes through the whole system, submitted at once; parts are its services."""
     stack = Stack(settings)
     stack.up()
     try:
-        with httpx.Client(base_url=settings.gateway_url, timeout=120, trust_env=False) as http:
+        door = mode.enter(settings)
+        with httpx.Client(base_url=door.url, headers=door.headers, timeout=120, trust_env=False) as http:
             drain(http, [send(http, path) for path in warm])
             before, started = cpu_by_service(stack), time.time()
             with ThreadPoolExecutor(4) as pool:
@@ -154,17 +164,15 @@ def saturated(volumes: list[Path], warm: list[Path], settings: LocalSettings) ->
     return Cost(len(volumes), sum(used.values()), wall, used)
 
 
-def compare(count: int, rounds: int, console: Console) -> list[tuple[Cost, Cost]]:
+def compare(volumes: list[Path], rounds: int, *, mode: Mode, console: Console) -> list[tuple[Cost, Cost]]:
     """Bare loop and whole system in turn."""
-    cores, found = len(psutil.Process().cpu_affinity() or [0]), []
-    with tempfile.TemporaryDirectory() as scratch:
-        volumes = copies(sample_volume(), Path(scratch), count + 2 * cores)
-        warm, work = volumes[: 2 * cores], volumes[2 * cores :]
-        for number in range(rounds):
-            alone = bare(work, cores)
-            settings = LocalSettings().beside(Path(scratch) / f"run{number}")
-            found.append((alone, saturated(work, warm, settings)))
-            report(number, *found[-1], console)
+    found, warm, work = [], volumes[: 2 * CORES], volumes[2 * CORES :]
+    for number in range(rounds):
+        alone = bare(work, CORES)
+        with tempfile.TemporaryDirectory() as folder:
+            settings = LocalSettings().beside(Path(folder))
+            found.append((alone, saturated(work, warm, settings=settings, mode=mode)))
+        report(number, *found[-1], console)
     return found
 
 
@@ -183,10 +191,15 @@ def main() -> int:
     parser = options("bench.overhead", __doc__, quick="one round of 12 volumes")
     parser.add_argument("--volumes", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dicom", action="store_true", help="the same scans as zips of DICOM images")
+    parser.add_argument("--open", action="store_true", help="without site, key and quotas, for comparison")
     given = parser.parse_args()
-    console = begin()
+    mode = OPEN if given.open else hospital()
+    console = begin(mode)
     count, rounds = (12, 1) if given.quick else (given.volumes, given.rounds)
-    found = compare(count, rounds, console)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = scans(Path(scratch), count + 2 * CORES, write=dicom if given.dicom else nifti)
+        found = compare(work, rounds, mode=mode, console=console)
     cpu = statistics.median(whole.cpu_per_job / alone.cpu_per_job for alone, whole in found)
     throughput = statistics.median(whole.per_minute / alone.per_minute for alone, whole in found)
     if given.plot:

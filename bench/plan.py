@@ -21,7 +21,7 @@ from typing import Any
 
 import simpy
 
-from bench.redis_cost import STEPS, Cost, measure
+from bench.redis_cost import RATE, STEPS, Cost, measure
 
 Steps = Generator[Any, Any, None]
 DAY, PEAK = 10_000_000, 3.0
@@ -116,6 +116,7 @@ class System:
         with self.gateway.slots.request() as slot:
             yield slot
             yield from self.gateway.work()
+            yield from self.redis.call()  # whose key it is, and whether the site keeps its rate
             yield from self.redis.call()  # record; wake-ups are rare while much waits
         with self.preprocess.slots.request() as slot:
             yield slot
@@ -190,6 +191,7 @@ def sync_seconds(times: int = 200) -> float:
 
 def told(cost: Cost, sync: float) -> None:
     """What was measured."""
+    print(f"site mode: configured sites, their keys, default quotas, but {RATE:,.0f} requests a second\n")
     print("| Redis, of one job | measured here |\n|---|---|")
     print(f"| scripts, commands in all | {cost.calls:.1f}, {cost.commands:.0f} |")
     print(f"| processor | {cost.cpu_ms:.2f} ms |")

@@ -1,4 +1,4 @@
-"""What one job costs Redis: whole lives of jobs through the real line, read from the servers' counters."""
+"""What one job of a configured site costs Redis: whole lives through the real line, by its own counters."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from pathlib import Path
 
 import redis
 
+from bench.site import Headers, configure
+from contracts import api_keys
 from contracts.answer_cache import CacheEntry
 from contracts.connections import connect
 from contracts.job import Submission, new_job_id
 from contracts.line import Line
 from contracts.result import cache_key
+from contracts.sites import Site
 from contracts.states import Stage
 from contracts.wakeups import wake
+from gateway.keys import in_force
+from gateway.rate import spend
 from tests.redis_servers import DURABLE, FORGETFUL, Server
 
 STEPS = 2
 """Steps that a worker of half a second a volume notes in the record: one a quarter of a second at most."""
+RATE = 10_000.0
+"""Requests a second of a site (default 50): here they come as fast as one process can send them."""
 _RESULT = '{"probabilities": ' + "0" * 1150 + "}"
 
 
@@ -68,8 +75,12 @@ def measure(jobs: int = 3000, sites: int = 20) -> Cost:
         try:
             line_client, cache_client = (connect(server.start().url) for server in servers)
             line = Line(line_client, cache=cache_client)
+            keys = [
+                configure(line_client, Site(name=f"site{n}", requests_per_second=RATE)) for n in range(sites)
+            ]
             empty, cache_empty = Counters.of(line_client), Counters.of(cache_client)
             for n in range(jobs):
+                _admit(line_client, keys[n % sites])
                 if line.submit(_submission(f"site{n % sites}")).lacking:
                     wake(line_client, Stage.PREPROCESS)
             waiting = Counters.of(line_client)
@@ -92,6 +103,15 @@ def measure(jobs: int = 3000, sites: int = 20) -> Cost:
     )
 
 
+def _admit(client: redis.Redis, headers: Headers) -> None:
+    """What the gateway asks about the one request of a job: its key, its site, whether the rate is kept."""
+    prefix = api_keys.prefix_of(headers["Authorization"].removeprefix("Bearer "))
+    _, site = in_force(client, str(prefix), now_ms=int(time.time() * 1000))
+    allowance = spend(client, site)
+    if allowance is None or not allowance.granted:
+        raise SystemExit(f"{site.name} sends more than its rate of {site.requests_per_second:g} a second")
+
+
 def _calls(after: Counters, before: Counters) -> int:
     return after.calls - before.calls
 
@@ -101,7 +121,8 @@ def _submission(site: str) -> Submission:
     content = job_id[4:] * 2
     return Submission(
         id=job_id, site=site, content_digest=content, input_blob=f"inputs/{site}/{job_id}",
-        size_bytes=10_000_000, media="nifti.gz", pipeline_digest="p" * 64, model_digest="m" * 64,
+        size_bytes=10_000_000, stored_bytes=10_000_000,
+        media="nifti.gz", pipeline_digest="p" * 64, model_digest="m" * 64,
         trace_id="t" * 32,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 import uuid
@@ -60,9 +61,12 @@ def new_key() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def new_endpoint(site: str, url: str, *, now_ms: int) -> Endpoint:
-    """An endpoint with its first key; `save` puts it in force."""
-    return Endpoint(f"whe_{uuid.uuid4().hex}", site, url, (Secret(new_key()),), now_ms)
+def new_endpoint(site: str, url: str, *, now_ms: int, token: str = "") -> Endpoint:
+    """An endpoint with its first key; `add` puts it in force. The same token gets the same id every time."""
+    named = (
+        hashlib.sha256(f"endpoint\0{site}\0{token}".encode()).hexdigest()[:32] if token else uuid.uuid4().hex
+    )
+    return Endpoint(f"whe_{named}", site, url, (Secret(new_key()),), now_ms)
 
 
 def save(client: redis.Redis, endpoint: Endpoint) -> None:
@@ -72,19 +76,23 @@ def save(client: redis.Redis, endpoint: Endpoint) -> None:
         pipe.execute()
 
 
-def add(client: redis.Redis, endpoint: Endpoint) -> bool:
-    """As `save`, for one endpoint more; False when the site has as many as it may."""
-    added: list[bool] = []
+def add(client: redis.Redis, endpoint: Endpoint) -> Endpoint | None:
+    """Put it in force, and return it; or what is there under its id, however late this call reaches Redis.
+
+    None when the site has as many endpoints as it may.
+    """
+    kept: list[Endpoint] = []
 
     def put(pipe: Pipeline) -> None:
+        known = find(pipe, endpoint.site, endpoint.id)
         there = sum(int(cast("Any", pipe.hlen(key))) for key in _keys(endpoint.site))
         pipe.multi()
-        added[:] = [there < MOST_ENDPOINTS]
-        if added[0]:
+        kept[:] = [known] if known else [endpoint] if there < MOST_ENDPOINTS else []
+        if kept and not known:
             _put(pipe, endpoint)
 
     client.transaction(put, *_keys(endpoint.site))
-    return added[0]
+    return kept[0] if kept else None
 
 
 def _put(pipe: Pipeline, endpoint: Endpoint) -> None:

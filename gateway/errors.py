@@ -5,8 +5,9 @@ RequestError
 ├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
 ├── DeliveryNotFound     404   ├── NotAcceptable        406   ├── UploadNotFound       404
 ├── NoDirectUploads      409   ├── UploadMissing        409   ├── UploadUsed           409
-├── TooManyEndpoints     409   ├── TooManyBatches       409
-└── KeyReused            422   (and Unavailable: StreamsBusy, SandboxBusy 503)
+├── TooManyEndpoints     409   ├── TooManyBatches       409   ├── Malformed            400
+├── TooSlow              408   ├── HeadTooLarge         431
+└── KeyReused            422   (and Unavailable: StreamsBusy, SandboxBusy, ServerBusy 503)
 """
 
 from __future__ import annotations
@@ -157,3 +158,34 @@ class StreamsBusy(Unavailable):
 
     code = "unavailable.streams"
     title = "Too many event streams are open"
+
+
+class ServerBusy(Unavailable):
+    """All request threads, places or connections are taken; the site that holds most waits first."""
+
+    code = "unavailable.busy"
+    title = "The server is busy"
+
+
+class TooSlow(RequestError):
+    """The body came more slowly than 16 KiB a second, after ten seconds of grace."""
+
+    code = "request.too_slow"
+    title = "The request came too slowly"
+    status = 408
+
+
+class Malformed(RequestError):
+    """The bytes are not an HTTP/1.1 request; nothing of them is repeated in the answer or in a log."""
+
+    code = "request.malformed"
+    title = "The request is not valid HTTP"
+    status = 400
+
+
+class HeadTooLarge(RequestError):
+    """The request line and header fields are over 16 KiB, or there are more than 64 fields."""
+
+    code = "request.head_too_large"
+    title = "The request head is too large"
+    status = 431

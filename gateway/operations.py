@@ -36,6 +36,7 @@ class Operation:
     query, body: types built from the request and passed to the view under these names.
     uploads: media type -> schema of a body the view reads as a stream itself.
     headers: what request headers do and take. also: other media types of the 200 answer, chosen by Accept.
+    head: what the view refuses from a request's head alone, before its body has come; the bytes it may have.
     """
 
     summary: str
@@ -47,6 +48,7 @@ class Operation:
     uploads: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     headers: Mapping[str, Header] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    head: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import redis
 from pydantic import Field
 
 from contracts import deployed
 from contracts.audit import AuditLog
-from contracts.errors import StoreUnavailable
+from contracts.errors import DiskNearlyFull, StoreUnavailable
 from contracts.failures import failure_of
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -19,9 +19,9 @@ from gateway.resources import Resources
 from gateway.schemas import Dependency, Wire
 
 
-def check(of: Resources) -> dict[str, Dependency]:
-    """Every dependency by name; asks each of them, and raises for none."""
-    return {name: ask(of) for name, ask in CHECKS.items()}
+def check(of: Resources, names: Collection[str]) -> dict[str, Dependency]:
+    """These dependencies by name; asks each of them and no other, and raises for none."""
+    return {name: ask(of) for name, ask in CHECKS.items() if name in names}
 
 
 def _line(of: Resources) -> Dependency:
@@ -39,9 +39,17 @@ def _blobs(of: Resources) -> Dependency:
         of.blobs.put(path, b"ready")
         kept = of.blobs.get(path) == b"ready"
         of.blobs.delete(path)
+    except DiskNearlyFull:
+        return Dependency(ok=True, detail="can be read; takes nothing while the disk is nearly full")
     except (StoreUnavailable, FileNotFoundError) as error:
         return Dependency(ok=False, detail=str(error))
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
+
+
+def _disk(of: Resources) -> Dependency:
+    found = list(of.disks)
+    shown = "; ".join(disk.describe() for disk in found) or "no disk of this machine is used"
+    return Dependency(ok=not any(disk.is_low for disk in found), detail=shown)
 
 
 def _audit(of: Resources) -> Dependency:
@@ -107,6 +115,7 @@ def _age_after_waking(of: Resources, what: str) -> float | None:
 CHECKS: Mapping[str, Callable[[Resources], Dependency]] = {
     "line": _line,
     "blobs": _blobs,
+    "disk": _disk,
     "audit": _audit,
     "preprocess": _proof("preprocess", asks=Stage.PREPROCESS),
     "model_server": _proof("model_server"),
@@ -115,7 +124,7 @@ _NAMES = "|".join(CHECKS)
 
 
 class ReadyQuery(Wire):
-    """Which dependencies decide the status code."""
+    """Which dependencies are asked."""
 
     only: str | None = Field(
         default=None,

@@ -43,7 +43,7 @@ class Settings(Shared):
     max_upload_bytes: largest body of one volume.
     most_waiting: jobs that may wait before submitters are told 503 `unavailable.backlog`.
     line_seconds: how long one question to Redis may take before the caller is told 503.
-    bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
+    bind: addresses the server listens on; without keys only this
         machine is served, and only while no site is configured.
     audit: the audit log; beside the folder of the blobs unless it is named. audit_bytes: of one of its files.
     uid_secret: with it the UIDs of DICOM uploads are mapped; without it they are kept, so that reports can

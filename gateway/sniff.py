@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contracts.errors import CorruptFile, NotAVolume
+from contracts.errors import CorruptFile, InputError, NotAVolume
 from gateway.headers import check_mgh, check_nifti, is_analyze, is_mgh, is_nifti, is_pair
 
 PEEK = 1 << 16
@@ -90,3 +90,12 @@ def _guess(head: bytes) -> str:
         if head.startswith(magic):
             return f"This is {name}"
     return f"No known volume starts with the bytes {head[:4].hex(' ') or 'of an empty stream'}"
+
+
+def is_known(head: bytes) -> bool:
+    """Whether `sniff` raises nothing for these first bytes."""
+    try:
+        sniff(head)
+    except InputError:
+        return False
+    return True

@@ -18,6 +18,7 @@ from gateway.errors import UnsupportedMediaType
 from gateway.forms import VolumeStream
 from gateway.reading_costs import charge
 from gateway.resources import Resources
+from gateway.server.handover import BODY
 from gateway.sniff import PEEK, Media, Sniffed, sniff
 from gateway.spool import Sent
 
@@ -119,6 +120,23 @@ class Upload:
         if not self.sniffed:
             yield self._short(head)
         self._check_whole()
+
+    def whole(self) -> Sent | None:
+        """The body as the front took it, looked at; None when it has yet to be read through `chunks`.
+
+        Raises what `chunks` would.
+        """
+        sent = cast("Sent | None", self.request.environ.get(BODY))
+        if sent is None or self._form:
+            return None
+        self.size_bytes = sent.size_bytes
+        if self.size_bytes > self.to.settings.max_upload_bytes:
+            raise self._too_large(self.size_bytes)
+        head = sent.file.read(PEEK)
+        sent.file.seek(0)
+        self._short(head)
+        self._check_whole()
+        return sent
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""

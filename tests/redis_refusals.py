@@ -13,6 +13,7 @@ from typing import Any, cast
 import redis
 
 from tests.redis_servers import Server
+from tests.support.waiting import PATIENCE_SECONDS
 
 Refusal = Callable[[Server], AbstractContextManager[None]]
 
@@ -171,7 +172,7 @@ def _refuses(server: Server, word: str) -> bool:
     return False
 
 
-def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def _until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "Redis does not do what the test needs"

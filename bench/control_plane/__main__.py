@@ -1,12 +1,14 @@
 """What a job costs besides its pixels: CPU, Redis traffic, uploads, polls, cache hits and events.
 
-`python -m bench.control_plane [--jobs N] [--quick] [--check] [--plot FILE.svg]`. `--check` fails above 10 ms
+`python -m bench.control_plane [--jobs N] [--open] [--quick] [--check] [--plot FILE.svg]`. A configured site
+sends, whose rate and places are raised; `--open` shows what keys and quotas cost. `--check` fails above 10 ms
 CPU a job, scenes more than 10 % apart, reads below half of bare Flask, or when an upload takes memory.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
 import httpx
 from rich.console import Console
@@ -15,20 +17,23 @@ from rich.table import Table
 from bench.command import begin, conclude, options
 from bench.control_plane.jobs import JobCost, cost, fill, run
 from bench.control_plane.reads import _SAME, ReadCost, costs
-from bench.control_plane.system import System, system
-from bench.control_plane.uploads import UploadCost
+from bench.control_plane.system import ENOUGH, System, system
+from bench.control_plane.uploads import UploadCost, scan_cost
 from bench.control_plane.uploads import cost as upload_cost
 from bench.plots import bars
+from bench.scans import dicom, nifti
+from bench.site import OPEN, Mode
 from bench.volumes import tiny
 
 MOST_MS, MOST_SPREAD, LEAST_READS, MOST_GROWN = 10.0, 0.10, 0.5, 64 << 20
 SCENES = [(0, 1), (1_000, 1), (1_000, 10), (100_000, 1), (100_000, 1_000)]
+QUICK = [(0, 1), (10_000, 1_000)]
 SIZES = [(1_000_000, 40), (12_000_000, 12), (100_000_000, 2), (1_000_000_000, 1)]
 
 
 def finished(system: System) -> str:
     """A job that has succeeded, of the volume that will be sent again."""
-    with httpx.Client(base_url=system.url, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=system.url, headers=system.headers, timeout=60, trust_env=False) as http:
         headers = {"Content-Type": "application/octet-stream", "Prefer": "wait=30"}
         answer = http.post("/v1/jobs", content=tiny(_SAME), headers=headers).raise_for_status().json()
     if answer["state"] != "succeeded":
@@ -36,17 +41,29 @@ def finished(system: System) -> str:
     return str(answer["id"])
 
 
-def measure(jobs: int, scenes: list[tuple[int, int]], sizes: list[tuple[int, int]], reads: int) -> Results:
+@dataclass(frozen=True)
+class Plan:
+    """scenes: (jobs that wait, sites). sizes: (bytes of an upload, how many). scans: uploads of each kind."""
+
+    jobs: int
+    scenes: list[tuple[int, int]]
+    sizes: list[tuple[int, int]]
+    scans: int
+    reads: int
+
+
+def measure(plan: Plan, mode: Mode) -> Results:
     """Every scene on a fresh system; reads and uploads on the first."""
     found = Results([], [], [])
-    for waiting, sites in scenes:
-        with system() as running:
+    for waiting, sites in plan.scenes:
+        with system(mode=mode) as running:
             if not found.jobs:
-                found.reads = costs(running, finished(running), reads)
-                found.uploads = [upload_cost(running, *size) for size in sizes]
+                found.reads = costs(running, finished(running), plan.reads)
+                found.uploads = [scan_cost(running, write, plan.scans) for write in (nifti, dicom)]
+                found.uploads += [upload_cost(running, *size) for size in plan.sizes]
                 run(running, 20)
             fill(running, waiting, sites)
-            found.jobs.append(cost(running, jobs, waiting=waiting, sites=sites))
+            found.jobs.append(cost(running, plan.jobs, waiting=waiting, sites=sites))
         sys.stderr.write(f"{waiting} waiting, {sites} sites: {found.jobs[-1].total_ms:.2f} ms CPU a job\n")
     return found
 
@@ -99,7 +116,7 @@ def show(found: Results, console: Console) -> None:
     table = Table("upload, bytes", "MB/s a core", "copy + SHA-256", "ratio", "memory grew, MB")
     for up in found.uploads:
         ratio, grown = f"{up.rate / up.bare_rate:.2f}", f"{up.grown / 1e6:.0f}"
-        table.add_row(f"{up.size:,}", f"{up.rate:.0f}", f"{up.bare_rate:.0f}", ratio, grown)
+        table.add_row(f"{up.kind} {up.size:,}", f"{up.rate:.0f}", f"{up.bare_rate:.0f}", ratio, grown)
     console.print(table)
     table = Table("", "a second and core", "bare Flask", "ratio")
     for one in found.reads:
@@ -111,12 +128,12 @@ def main() -> int:
     """1 when --check finds a target missed."""
     parser = options("bench.control_plane", __doc__, quick="fewer jobs, shallower lines, smaller uploads")
     parser.add_argument("--jobs", type=int, default=600)
+    parser.add_argument("--open", action="store_true", help="without site, key and quotas, for comparison")
     given = parser.parse_args()
-    console = begin()
-    if given.quick:
-        found = measure(200, [(0, 1), (10_000, 1_000)], SIZES[:2], 300)
-    else:
-        found = measure(given.jobs, SCENES, SIZES, 2000)
+    mode = OPEN if given.open else ENOUGH
+    console = begin(mode)
+    plan = Plan(given.jobs, SCENES, SIZES, scans=12, reads=2000)
+    found = measure(Plan(200, QUICK, SIZES[:2], scans=4, reads=300) if given.quick else plan, mode)
     show(found, console)
     if given.plot:
         rows = {f"{one.waiting:,} waiting\n{one.sites:,} sites": one.cpu_ms for one in found.jobs}

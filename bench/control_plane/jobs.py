@@ -15,8 +15,10 @@ from bench.accounting import Used, cpu_by_service, since
 from bench.control_plane.system import System
 from bench.volumes import tiny
 from bench.waiting import until
+from contracts import sites as configured
 from contracts.job import Submission, new_job_id
 from contracts.line import Line
+from contracts.sites import Site
 
 SENDERS = 4
 _numbers = itertools.count(1)
@@ -50,6 +52,8 @@ def fill(system: System, waiting: int, sites: int) -> None:
     client.config_set("appendfsync", "no")  # only while filling
     blob = tiny(0)
     for site in range(sites):
+        if system.mode.site:
+            configured.save(client, Site(name=f"site{site}", most_waiting=system.mode.site.most_waiting))
         (system.folder / "blobs" / "inputs" / f"site{site}").mkdir(parents=True, exist_ok=True)
     script = line._scripts._named["submit"]
     for start in range(0, waiting, 1000):
@@ -62,7 +66,7 @@ def fill(system: System, waiting: int, sites: int) -> None:
                 os.link(first, system.folder / "blobs" / path)
                 record = Submission(
                     id=job, site=site, content_digest=f"{number:064x}", input_blob=path, size_bytes=len(blob),
-                    media="nifti",
+                    stored_bytes=len(blob), media="nifti",
                 )  # fmt: skip
                 script(args=["", record.to_record(), 1_000_000, ""], client=pipe)
             pipe.execute()
@@ -84,7 +88,9 @@ def submit_all(system: System, jobs: int) -> list[str]:
 
     def send(number: int) -> str:
         if not hasattr(local, "http"):
-            local.http = httpx.Client(base_url=system.url, timeout=60, trust_env=False)
+            local.http = httpx.Client(
+                base_url=system.url, headers=system.headers, timeout=60, trust_env=False
+            )
         headers = {"Content-Type": "application/octet-stream"}
         answer = local.http.post("/v1/jobs", content=tiny(number), headers=headers)
         return str(answer.raise_for_status().json()["id"])

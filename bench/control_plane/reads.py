@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from bench.accounting import cpu_by_service
 from bench.control_plane.system import System
+from bench.site import Headers
 from bench.volumes import tiny
 from deploy.local import services
 from deploy.local.services import Service
@@ -34,14 +36,14 @@ class ReadCost:
 
 
 class Caller:
-    """One keep-alive connection."""
+    """One keep-alive connection, every request of which has these headers."""
 
-    def __init__(self, address: str) -> None:
-        self._http = http.client.HTTPConnection(address, timeout=30)
+    def __init__(self, address: str, headers: Headers) -> None:
+        self._http, self._headers = http.client.HTTPConnection(address, timeout=30), headers
 
     def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The answer's body; SystemExit unless it is 200."""
-        headers = {"Content-Type": "application/octet-stream"} if body else {}
+        headers = {**self._headers, **({"Content-Type": "application/octet-stream"} if body else {})}
         self._http.request(method, path, body=body, headers=headers)
         answer = self._http.getresponse()
         said = answer.read()
@@ -50,9 +52,9 @@ class Caller:
         return said
 
 
-def rate(stack: Stack, address: str, count: int, *request: str | bytes) -> float:
+def rate(stack: Stack, headers: Headers, count: int, *request: str | bytes) -> float:
     """`count` equal requests, one after the other: how many a CPU second of the service `gateway`."""
-    caller = Caller(address)
+    caller = Caller(stack.settings.gateway_url.removeprefix("http://"), headers)
     for _ in range(max(20, count // 10)):
         caller.call(*request)  # type: ignore[arg-type]
     before = cpu_by_service(stack)["gateway"]
@@ -62,15 +64,13 @@ def rate(stack: Stack, address: str, count: int, *request: str | bytes) -> float
 
 
 def gateway(settings: LocalSettings) -> Service:
-    """The bare routes under the gateway's gunicorn settings."""
+    """The bare routes under uvicorn, with as many processes, by its own adapter for WSGI."""
     real = services.gateway(settings)
-    ours = {
-        "gateway.app:": f"{__package__}.bare_flask:",
-        ":gateway.gunicorn_conf": f":{__package__}.bare_conf",
-    }
-    command = list(real.command)
-    for theirs, mine in ours.items():
-        command = [part.replace(theirs, mine) for part in command]
+    command = [
+        sys.executable, "-m", "uvicorn", "--interface=wsgi", "--factory", "--workers=2", "--http=httptools",
+        "--loop=uvloop", "--no-access-log", "--log-level=warning", f"--port={settings.ports.gateway}",
+        f"{__package__}.bare_flask:create_app",
+    ]  # fmt: skip
     return replace(real, command=command)
 
 
@@ -99,7 +99,7 @@ def costs(system: System, job_id: str, count: int) -> list[ReadCost]:
     found = []
     with bare_server(system) as other:
         for name, request in ours.items():
-            mine = rate(system.stack, system.url.removeprefix("http://"), count, *request)
-            theirs = rate(other, other.settings.gateway_url.removeprefix("http://"), count, *bare[name])
+            mine = rate(system.stack, system.headers, count, *request)
+            theirs = rate(other, system.headers, count, *bare[name])
             found.append(ReadCost(name, mine, theirs))
     return found

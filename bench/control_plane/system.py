@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import redis
 
+from bench import scans
+from bench.site import Mode, hospital
+from bench.waiting import until
 from contracts.connections import connect
 from deploy.local import services
 from deploy.local.services import Make, Service
@@ -43,12 +47,16 @@ SERVICES = [
 ]  # fmt: skip
 
 
-class System:
-    """A running system: its processes, its Redis, its address."""
+ENOUGH = hospital(requests_per_second=100_000, most_waiting=1_000_000)
+"""A load generator stands for many sites; each request is still counted, and each upload weighed."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.url = stack.settings.gateway_url
+
+class System:
+    """A running system: its processes, its Redis, its address, the headers of the site that sends."""
+
+    def __init__(self, stack: Stack, mode: Mode = ENOUGH) -> None:
+        self.stack, self.mode = stack, mode
+        self.url, self.headers = stack.settings.gateway_url, mode.enter(stack.settings).headers
         self.folder = stack.settings.folder
         self.redis: redis.Redis = connect(
             stack.settings.environment()["HIPPOCAMP_REDIS_URL"], timeout_seconds=60
@@ -59,16 +67,34 @@ class System:
         totals = self.redis.hgetall("hc:totals")
         return sum(int(n) for event, n in totals.items() if event.startswith("ended:succeeded:"))
 
+    def take_scans(self) -> None:
+        """One real scan as NIfTI and one as DICOM, so that no figure is of a system that refuses them."""
+        begun, headers = self.ended(), {**self.headers, "Content-Type": "application/octet-stream"}
+        for number, write in enumerate((scans.nifti, scans.dicom), start=1):
+            body = write(self.folder / "scan", number).read_bytes()
+            answer = httpx.post(
+                f"{self.url}/v1/jobs", content=body, headers=headers, timeout=60, trust_env=False
+            )
+            if answer.status_code != httpx.codes.ACCEPTED:
+                raise SystemExit(f"a real scan ({write.__name__}) is not taken: {answer.text}")
+            until(lambda wanted=begun + number: self.ended() >= wanted, "a real scan to succeed")
+
 
 @contextmanager
 def system(
-    settings: LocalSettings | None = None, services: Sequence[Make] = SERVICES, **extra: str
+    settings: LocalSettings | None = None,
+    services: Sequence[Make] = SERVICES,
+    *,
+    mode: Mode = ENOUGH,
+    **extra: str,
 ) -> Iterator[System]:
     """A fresh system in a temporary folder, gone afterwards; `extra` goes into its environment."""
     with tempfile.TemporaryDirectory(prefix="hippocamp-bench-") as folder:
         stack = Stack((settings or LocalSettings()).beside(Path(folder), **extra), services)
         stack.up()
         try:
-            yield System(stack)
+            running = System(stack, mode)
+            running.take_scans()
+            yield running
         finally:
             stack.down()

@@ -15,9 +15,12 @@ import psutil
 
 from bench.accounting import cpu_by_service, family
 from bench.control_plane.system import System
+from bench.scans import Writer
 from bench.volumes import header
 
 MEGABYTE = 1_000_000
+FIRST_SCAN = 100
+"""Numbers below are those of the scans that a system is tried with."""
 _PIECE = 1 << 20
 
 
@@ -25,6 +28,7 @@ _PIECE = 1 << 20
 class UploadCost:
     """Bodies of `size` bytes: MB a CPU second of the gateway and of a plain copy; bytes it grew by."""
 
+    kind: str
     size: int
     rate: float
     bare_rate: float
@@ -62,8 +66,8 @@ def send(system: System, path: Path) -> str:
     """Upload as curl does, with a known length; the job's id is of no interest, only that it was taken."""
     connection = http.client.HTTPConnection(system.url.removeprefix("http://"), timeout=120)
     with path.open("rb") as opened:
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
-        connection.request("POST", "/v1/jobs", body=opened, headers=headers)
+        about = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
+        connection.request("POST", "/v1/jobs", body=opened, headers={**system.headers, **about})
         answer = connection.getresponse()
         said = answer.read().decode()
     connection.close()
@@ -97,28 +101,39 @@ class Watch:
 
 
 def cost(system: System, size: int, repeats: int) -> UploadCost:
-    """`repeats` uploads of one size, one after the other, after one that warms up."""
+    """`repeats` uploads of noise of one size, one after the other, after one that warms up."""
     scratch = system.folder / "body"
     body(scratch, size)
-    whole = scratch.stat().st_size
+    return _cost(system, "noise", scratch, _changed(scratch, repeats))
+
+
+def scan_cost(system: System, write: Writer, repeats: int) -> UploadCost:
+    """The same of real scans."""
+    scratch = write(system.folder / "body", FIRST_SCAN)
+    others = (write(scratch, FIRST_SCAN + number) for number in range(1, repeats + 1))
+    return _cost(system, f"scan, {write.__name__}", scratch, others)
+
+
+def _cost(system: System, kind: str, scratch: Path, others: Iterator[Path]) -> UploadCost:
+    whole, repeats = scratch.stat().st_size, 0
     leader = next(i.process() for i in system.stack.remembered() if i.name == "gateway")
     send(system, scratch)
     before = cpu_by_service(system.stack)["gateway"]
     with Watch(family(leader)) as watch:  # type: ignore[arg-type]
-        for number in _changed(scratch, repeats):
-            del number
-            send(system, scratch)
+        for path in others:
+            send(system, path)
+            repeats += 1
     spent = cpu_by_service(system.stack)["gateway"] - before
     bare = sum(copied(scratch, system.folder / "copy") for _ in range(repeats))
     scratch.unlink()
     moved = whole * repeats / MEGABYTE
-    return UploadCost(whole, moved / spent, moved / bare, watch.most - watch.before)
+    return UploadCost(kind, whole, moved / spent, moved / bare, watch.most - watch.before)
 
 
-def _changed(path: Path, repeats: int) -> Iterator[int]:
+def _changed(path: Path, repeats: int) -> Iterator[Path]:
     """The same file with other voxels, so that no upload is a repetition."""
-    for number in range(repeats):
+    for _ in range(repeats):
         with path.open("r+b") as opened:
             opened.seek(400)
             opened.write(os.urandom(16))
-        yield number
+        yield path

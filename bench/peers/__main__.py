@@ -1,10 +1,11 @@
 """Hippocamp beside plain Celery, LitServe, BentoML, Ray Serve and a synchronous Flask application.
 
 `python -m bench.peers [--only NAME ...] [--seconds N] [--save FILE] [--quick] [--check] [--plot FILE.svg]`.
-The same volumes arrive at each candidate at the same times: a burst, then 50, 80, 95 and 150 % of what a bare
-loop of the same functions does on these cores. `--save` adds this run's candidates to a file, so that long
-measurements can be made in pieces. `--check` fails unless ours is first in throughput, and in the 99th
-percentile at every level that all hold, and loses nothing at overload.
+The same scans arrive at each candidate at the same times: a burst, then 50, 80, 95 and 150 % of what a bare
+loop of the same functions does on these cores. Ours gets them from a configured site with its key. `--save`
+adds this run's candidates to a file, so that long measurements can be made in pieces. `--check` fails unless
+ours is first in throughput, and in the 99th percentile at every level that all hold, and loses nothing at
+overload.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from bench.machine import describe, stop_cleanly
 from bench.overhead import bare
-from bench.peers.candidates import PEERS, running
+from bench.peers.candidates import MODE, PEERS, running
 from bench.peers.load import Level, arrivals, play
 from bench.plots import lines
 from bench.volumes import copies
@@ -137,6 +138,7 @@ def main() -> int:
     seconds, burst = (4.0, 8) if given.quick else (given.seconds, given.burst)
     console = Console(width=130, highlight=False, soft_wrap=True)
     console.print(json.dumps(describe()))
+    console.print(f"hippocamp: {MODE}")
     capacity = given.capacity or measured_capacity()
     console.print(f"a bare loop of the same functions does {60 * capacity:.1f} volumes a minute")
     found = known(given.save)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,8 +18,13 @@ import psutil
 from bench.accounting import family, pss
 from bench.peers.environments import interpreter
 from bench.peers.functions import SINGLE
+from bench.site import hospital
+from deploy.local.ports import free_ports
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
+
+MODE = hospital(requests_per_second=1_000)
+"""Of ours; the others know neither sites nor keys. Its rate is raised for the polls of a whole network."""
 
 MOST_WAITING = 24
 """Jobs that wait in our line before the next is refused with 503 and Retry-After: ten seconds of work."""
@@ -31,6 +35,7 @@ class Candidate:
     """A running candidate: where volumes go, and how its answer is found.
 
     form: field name of a multipart upload, "" for a raw body. later: the answer to the upload is only an id.
+    headers: of every request.
     """
 
     name: str
@@ -39,18 +44,12 @@ class Candidate:
     form: str = ""
     later: bool = False
     processes: tuple[psutil.Process, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def memory(self) -> float:
         """PSS of all its processes, bytes."""
         return sum(pss(one) for leader in self.processes for one in family(leader))
-
-
-def free_port() -> int:
-    """One that nobody holds right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def commands(name: str, port: int, redis_port: int) -> list[list[str]]:
@@ -114,13 +113,16 @@ def running(name: str, scratch: Path) -> Iterator[Candidate]:
 
 @contextmanager
 def hippocamp(scratch: Path) -> Iterator[Candidate]:
-    """The whole local system."""
+    """The whole local system, used by a configured site."""
     settings = LocalSettings().beside(scratch / "hippocamp", HIPPOCAMP_MOST_WAITING=str(MOST_WAITING))
     stack = Stack(settings)
     stack.up()
     try:
         leaders = tuple(found for item in stack.remembered() if (found := item.process()))
-        yield Candidate("hippocamp", settings.gateway_url, "/v1/jobs", later=True, processes=leaders)
+        door = MODE.enter(settings)
+        yield Candidate(
+            "hippocamp", door.url, "/v1/jobs", later=True, processes=leaders, headers=door.headers
+        )
     finally:
         stack.down()
 
@@ -128,7 +130,7 @@ def hippocamp(scratch: Path) -> Iterator[Candidate]:
 @contextmanager
 def peer(name: str, scratch: Path) -> Iterator[Candidate]:
     """Every process of a peer in a session of its own, which is killed at the end."""
-    port, redis_port = free_port(), free_port()
+    port, redis_port = free_ports(2)
     ours = {"PYTHONPATH": str(ROOT), "PEER_REDIS": f"redis://127.0.0.1:{redis_port}/0"}
     quiet = {"BENTOML_DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(scratch)}
     started = []

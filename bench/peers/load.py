@@ -131,7 +131,7 @@ def _request(
 ) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection(candidate.url.removeprefix("http://"), timeout=PATIENCE_SECONDS)
     try:
-        connection.request(method, path, body=body, headers=headers)
+        connection.request(method, path, body=body, headers={**candidate.headers, **headers})
         answer = connection.getresponse()
         text = answer.read()
     finally:

@@ -33,6 +33,8 @@
 --   done:<site>         hash    stage -> records of this site that came through it
 --   workers             hash    pool -> what presence.py writes: where it runs, its stages and slots
 --   inputs              set     uploads that jobs which have not ended still need
+--   withdrawn           zset    uploads that no record may name any more, score = their number; the latest 100,000
+--   withdrawals         string  how many uploads were ever withdrawn
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
 --   deliveries_owed:<site>  string  webhook deliveries of the site that have not ended
 --   reading:<site>      string  time (ms) until which reading the site's uploads is paid for (gateway/lua/charge.lua)
@@ -84,7 +86,7 @@ local function owe(site, by)
 end
 
 local function enter(id, state, now)
-  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'size_bytes'))
+  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'stored_bytes'))
   local live, lived = not TERMINAL[state], was and not TERMINAL[was]
   if kind == 'delivery' and live and not lived then owe(site, 1) end
   if kind == 'delivery' and lived and not live then owe(site, -1) end
@@ -243,6 +245,17 @@ local function finish(id, state, now, code, detail)
   end
 end
 
+-- From now on no record can name this upload, however late its submit comes: it may be deleted. They are counted,
+-- not timed, because a clock that steps would forget them too early.
+local MOST_WITHDRAWN = 100000
+
+local function withdraw(input)
+  redis.call('ZADD', 'hc:withdrawn', redis.call('INCR', 'hc:withdrawals'), input)
+  redis.call('ZREMRANGEBYRANK', 'hc:withdrawn', 0, -MOST_WITHDRAWN - 1)
+end
+
+local function is_withdrawn(input) return redis.call('ZSCORE', 'hc:withdrawn', input) ~= false end
+
 -- A claim is held only while state, fence and stage are those it was given with.
 local function holds(id, stage, fence)
   local state, at = unpack(get(id, 'state', 'fence'))
@@ -262,7 +275,7 @@ local function crowded(record, limit)
   local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
   jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
   if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
-  if bytes > 0 and held + (tonumber(record.size_bytes) or 0) > bytes then return 'quota:bytes' end
+  if bytes > 0 and held + (tonumber(record.stored_bytes) or 0) > bytes then return 'quota:bytes' end
 end
 
 -- Why nothing more of this site's may be recorded, whether its result is known or not, nil when it may.

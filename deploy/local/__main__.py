@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def main() -> None:
     elif arguments.command == "status":
         sys.exit(status(stack, console))
     else:
-        demo(stack, console, arguments.volume)
+        demo(stack.settings, console, arguments.volume)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal handler's signature
@@ -74,18 +75,19 @@ def status(stack: Stack, console: Console) -> int:
     return 1
 
 
-def demo(stack: Stack, console: Console, volume: Path | None) -> None:
-    """Use the running system, or start one and stop it again."""
-    ours = not stack.is_up()
-    path = volume or sample_volume()
+def demo(settings: LocalSettings, console: Console, volume: Path | None) -> None:
+    """Start a system of its own beside any that runs, with a site and its key, and stop it again."""
+    path, folder = volume or sample_volume(), settings.folder / "demo"
+    stack = Stack(settings.beside(folder / "system"))
+    stack.down()
+    shutil.rmtree(stack.settings.folder, ignore_errors=True)
     try:
-        if ours:
-            up(stack, console)
-        demonstrate(stack.settings.gateway_url, path, stack.settings.folder / "demo", console)
+        console.print("starting Redis, TorchServe, gateway and workers ...")
+        stack.up()
+        demonstrate(stack.settings, path, folder, console)
     finally:
-        if ours:
-            stack.down()
-            console.print("everything is stopped again")
+        stack.down()
+        console.print("everything is stopped again; `make up` starts a system that stays")
 
 
 if __name__ == "__main__":

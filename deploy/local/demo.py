@@ -1,7 +1,10 @@
-"""The demonstration: one real volume from upload to printed result, over HTTP like any client."""
+"""The demonstration: a hospital gets a site and a key, sends one real scan over HTTP and reads the result."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,21 @@ from rich.table import Table
 
 from contracts.result import CDR, CLASS_KEYS, LABELS
 from contracts.states import JobState
+from deploy.local.settings import LocalSettings
 
 PATIENCE_SECONDS = 180
+SITE = "demo-hospital"
 
 
-def demonstrate(url: str, volume: Path, folder: Path, console: Console) -> None:
-    """Send `volume`, show it move, print the answer, save the overlay; SystemExit on failure."""
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+def demonstrate(settings: LocalSettings, volume: Path, folder: Path, console: Console) -> None:
+    """Add a site, send `volume` with its key, show it move, print the answer, save the overlay.
+
+    SystemExit on failure.
+    """
+    key = add_site(settings, console)
+    url, headers = settings.gateway_url, {"Authorization": f"Bearer {key}"}
+    console.print(f"$ curl -H 'Authorization: Bearer {key[:24]}...' -F file=@{volume.name} {url}/v1/jobs")
+    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
         started = time.monotonic()
         job = submit(client, volume)
         console.print(f"accepted  {job['id']}  ({volume.stat().st_size / 1e6:.1f} MB, cache: {job['cache']})")
@@ -27,8 +38,22 @@ def demonstrate(url: str, volume: Path, folder: Path, console: Console) -> None:
         show(job, result, console)
         picture = save(client, job["id"], folder)
         console.print(f"overlay   {picture}")
-        console.print(f"page      {url}/jobs/{job['id']}   (while the system runs: `make up`)")
         console.print(f"[dim]{result['notice']}[/dim]")
+
+
+def add_site(settings: LocalSettings, console: Console) -> str:
+    """Configure the hospital as an operator does; returns its first key."""
+    command = ["hippocamp", "sites", "add", SITE]
+    console.print(f"$ {' '.join(command)}")
+    program = shutil.which("hippocamp", path=str(Path(sys.executable).parent))
+    if program is None:
+        raise SystemExit("The command hippocamp is not installed: run `make setup`")
+    done = subprocess.run(  # noqa: S603  our own command
+        [program, *command[1:]], env=settings.environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"The site could not be added: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def submit(client: httpx.Client, volume: Path) -> dict[str, Any]:

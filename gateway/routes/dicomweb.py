@@ -35,12 +35,30 @@ _MOST_INSTANCE = 64 << 20
 """A multi-frame head of 1 mm has 34 MB; one instance a request is in memory."""
 _PIECE = 1 << 18
 _KEPT = {"type": "string", "pattern": KEEP}
+
+
+def _check_head() -> int:
+    """What is wrong with a study before it comes; what it may measure."""
+    most = _most_bytes()
+    _boundary(request)
+    check_room(resources(), current_site())
+    return most
+
+
+def _most_bytes() -> int:
+    most = resources().settings.max_upload_bytes
+    if (request.content_length or 0) > most:
+        raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
+    return most
+
+
 _STORE = Operation(
     "Store DICOM instances (STOW-RS)",
     "dicomweb",
     {200: _ANSWER, 202: _ANSWER, 409: _ANSWER},
     errors=(BadRequest, TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable),
     headers={"Hippocamp-Keep": Header("what of a header to note with the job: age, sex or both", _KEPT)},
+    head=_check_head,
     uploads={f'multipart/related; type="{MEDIA_TYPE}"': None},
 )
 
@@ -60,10 +78,7 @@ def store_study(study_uid: str) -> Response:
 
 
 def _store(study_uid: str) -> Response:
-    most = resources().settings.max_upload_bytes
-    request.max_content_length = most
-    if (request.content_length or 0) > most:
-        raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
+    request.max_content_length = _most_bytes()
     parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
     check_room(resources(), current_site())
     keep = request.headers.get("Hippocamp-Keep")

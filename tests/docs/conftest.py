@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.client.conftest import HIPPOCAMP, carrier, environment, nifti, settings, url
+from tests.integration.client.conftest import HIPPOCAMP, carrier, environment, hospital, nifti, settings, url
 from tests.integration.dicomweb.series import encoded, slices
+from tests.support.hospital import Hospital
 
-__all__ = ["carrier", "environment", "settings", "url"]
+__all__ = ["carrier", "environment", "hospital", "settings", "url"]
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reader(environment: dict[str, str]) -> dict[str, str]:
-    """The reader's environment: the command is on the PATH."""
-    return environment | {"PATH": f"{HIPPOCAMP.parent}:{environment['PATH']}"}
+def reader(environment: dict[str, str], hospital: Hospital) -> dict[str, str]:
+    """The reader's environment: the command is on the PATH, AUTH holds the header with the site's key."""
+    auth = f"Authorization: Bearer {hospital.key}"
+    return environment | {"PATH": f"{HIPPOCAMP.parent}:{environment['PATH']}", "AUTH": auth}

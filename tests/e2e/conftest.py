@@ -1,18 +1,19 @@
-"""The whole system, started once for this folder, beside any that already runs on this machine."""
+"""The whole system with two hospitals, started once for this folder, beside any that already runs here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from contracts.connections import connect
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
 from tests.e2e.service import Service
 from tests.fakes.collector import Collector
+from tests.support.hospital import Hospital, configure
 
 LEASE_SECONDS = 5
 
@@ -42,10 +43,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         system.down()
 
 
+@pytest.fixture(scope="session")
+def hospitals(stack: Stack) -> dict[str, Hospital]:
+    """Two configured sites with default quotas, by name: nobody is served without a key."""
+    client = connect(stack.settings.environment()["HIPPOCAMP_REDIS_URL"])
+    found = {name: configure(client, name) for name in ("north", "south")}
+    client.close()
+    return found
+
+
+@pytest.fixture(scope="session")
+def hospital(hospitals: dict[str, Hospital]) -> Hospital:
+    """The one that a test stands for unless it needs two."""
+    return hospitals["north"]
+
+
 @pytest.fixture
-def service(stack: Stack) -> Iterator[Service]:
-    """The gateway as a client sees it."""
-    with httpx.Client(base_url=stack.settings.gateway_url, timeout=60, trust_env=False) as http:
+def service(stack: Stack, hospital: Hospital) -> Iterator[Service]:
+    """The gateway as the hospital's client sees it."""
+    with hospital.http(stack.settings.gateway_url) as http:
         yield Service(http)
 
 

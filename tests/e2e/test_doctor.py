@@ -12,18 +12,20 @@ from pathlib import Path
 import pytest
 
 from deploy.local.supervisor import Stack
-from tests.e2e.service import Service
+from tests.support.hospital import Hospital
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
 
 
-def doctor(stack: Stack) -> tuple[int, dict[str, dict[str, str]]]:
+def doctor(stack: Stack, hospital: Hospital) -> tuple[int, dict[str, dict[str, str]]]:
     """Its status, and its findings by check; of several of one name the worst."""
     ports = stack.settings.ports
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("HIPPOCAMP_")},
+        **hospital.environment,
         "HIPPOCAMP_URL": stack.settings.gateway_url,
         "HIPPOCAMP_EXPORTER_URL": f"http://127.0.0.1:{ports.exporter}/metrics",
         "HIPPOCAMP_REDIS_URL": f"redis://127.0.0.1:{ports.redis}/0",
@@ -45,34 +47,34 @@ def stop(stack: Stack, name: str) -> None:
     process = item.process()
     assert process is not None
     process.terminate()
-    process.wait(30)
+    process.wait(60)
 
 
-def test_a_good_system_and_a_broken_one(stack: Stack, service: Service) -> None:
-    until_good(stack)
+def test_a_good_system_and_a_broken_one(stack: Stack, hospital: Hospital) -> None:
+    until_good(stack, hospital)
     stop(stack, "deliver")
     stop(stack, "redis")
-    status, found = doctor(stack)
+    status, found = doctor(stack, hospital)
     assert status == 10
     assert found["line"]["verdict"] == found["redis"]["verdict"] == "BAD"
     assert "HIPPOCAMP_REDIS_URL" in found["redis"]["advice"]
     assert "Is Redis up" in found["line"]["advice"]
 
     stack.restart("redis")
-    status, found = doctor(stack)
+    status, found = doctor(stack, hospital)
     assert status == 10
     assert found["redis"]["verdict"] == "ok"
     assert found["deliver pools"]["verdict"] == "BAD"
     assert found["deliver pools"]["advice"] == "Start workers of the queue deliver and read their log"
     stack.restart("deliver")
-    until_good(stack)
+    until_good(stack, hospital)
 
 
-def until_good(stack: Stack, *, within: float = 60) -> None:
+def until_good(stack: Stack, hospital: Hospital, *, within: float = PATIENCE_SECONDS) -> None:
     """Workers tell that they are there within seconds of their start; then there is nothing to fix."""
     ends = time.monotonic() + within
     while True:
-        status, found = doctor(stack)
+        status, found = doctor(stack, hospital)
         if status == 0:
             break
         assert time.monotonic() < ends, [row for row in found.values() if row["verdict"] == "BAD"]

@@ -16,6 +16,7 @@ from fhir.resources.R4B.bundle import Bundle
 
 from client import Client
 from deploy.local.supervisor import Stack
+from tests.support.hospital import Hospital
 
 pytestmark = pytest.mark.e2e
 
@@ -35,8 +36,8 @@ def documents(client: Client, job_id: str, keep: Path | None) -> dict[str, bytes
     return found
 
 
-def test_a_head_in_four_formats(stack: Stack, volume: Path, keep: Path | None) -> None:
-    with Client(stack.settings.gateway_url) as client:
+def test_a_head_in_four_formats(stack: Stack, hospital: Hospital, volume: Path, keep: Path | None) -> None:
+    with Client(stack.settings.gateway_url, key=hospital.key) as client:
         result = client.submit(volume, age=71, sex="F", mmse=15).result(timeout=300)
         found = documents(client, result.job_id, keep)
     bundle = Bundle.model_validate_json(found["fhir"])
@@ -58,7 +59,7 @@ def test_a_head_in_four_formats(stack: Stack, volume: Path, keep: Path | None) -
     assert f"With age, sex, MMSE: CDR {clinical['cdr']}" in words
 
 
-def test_a_dicom_series_by_stow(stack: Stack, keep: Path | None) -> None:
+def test_a_dicom_series_by_stow(stack: Stack, hospital: Hospital, keep: Path | None) -> None:
     """A real 3-D T1 series; its report points back at all 160 instances."""
     data = os.environ.get("HIPPOCAMP_DATA")
     if not data:
@@ -66,12 +67,12 @@ def test_a_dicom_series_by_stow(stack: Stack, keep: Path | None) -> None:
     with zipfile.ZipFile(Path(data) / "volumes" / "uih_t1_gre_3d_sag_dicom.zip") as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         instances = [pydicom.dcmread(io.BytesIO(archive.read(name))) for name in names]
-    pacs = DICOMwebClient(f"{stack.settings.gateway_url}/dicom-web")
+    pacs = DICOMwebClient(f"{stack.settings.gateway_url}/dicom-web", headers=hospital.headers)
     answer = pacs.store_instances(instances)
     pacs._session.close()
     (address,) = {item.RetrieveURL for item in answer.ReferencedSOPSequence}
     job_id = urlsplit(address).path.rsplit("/", 1)[-1]
-    with Client(stack.settings.gateway_url) as client:
+    with Client(stack.settings.gateway_url, key=hospital.key) as client:
         assert client.wait(job_id, timeout=300).state == "succeeded"
         document = pydicom.dcmread(io.BytesIO(documents(client, job_id, keep)["sr"]))
     assert document.StudyInstanceUID == instances[0].StudyInstanceUID

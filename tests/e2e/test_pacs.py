@@ -22,6 +22,8 @@ from tests.conftest import free_port
 from tests.debian import unpacked
 from tests.e2e import volumes
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
+from tests.support.hospital import Hospital
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
@@ -29,10 +31,11 @@ PATIENT = "Canary^Patient"
 
 
 @contextmanager
-def running(stack: Stack, *words: object, ready: str) -> Iterator[None]:
+def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Iterator[None]:
     """A `hippocamp dicom` process, from its first word to SIGTERM; it must end well."""
     authorization = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     environment = os.environ | {
+        **hospital.environment,
         "HIPPOCAMP_URL": stack.settings.gateway_url,
         "HIPPOCAMP_PACS_AUTHORIZATION": authorization,
     }
@@ -43,12 +46,12 @@ def running(stack: Stack, *words: object, ready: str) -> Iterator[None]:
             assert line, f"{words} ended with status {process.wait()}"
         yield
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     assert PATIENT not in said
 
 
-def until(found: Callable[[], object], *, within: float = 90) -> None:
+def until(found: Callable[[], object], *, within: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not found():
         assert time.monotonic() < deadline, "it did not come"
@@ -74,21 +77,24 @@ def check(orthanc: Orthanc, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["dimse", "web"])
 def test_a_pacs_sends_a_series_and_gets_the_answer_back(
-    stack: Stack, volume: Path, tmp_path: Path, way: str
+    stack: Stack, hospital: Hospital, volume: Path, tmp_path: Path, way: str
 ) -> None:
     senders, dicom, hook = tmp_path / "senders.toml", free_port(), free_port()
-    senders.write_text('ORTHANC = ""\n')
+    senders.write_text(f'ORTHANC = "{hospital.key}"\n')
     with running_orthanc(tmp_path, {"HIPPOCAMP": ("127.0.0.1", dicom)}) as orthanc:
         orthanc.add(volumes.dicom_series(volume))
         (series,) = orthanc.series("MR")
         goal = orthanc.address if way == "dimse" else orthanc.web_address
-        listen = ("listen", senders, "--spool", tmp_path / "spool", "--port", dicom, "--quiet", "0.5")
+        listen = ("listen", senders, "--spool", tmp_path / "spool", "--port", dicom, "--quiet", "4")
         push = ("push", goal, "--port", hook, "--register", f"http://127.0.0.1:{hook}/")
-        with running(stack, *listen, ready="listens"), running(stack, *push, ready="registered"):
+        with (
+            running(stack, hospital, *listen, ready="listens"),
+            running(stack, hospital, *push, ready="registered"),
+        ):
             orthanc.send(series["ID"], "HIPPOCAMP")
             until(lambda: orthanc.series("SR") and orthanc.series("OT"))
-            with Client(stack.settings.gateway_url) as client:
-                until(lambda: not owed(client), within=30)
+            with Client(stack.settings.gateway_url, key=hospital.key) as client:
+                until(lambda: not owed(client))
         check(orthanc, tmp_path)
     assert list((tmp_path / "spool").glob("*/*")) == []
 

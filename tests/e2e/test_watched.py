@@ -24,6 +24,7 @@ from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.prometheus_tools import prometheus
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +59,7 @@ class Watcher:
     """The HTTP interface of Prometheus."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=60, trust_env=False)
 
     def ask(self, path: str, **parameters: str) -> Any:
         return self.http.get(path, params=parameters).raise_for_status().json()["data"]
@@ -87,10 +88,10 @@ def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         found.http.close()
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
-def until(check: Any, *, within: float = 30) -> None:
+def until(check: Any, *, within: float = PATIENCE_SECONDS) -> None:
     ends = time.monotonic() + within
     while True:
         try:
@@ -173,7 +174,7 @@ def test_everything_that_is_watched_exists(
         assert made.status_code == 201, made.text
         job_id = service.send_raw(volumes.nudged(volume, 21)).json()["id"]
         assert service.finished(job_id)["state"] == "succeeded"
-        receiver.verified(made.json()["secret"], within=30)
+        receiver.verified(made.json()["secret"])
         service.http.delete(f"/v1/webhook-endpoints/{made.json()['id']}")
     assert service.finished(service.send(volumes.nifti(volumes.sphere())).json()["id"])["state"] == "failed"
     assert service.send(b"a letter " * 50).status_code == 415

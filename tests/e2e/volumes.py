@@ -42,19 +42,32 @@ def dicom_series(volume: Path) -> bytes:
     stored = np.asanyarray(image.dataobj)
     voxels = np.rint(stored).astype(np.uint16)
     assert np.array_equal(voxels, stored), "the series would not hold the same voxels"
-    to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
-    study, series = generate_uid(), generate_uid()
+    return dicom_zip(voxels, image.affine)
+
+
+def dicom_zip(
+    voxels: npt.NDArray[np.uint16], affine: npt.NDArray[np.float64], *, seed: int | None = None
+) -> bytes:
+    """The same of an array; with a seed the same UIDs, and so the same bytes, every time."""
+    to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    study, series = _uid(seed, "study"), _uid(seed, "series")
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(out, "w") as archive:
         # Written in an order that is not that of the positions: a reader must sort.
         for k in np.random.default_rng(0).permutation(voxels.shape[0]):
-            one = _slice(voxels[k], to_lps, k=int(k), uids=(study, series))
-            archive.writestr(f"IM{int(k):04d}", one)
+            uids = study, series, _uid(seed, f"image {k}")
+            one = _slice(voxels[k], to_lps, k=int(k), uids=uids)
+            entry = zipfile.ZipInfo(f"IM{int(k):04d}")  # its time is always the same
+            archive.writestr(entry, one, zipfile.ZIP_DEFLATED, compresslevel=1)
     return out.getvalue()
 
 
+def _uid(seed: int | None, name: str) -> str:
+    return generate_uid(entropy_srcs=None if seed is None else [name, str(seed)])
+
+
 def _slice(
-    pixels: npt.NDArray[np.uint16], to_lps: npt.NDArray[np.float64], *, k: int, uids: tuple[str, str]
+    pixels: npt.NDArray[np.uint16], to_lps: npt.NDArray[np.float64], *, k: int, uids: tuple[str, str, str]
 ) -> bytes:
     """Slice k along the first axis; image columns run along the second array axis, rows along the third."""
     steps = to_lps[:3, :3]
@@ -62,10 +75,10 @@ def _slice(
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = MRImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
+    study, series, meta.MediaStorageSOPInstanceUID = uids
     data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
-    data.StudyInstanceUID, data.SeriesInstanceUID = uids
+    data.StudyInstanceUID, data.SeriesInstanceUID = study, series
     data.Modality, data.PatientName, data.PatientID = "MR", "Canary^Patient", "CANARY-1"
     data.SeriesDescription = "t1_mprage_sag"
     data.InstanceNumber = k + 1

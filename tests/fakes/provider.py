@@ -60,7 +60,7 @@ class Provider:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _app(self) -> Flask:
         app = Flask("provider")

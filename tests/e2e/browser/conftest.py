@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from deploy.local.supervisor import Stack
 from tests.debian import program
+from tests.support.hospital import Hospital
 
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
 )  # fmt: skip
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 """For a machine that does other things as well."""
+expect.set_options(timeout=PATIENCE_MS)
 
 Open = Callable[..., Page]
 
@@ -32,9 +34,19 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def log_in(context: BrowserContext, hospital: Hospital) -> None:
+    """As somebody of the hospital does, with its key."""
+    page = context.new_page()
+    page.goto("/login")
+    page.get_by_label("API key").fill(hospital.key)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Brain MRI").wait_for()
+    page.close()
+
+
 @pytest.fixture
-def tab(chromium: Browser, stack: Stack) -> Iterator[Open]:
-    """Open a window of its own: `tab("/", width=360, theme="dark")`."""
+def tab(chromium: Browser, stack: Stack, hospital: Hospital) -> Iterator[Open]:
+    """Open a window of its own: `tab("/", width=360, theme="dark")`; logged in unless `base` is another."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
@@ -51,6 +63,8 @@ def tab(chromium: Browser, stack: Stack) -> Iterator[Open]:
         )
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
+        if base in {"", stack.settings.gateway_url}:
+            log_in(context, hospital)
         page = context.new_page()
         page.on("console", heard)
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -78,10 +92,11 @@ def fresh(volume: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="module")
-def answered(chromium: Browser, stack: Stack, volume: Path) -> str:
+def answered(chromium: Browser, stack: Stack, hospital: Hospital, volume: Path) -> str:
     """Path of the page of a job that has its result."""
     context = chromium.new_context(base_url=stack.settings.gateway_url)
     context.set_default_timeout(PATIENCE_MS)
+    log_in(context, hospital)
     page = context.new_page()
     page.goto("/")
     page.locator("#files").set_input_files(volume)

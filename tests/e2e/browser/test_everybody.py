@@ -18,8 +18,10 @@ from contracts.api_keys import Scope
 from deploy.local.supervisor import Stack
 from tests.e2e.browser.conftest import Open
 from tests.e2e.browser.test_work import drawn, planes
+from tests.e2e.service import Service
 from tests.fakes.provider import Provider
 from tests.integration.gateway.live import serving
+from tests.support.hospital import Hospital
 
 pytestmark = pytest.mark.e2e
 
@@ -36,11 +38,11 @@ class Places:
 
 @pytest.fixture(scope="module")
 def places(
-    stack: Stack, answered: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    stack: Stack, hospital: Hospital, answered: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Places]:
     """The running system, and a gateway with sites for what only such a one shows."""
     here = stack.settings.gateway_url
-    sphere = refused(here)
+    sphere = refused(here, hospital)
     with (
         Provider(hippocamp_site="north", scope="read submit admin") as provider,
         serving(redis_url, tmp_path_factory.mktemp("sites"), **provider.environment) as guarded,
@@ -52,18 +54,19 @@ def places(
         })  # fmt: skip
 
 
-def refused(gateway: str) -> str:
+def refused(gateway: str, hospital: Hospital) -> str:
     """Path of the page of a job that the quality gate refused."""
     from tests.unit.preprocessing_service.test_pipeline import phantom, sphere
 
     answer = httpx.post(
         f"{gateway}/v1/jobs",
         files={"file": phantom(sphere())},
-        headers={"Prefer": "wait=60"},
+        headers=hospital.headers,
         timeout=90,
         trust_env=False,
     )
-    assert answer.json()["state"] == "failed", answer.text
+    with hospital.http(gateway) as http:
+        assert Service(http).finished(answer.json()["id"])["state"] == "failed"
     return str(answer.json()["links"]["page"])
 
 

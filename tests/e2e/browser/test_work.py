@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
+import redis
 from playwright.sync_api import Page, expect
 
-from deploy.local.supervisor import Stack
-from tests.e2e.browser.conftest import PATIENCE_MS, Open
+from contracts import presence
+from tests.e2e.browser.conftest import Open
+from tests.e2e.service import Service
+from tests.integration.gateway.live import serving
 
 pytestmark = pytest.mark.e2e
-expect.set_options(timeout=PATIENCE_MS)
 
 _COLOURED = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -92,8 +93,8 @@ def test_upload_to_overlay(tab: Open, fresh: Callable[..., Path]) -> None:
     assert brain.body()[:2] == b"\x1f\x8b"
 
 
-def test_the_answer_says_what_the_result_says(tab: Open, answered: str, stack: Stack) -> None:
-    result = httpx.get(f"{stack.settings.gateway_url}/v1{answered}/result", trust_env=False).json()
+def test_the_answer_says_what_the_result_says(tab: Open, answered: str, service: Service) -> None:
+    result = service.http.get(f"/v1{answered}/result").json()
     page = tab(answered)
     shown = page.locator(".verdict")
     expect(shown).to_be_visible()
@@ -137,10 +138,9 @@ def test_two_browsers_at_once(tab: Open, fresh: Callable[..., Path]) -> None:
     expect(pages[0].locator(".under", has_text="head1")).to_have_count(0)  # but no name from another tab
 
 
-def test_a_lost_connection_loses_nothing(tab: Open, fresh: Callable[..., Path], stack: Stack) -> None:
+def test_a_lost_connection_loses_nothing(tab: Open, fresh: Callable[..., Path], service: Service) -> None:
     def jobs() -> int:
-        listed = httpx.get(f"{stack.settings.gateway_url}/v1/jobs?limit=200", trust_env=False)
-        return len(listed.json()["jobs"])
+        return len(service.http.get("/v1/jobs?limit=200").json()["jobs"])
 
     page, before = tab("/"), jobs()
     page.context.set_offline(True)
@@ -173,13 +173,25 @@ def test_the_list_filters_searches_and_pages(tab: Open, answered: str) -> None:
     expect(page.get_by_role("button", name="Newer")).to_be_disabled()
 
 
-def test_operators_watch_it_live(tab: Open, answered: str) -> None:
+def test_a_site_watches_its_own_work(tab: Open, answered: str) -> None:
     page = tab("/operations")
-    expect(page.locator("#site-rows tr")).to_contain_text("local")
-    expect(page.locator("#worker-rows tr").first).to_contain_text("lately")
+    expect(page.locator("#site-rows tr")).to_have_count(1)
+    expect(page.locator("#site-rows tr")).to_contain_text("north")
     expect(page.locator(".plot svg")).to_have_count(4)
-    workers = page.locator(".tile", has=page.get_by_text("Workers", exact=True))
-    expect(workers).to_contain_text("all heard lately")
+    expect(page.get_by_text("These are the figures of your own site.")).to_be_visible()
+    expect(page.locator("#worker-rows")).to_have_count(0)
+
+
+def test_who_runs_it_alone_watches_everything(
+    tab: Open, redis_client: redis.Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """Open mode: a machine without sites shows its only user the workers too."""
+    presence.tell(redis_client, lambda now: presence.Pool("infer@here", ("infer",), 2, now, now))
+    with serving(redis_url, tmp_path) as gateway:
+        page = tab("/operations", base=gateway.url)
+        expect(page.locator("#worker-rows tr").first).to_contain_text("infer@here")
+        workers = page.locator(".tile", has=page.get_by_text("Workers", exact=True))
+        expect(workers).to_contain_text("all heard lately")
 
 
 def test_the_volume_view_where_it_was_built(tab: Open, answered: str) -> None:

@@ -30,6 +30,7 @@ from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, result
+from tests.support.hospital import Hospital, configure
 
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
 REFUSED_SEED = 13
@@ -98,31 +99,37 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def hospital(redis_client: redis.Redis) -> Hospital:
+    """The configured site, with default quotas, whose key every client here sends."""
+    return configure(redis_client, "here")
+
+
+@pytest.fixture
 def carrier(settings: Settings, redis_client: redis.Redis) -> Iterator[Carrier]:
     carrier = Carrier(settings.redis_url, BlobStore(settings.blobs))
     thread = threading.Thread(target=carrier.run)
     thread.start()
     yield carrier
     carrier.stop.set()
-    thread.join(10)
+    thread.join(60)
     carrier.client.close()
 
 
 @pytest.fixture
-def url(settings: Settings, carrier: Carrier) -> Iterator[str]:
-    """Where the gateway listens."""
+def url(settings: Settings, carrier: Carrier, hospital: Hospital) -> Iterator[str]:
+    """Where the gateway listens; it has a configured site, so that nobody is served without a key."""
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
     server.shutdown()
-    thread.join(10)
+    thread.join(60)
     server.server_close()
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[Client]:
-    with Client(url, patience=Patience(retries=2, first_seconds=0.05)) as client:
+def client(url: str, hospital: Hospital) -> Iterator[Client]:
+    with Client(url, key=hospital.key, patience=Patience(retries=2, first_seconds=0.05)) as client:
         yield client
 
 
@@ -130,12 +137,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def environment(url: str) -> dict[str, str]:
+def environment(url: str, hospital: Hospital) -> dict[str, str]:
     """What the command finds around it."""
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith("HIPPOCAMP_") and "proxy" not in k.lower()
     }
-    return kept | {"HIPPOCAMP_URL": url, "NO_COLOR": "1", "COLUMNS": "160"}
+    return kept | hospital.environment | {"HIPPOCAMP_URL": url, "NO_COLOR": "1", "COLUMNS": "160"}
 
 
 @pytest.fixture
@@ -149,7 +156,7 @@ def hippocamp(environment: dict[str, str], tmp_path: Path) -> Run:
             env=environment,
             input=stdin,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         )
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()

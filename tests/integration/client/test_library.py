@@ -12,10 +12,11 @@ import pytest
 
 from client import AsyncClient, BadInput, Client, JobEnded, NotFound, Patience, Unavailable, WaitedTooLong
 from tests.integration.client.conftest import REFUSED_SEED, Carrier, nifti
+from tests.support.hospital import Hospital
 
 
 def test_submit_and_result(client: Client) -> None:
-    result = client.submit(nifti()).result(timeout=30)
+    result = client.submit(nifti()).result(timeout=180)
     assert (result.cdr, result.label) == (">=1", "mild or worse")
     assert result.interval["cdr1"] == (0.4, 0.8)
     assert result.prediction_set == ("0.5", ">=1")
@@ -27,15 +28,15 @@ def test_file_stream_and_bytes_have_one_digest(client: Client, tmp_path: Path) -
     file.write_bytes(nifti(3))
     with file.open("rb") as stream:
         handles = [client.submit(one) for one in (file, str(file), stream, nifti(3))]
-    assert len({handle.wait(timeout=30).raw["content_digest"] for handle in handles}) == 1
+    assert len({handle.wait(timeout=60).raw["content_digest"] for handle in handles}) == 1
     assert len({handle.id for handle in handles}) == 4
 
 
-def test_async_is_the_same(url: str) -> None:
+def test_async_is_the_same(url: str, hospital: Hospital) -> None:
     async def go() -> list[str]:
-        async with AsyncClient(url) as client:
+        async with AsyncClient(url, key=hospital.key) as client:
             handles = await asyncio.gather(*(client.submit(nifti(seed)) for seed in range(5)))
-            results = await asyncio.gather(*(handle.result(timeout=30) for handle in handles))
+            results = await asyncio.gather(*(handle.result(timeout=180) for handle in handles))
             return [result.job_id for result in results]
 
     assert len(set(asyncio.run(go()))) == 5
@@ -48,7 +49,7 @@ def test_refusals_name_their_code(client: Client) -> None:
     with pytest.raises(NotFound):
         client.job("job_" + "0" * 32)
     with pytest.raises(JobEnded, match=r"quality\.not_t1w"):
-        client.submit(nifti(REFUSED_SEED)).result(timeout=30)
+        client.submit(nifti(REFUSED_SEED)).result(timeout=180)
 
 
 def test_a_refusal_before_the_end_of_the_upload_is_read(client: Client) -> None:
@@ -69,7 +70,7 @@ def test_waiting_too_long_and_cancel(client: Client, carrier: Carrier) -> None:
 
 def test_pictures_and_lists(client: Client) -> None:
     handle = client.submit(nifti(6))
-    handle.wait(timeout=30)
+    handle.wait(timeout=60)
     assert client.overlay(handle.id, which="cdr1", number=16).startswith(b"\x89PNG")
     assert client.overlay(handle.id).startswith(b"\x1f\x8b")
     assert client.jobs(state="succeeded").jobs[0].id == handle.id
@@ -107,4 +108,4 @@ def test_a_gateway_that_comes_late_is_waited_for(client: Client, url: str) -> No
             f"http://127.0.0.1:{front.getsockname()[1]}", patience=Patience(first_seconds=0.01)
         ) as flaky:
             assert flaky.job("job_1").state == "queued"
-        thread.join(10)
+        thread.join(60)

@@ -6,7 +6,6 @@ import io
 import json
 from pathlib import Path
 
-import httpx
 import pydicom
 import pypdfium2
 import pytest
@@ -14,12 +13,13 @@ from fhir.resources.R4B.bundle import Bundle
 
 from client import Client
 from tests.integration.client.conftest import Run, nifti
+from tests.support.hospital import Hospital
 
 
 @pytest.fixture
 def job_id(client: Client) -> str:
     handle = client.submit(nifti())
-    assert handle.wait(timeout=30).state == "succeeded"
+    assert handle.wait(timeout=60).state == "succeeded"
     return handle.id
 
 
@@ -49,7 +49,8 @@ def test_the_command_saves_them(hippocamp: Run, job_id: str, tmp_path: Path) -> 
         ("text/csv", "application/problem+json"),
     ],
 )
-def test_accept_decides(url: str, job_id: str, accept: str, given: str) -> None:
-    answer = httpx.get(f"{url}/v1/jobs/{job_id}/result", headers={"Accept": accept}, trust_env=False)
+def test_accept_decides(url: str, hospital: Hospital, job_id: str, accept: str, given: str) -> None:
+    with hospital.http(url) as http:
+        answer = http.get(f"/v1/jobs/{job_id}/result", headers={"Accept": accept})
     assert answer.headers["content-type"].startswith(given)
     assert answer.status_code == (406 if given.startswith("application/problem") else 200)

@@ -88,7 +88,7 @@ def test_a_receiver_that_is_away_delays_no_job(
         wake(redis_client, Stage.PREPROCESS, 4)
         eventually(lambda: line.depth(Stage.INFER) == 4)
         worker.terminate()
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
 
 
 SERVICES = ("gateway.app", "preprocessing_service.service", "workers.app", "contracts.worker_process")

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import redis
 from pydicom.dataset import FileDataset
@@ -19,12 +18,13 @@ from gateway.settings import Settings
 from tests.conftest import free_port
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.dicomweb.series import slices
+from tests.support.hospital import Hospital
 
 
 @pytest.fixture
-def listener(url: str, carrier: Carrier, tmp_path: Path) -> Listener:
+def listener(url: str, carrier: Carrier, hospital: Hospital, tmp_path: Path) -> Listener:
     carrier.pause.set()
-    return Listener(url, {"SCANNER": ""}, Inbox(tmp_path / "spool"), quiet_seconds=0.3)
+    return Listener(url, {"SCANNER": hospital.key}, Inbox(tmp_path / "spool"), quiet_seconds=0.3)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_series_becomes_a_job_once_it_is_quiet(
 
 @pytest.mark.privacy
 def test_no_name_reaches_the_disk_or_the_gateway(
-    listener: Listener, port: int, settings: Settings, redis_client: redis.Redis
+    listener: Listener, port: int, settings: Settings, redis_client: redis.Redis, hospital: Hospital
 ) -> None:
     listener.keep = "age,sex"
     send(port, slices("1.2.3.1", PatientAge="093Y", PatientSex="F"))
@@ -76,7 +76,8 @@ def test_no_name_reaches_the_disk_or_the_gateway(
         assert b"canary" not in data.lower()
         assert b"19400101" not in data
     (job_id,) = redis_client.zrange("hc:jobs:here", 0, -1)
-    job = httpx.get(f"{listener.url}/v1/jobs/{job_id}", trust_env=False).json()
+    with hospital.http(listener.url) as http:
+        job = http.get(f"/v1/jobs/{job_id}").json()
     assert job["patient"] == {"age_years": 90, "sex": "F"}
 
 

@@ -23,15 +23,23 @@ from preprocessing_service.steps.read import read
 from tests.hostile.dicom_files import bottomless, deflated_bomb, enhanced, image
 from tests.integration.client.conftest import Carrier
 from tests.integration.dicomweb.series import CANARY, encoded, slices
+from tests.support.hospital import Hospital
 
 T1, T2, LOCALISER = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 
 
 @pytest.fixture
-def pacs(url: str, carrier: Carrier) -> Iterator[DICOMwebClient]:
+def http(url: str, hospital: Hospital) -> Iterator[httpx.Client]:
+    """Sends the hospital's key."""
+    with hospital.http(url) as client:
+        yield client
+
+
+@pytest.fixture
+def pacs(url: str, carrier: Carrier, hospital: Hospital) -> Iterator[DICOMwebClient]:
     """The sender; nothing moves on, so that what was stored can be looked at."""
     carrier.pause.set()
-    client = DICOMwebClient(f"{url}/dicom-web")
+    client = DICOMwebClient(f"{url}/dicom-web", headers=hospital.headers)
     yield client
     client._session.close()
 
@@ -40,14 +48,14 @@ def inputs(settings: Settings) -> list[Path]:
     return [path for path in Path(settings.blobs).rglob("inputs/**/*") if path.is_file()]
 
 
-def test_one_job_a_t1_series(url: str, pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
+def test_one_job_a_t1_series(http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
     sent = slices(T1) + slices(T2, SeriesDescription="t2_tse_tra", EchoTime=90) + slices(LOCALISER, 3)
     answer = pacs.store_instances(sent)
     stored = {item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence}
     assert stored == {f"{T1}.{n}" for n in range(1, 21)}
     (job_url,) = {item.RetrieveURL for item in answer.ReferencedSOPSequence}
     path = urlsplit(job_url).path  # this client's Host header has no port
-    assert httpx.get(url + path, trust_env=False).json()["state"] == "queued"
+    assert http.get(path).json()["state"] == "queued"
     reasons = {
         item.ReferencedSOPInstanceUID: (item.FailureReason, item.TextValue)
         for item in answer.FailedSOPSequence
@@ -122,7 +130,10 @@ def test_another_study_is_refused(pacs: DICOMwebClient) -> None:
 
 
 def post(
-    url: str, parts: list[bytes], kind: str = 'multipart/related; type="application/dicom"', keep: str = ""
+    http: httpx.Client,
+    parts: list[bytes],
+    kind: str = 'multipart/related; type="application/dicom"',
+    keep: str = "",
 ) -> httpx.Response:
     body = (
         b"".join(b"--B\r\nContent-Type: application/dicom\r\n\r\n" + one + b"\r\n" for one in parts)
@@ -130,15 +141,15 @@ def post(
     )
     headers = {"Content-Type": f"{kind}; boundary=B", "Accept": "application/dicom+json"}
     headers |= {"Hippocamp-Keep": keep} if keep else {}
-    return httpx.post(f"{url}/dicom-web/studies", content=body, headers=headers, trust_env=False, timeout=60)
+    return http.post("/dicom-web/studies", content=body, headers=headers)
 
 
 @pytest.mark.filterwarnings("ignore:End of file reached:UserWarning")
-def test_broken_instances_beside_good_ones(url: str, carrier: Carrier) -> None:
+def test_broken_instances_beside_good_ones(http: httpx.Client, carrier: Carrier) -> None:
     carrier.pause.set()
     good = [encoded(one) for one in slices(T1)]
     broken = [b"", b"no dicom", good[0][:200], b"\0" * 128 + b"DICM" + b"\xff" * 500]
-    answer = post(url, broken + good)
+    answer = post(http, broken + good)
     assert answer.status_code == 202
     data = pydicom.Dataset.from_json(answer.text)
     assert len(data.ReferencedSOPSequence) == 20
@@ -146,28 +157,28 @@ def test_broken_instances_beside_good_ones(url: str, carrier: Carrier) -> None:
 
 
 def test_a_series_that_was_taken_is_said_to_be_although_the_next_is_not(
-    url: str, pacs: DICOMwebClient, redis_client: redis.Redis
+    http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis
 ) -> None:
     """The sender sends the refused series again, and only that."""
     redis_client.hset("hc:site:here", "most_waiting", 1)
     answer = pacs.store_instances(slices(T1) + slices("1.2.3.9"))
     assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
     assert {item.FailureReason for item in answer.FailedSOPSequence} == {0xA700}
-    assert post(url, [encoded(one) for one in slices("1.2.3.9")]).status_code == 429
+    assert post(http, [encoded(one) for one in slices("1.2.3.9")]).status_code == 429
     assert redis_client.zcard("hc:jobs:here") == 1
 
 
-def test_compressed_and_multi_frame_instances_are_taken(url: str, carrier: Carrier) -> None:
+def test_compressed_and_multi_frame_instances_are_taken(http: httpx.Client, carrier: Carrier) -> None:
     carrier.pause.set()
     packed = slices(T1)
     for one in packed:
         one.compress(JPEGLSLossless)
-    assert post(url, [encoded(one) for one in packed]).status_code == 200
-    assert post(url, [image(0, t1_enhanced)]).status_code == 200
+    assert post(http, [encoded(one) for one in packed]).status_code == 200
+    assert post(http, [image(0, t1_enhanced)]).status_code == 200
     baseline = slices(T2)
     for one in baseline:
         one.file_meta.TransferSyntaxUID, one.PixelData = JPEGBaseline8Bit, encapsulate([b"\xff\xd8"])
-    assert post(url, [encoded(one) for one in baseline]).status_code == 409
+    assert post(http, [encoded(one) for one in baseline]).status_code == 409
 
 
 def t1_enhanced(data: pydicom.Dataset, k: int) -> None:
@@ -177,7 +188,9 @@ def t1_enhanced(data: pydicom.Dataset, k: int) -> None:
 
 
 @pytest.mark.hostile
-def test_bombs_and_bottomless_headers_are_answered(url: str, carrier: Carrier, tmp_path: Path) -> None:
+def test_bombs_and_bottomless_headers_are_answered(
+    http: httpx.Client, carrier: Carrier, tmp_path: Path
+) -> None:
     carrier.pause.set()
     bad = []
     for make in (deflated_bomb, bottomless):
@@ -185,30 +198,29 @@ def test_bombs_and_bottomless_headers_are_answered(url: str, carrier: Carrier, t
         with zipfile.ZipFile(tmp_path / "zip") as archive:
             bad += [archive.read(name) for name in archive.namelist()]
     good = [encoded(one) for one in slices(T1)]
-    answer = post(url, bad + good)
+    answer = post(http, bad + good)
     assert answer.status_code in {200, 202}
     assert len(pydicom.Dataset.from_json(answer.text).ReferencedSOPSequence) == 20
 
 
-def test_age_and_sex_are_noted_when_asked_for(url: str, carrier: Carrier) -> None:
+def test_age_and_sex_are_noted_when_asked_for(http: httpx.Client, carrier: Carrier) -> None:
     carrier.pause.set()
     parts = [encoded(one) for one in slices(T1, PatientAge="071Y", PatientSex="M")]
-    jobs = [post(url, parts), post(url, parts, keep="age")]
+    jobs = [post(http, parts), post(http, parts, keep="age")]
     found = []
     for answer in jobs:
         (link,) = {item.RetrieveURL for item in pydicom.Dataset.from_json(answer.text).ReferencedSOPSequence}
-        found.append(httpx.get(url + urlsplit(link).path, trust_env=False).json()["patient"])
+        found.append(http.get(urlsplit(link).path).json()["patient"])
     assert found == [None, {"age_years": 71, "sex": None}]
 
 
-def test_wrong_requests_are_problems(url: str) -> None:
-    assert post(url, [], kind="multipart/form-data").json()["code"] == "request.unsupported_media_type"
-    assert post(url, [], kind='multipart/related; type="text/html"').status_code == 415
-    assert post(url, []).status_code == 409
-    cut = httpx.post(
-        f"{url}/dicom-web/studies",
+def test_wrong_requests_are_problems(http: httpx.Client) -> None:
+    assert post(http, [], kind="multipart/form-data").json()["code"] == "request.unsupported_media_type"
+    assert post(http, [], kind='multipart/related; type="text/html"').status_code == 415
+    assert post(http, []).status_code == 409
+    cut = http.post(
+        "/dicom-web/studies",
         content=b"--B\r\nContent-Type: application/dicom\r\n\r\nxxx",
         headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=B'},
-        trust_env=False,
     )
     assert (cut.status_code, cut.json()["code"]) == (400, "request.bad_value")

@@ -24,6 +24,7 @@ from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from tests.support.hospital import Hospital, configure
 
 PIPELINE, MODEL = "a" * 64, "b" * 64
 
@@ -34,13 +35,21 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def hospital(redis_client: redis.Redis) -> Hospital:
+    """The configured site that every request of `http` comes from."""
+    return configure(redis_client, "here")
+
+
+@pytest.fixture
 def app(settings: Settings, redis_client: redis.Redis) -> Flask:
     return create_app(settings)
 
 
 @pytest.fixture
-def http(app: Flask) -> Iterator[FlaskClient]:
+def http(app: Flask, hospital: Hospital) -> Iterator[FlaskClient]:
+    """Sends the hospital's key."""
     with app.test_client() as client:
+        client.environ_base["HTTP_AUTHORIZATION"] = hospital.headers["Authorization"]
         yield client
 
 

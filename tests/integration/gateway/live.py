@@ -1,4 +1,4 @@
-"""The gateway as gunicorn runs it, on a port of its own."""
+"""The gateway as it is served, on a port of its own."""
 
 from __future__ import annotations
 
@@ -43,10 +43,7 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
     command = [
         sys.executable,
         "-m",
-        "gunicorn",
-        "-c",
-        "python:gateway.gunicorn_conf",
-        "gateway.app:create_app()",
+        "gateway.server",
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **own, **environment}, stderr=log)
@@ -55,13 +52,13 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
             yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def _wait(address: str, log: Path) -> None:
-    for _ in range(300):
+    for _ in range(1800):
         try:
-            if httpx.get(address, trust_env=False).status_code == 200:
+            if httpx.get(address, timeout=60, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

@@ -15,5 +15,5 @@ def related(context: schemathesis.SerializationContext, value: object) -> bytes:
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """An address longer than gunicorn takes gets its own 414, before any answer of ours."""
+    """An address that is longer than a head may be gets the 431 of the server."""
     return len(urlencode(dict(case.query or {}), doseq=True)) < 3000

@@ -12,9 +12,8 @@ from flask.testing import FlaskClient
 
 from contracts import batches
 from contracts.blobs import BlobStore
-from gateway.app import create_app
-from gateway.settings import Settings
 from tests.integration.gateway.conftest import form, nifti
+from tests.support.hospital import configure
 
 pytestmark = pytest.mark.integration
 
@@ -146,14 +145,14 @@ def test_an_unknown_batch_takes_no_job(
 
 
 def test_another_site_neither_reads_it_nor_adds_to_it(
-    http: FlaskClient, settings: Settings, batch: str, send: Callable[[int], str]
+    http: FlaskClient, redis_client: redis.Redis, batch: str, send: Callable[[int], str]
 ) -> None:
     send(0)
-    there = create_app(Settings(redis_url=settings.redis_url, blobs=settings.blobs, site="there"))
-    with there.test_client() as other:
-        assert other.get(f"/v1/batches/{batch}").json["code"] == "batch.not_found"
-        answer = other.post("/v1/jobs", data=nifti(), content_type=RAW, headers={"Hippocamp-Batch": batch})
-        assert (answer.status_code, answer.json["code"]) == (404, "batch.not_found")
+    there = configure(redis_client, "there").headers
+    assert http.get(f"/v1/batches/{batch}", headers=there).json["code"] == "batch.not_found"
+    named = there | {"Hippocamp-Batch": batch}
+    answer = http.post("/v1/jobs", data=nifti(), content_type=RAW, headers=named)
+    assert (answer.status_code, answer.json["code"]) == (404, "batch.not_found")
     assert read(http, batch)["total"] == 1
 
 

@@ -8,7 +8,8 @@ import io
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from gateway.settings import Settings
 from tests.hostile.archives import zipped
 from tests.hostile.dicom_files import Plan, series
 from tests.integration.gateway.conftest import encoded, form, nifti
+from tests.support.hospital import configure
 
 pytestmark = pytest.mark.integration
 
@@ -72,12 +74,12 @@ def test_a_form_may_name_its_options_on_either_side_of_the_file(
 ) -> None:
     options, file = {"priority": "bulk", "deadline_seconds": "60"}, form(nifti())
     sent = options | file if order == "before" else file | options
+    began = int(1000 * time.time())
     answer = http.post("/v1/jobs", data=sent, content_type="multipart/form-data")
     assert answer.status_code == 202
     assert answer.json["priority"] == "bulk"
     record = line.get(answer.json["id"])
-    deadline = int(record.text("deadline_ms")) - int(record.text("created_ms"))
-    assert 58_000 <= deadline <= 60_000
+    assert began - 1000 < int(record.text("deadline_ms")) - 60_000 <= int(record.text("created_ms"))
     assert "somebody" not in json.dumps(record.fields)
 
 
@@ -172,17 +174,29 @@ def test_a_known_result_is_answered_at_once(
     assert (other.status_code, other.json["cache"]) == (202, "miss")
 
 
-def test_another_site_neither_sees_the_job_nor_profits_from_its_result(
-    settings: Settings, finished: str
+def test_the_size_is_that_of_the_upload_whatever_is_stored(
+    http: FlaskClient, line: Line, finish: Callable[[str], None]
 ) -> None:
-    elsewhere = create_app(Settings(redis_url=settings.redis_url, blobs=settings.blobs, site="elsewhere"))
-    with elsewhere.test_client() as other:
-        for path in ("", "/result", "/slices/1.png", "/overview.png", "/explanation.nii.gz", "/slices"):
-            problem(other.get(f"/v1/jobs/{finished}{path}"), 404, "job.not_found")
-        problem(other.post(f"/v1/jobs/{finished}/cancel"), 404, "job.not_found")
-        assert other.get("/v1/jobs").json["jobs"] == []
-        assert other.get(f"/jobs/{finished}").status_code == 404
-        assert other.post("/v1/jobs", data=form(nifti())).json["cache"] == "miss"
+    """As sent for a new scan and for one whose result is known; the quota counts the unpacked bytes."""
+    packed = gzip.compress(nifti(), mtime=0)
+    first = http.post("/v1/jobs", data=packed, content_type=RAW).json
+    assert first["size_bytes"] == len(packed)
+    assert int(line.get(first["id"]).text("stored_bytes")) == len(nifti()) > len(packed)
+    finish(first["id"])
+    again = http.post("/v1/jobs", data=packed, content_type=RAW).json
+    assert (again["cache"], again["size_bytes"]) == ("hit", len(packed))
+
+
+def test_another_site_neither_sees_the_job_nor_profits_from_its_result(
+    http: FlaskClient, redis_client: redis.Redis, finished: str
+) -> None:
+    elsewhere = configure(redis_client, "elsewhere").headers
+    for path in ("", "/result", "/slices/1.png", "/overview.png", "/explanation.nii.gz", "/slices"):
+        problem(http.get(f"/v1/jobs/{finished}{path}", headers=elsewhere), 404, "job.not_found")
+    problem(http.post(f"/v1/jobs/{finished}/cancel", headers=elsewhere), 404, "job.not_found")
+    assert http.get("/v1/jobs", headers=elsewhere).json["jobs"] == []
+    assert http.get(f"/jobs/{finished}", headers=elsewhere).status_code == 404
+    assert http.post("/v1/jobs", data=form(nifti()), headers=elsewhere).json["cache"] == "miss"
 
 
 def test_a_job_is_read_as_it_moves(http: FlaskClient, submitted: str, line: Line) -> None:
@@ -298,22 +312,35 @@ def test_a_large_volume_is_not_unpacked_for_a_full_line(
 
 
 @pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """A port that accepts and never answers: a Redis that hangs."""
+def deaf() -> Iterator[socket.socket]:
+    """It accepts and never answers: a Redis that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+        server.setblocking(False)
+        yield server
 
 
-def test_a_dead_or_hanging_redis_is_503_in_good_time(tmp_path: Path, deaf_port: int) -> None:
-    for port in (1, deaf_port):
-        app = create_app(Settings(redis_url=f"redis://127.0.0.1:{port}/0", blobs=str(tmp_path)))
-        with app.test_client() as http:
+def tries(deaf: socket.socket) -> int:
+    """How often somebody has connected since it was asked last."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(deaf.accept()[0])
+    for one in found:
+        one.close()
+    return len(found)
+
+
+def test_a_dead_or_hanging_redis_is_503_after_one_short_try(tmp_path: Path, deaf: socket.socket) -> None:
+    """What a caller waits is the time of one try; that a busy machine adds to it is no property of ours."""
+    for port in (1, deaf.getsockname()[1]):
+        settings = Settings(redis_url=f"redis://127.0.0.1:{port}/0", blobs=str(tmp_path))
+        assert settings.line_seconds <= 1
+        with create_app(settings).test_client() as http:
             for method, address in (("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1")):
-                started = time.monotonic()
                 answer = http.open(address, method=method, data=form(nifti()))
-                assert time.monotonic() - started < 1.5
                 assert problem(answer, 503, "unavailable.line")["retryable"]
                 assert answer.headers["Retry-After"]
+                assert tries(deaf) == (port != 1)
             assert http.get("/livez").status_code == 200
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 

@@ -18,6 +18,7 @@ from tests.integration.client.conftest import (
     client,
     environment,
     hippocamp,
+    hospital,
     nifti,
     settings,
     url,
@@ -26,7 +27,7 @@ from tests.integration.dicomweb.series import encoded, slices
 from tests.integration.gateway.conftest import head
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 
-__all__ = ["carrier", "client", "environment", "hippocamp", "settings", "url"]
+__all__ = ["carrier", "client", "environment", "hippocamp", "hospital", "settings", "url"]
 
 SERIES = slices("1.2.3.1", 3)
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -63,7 +64,7 @@ def job_id(client: Client, carrier: Carrier) -> str:
         instances=tuple(str(one.SOPInstanceUID) for one in SERIES),
     )
     carrier.stack = replace(head(), source=source).to_bytes()
-    return client.submit(nifti(7)).result(timeout=30).job_id
+    return client.submit(nifti(7)).result(timeout=180).job_id
 
 
 def hold_the_series(orthanc: Orthanc) -> None:

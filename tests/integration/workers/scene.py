@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from contracts.errors import NotAHead
 from contracts.job import Submission, new_job_id
 from contracts.line import Line
 from contracts.stack import Stack
+from tests.support.waiting import eventually as eventually
 
 PIPELINE = "cd" * 32
 SHEET = b"a quality sheet"
@@ -23,6 +25,20 @@ def ignore(_: object) -> None:
     """Nobody listens."""
 
 
+def wait_for(gate: Path) -> None:
+    """Return once it exists."""
+    while not gate.exists():
+        time.sleep(0.02)
+
+
+def end_badly(how: str) -> NoReturn:
+    """By a bug, or with the process."""
+    if how == "broken":
+        raise ZeroDivisionError("a bug")
+    os.kill(os.getpid(), 9)
+    raise AssertionError("it lives")
+
+
 def fake_prepare(
     path: Path,
     *,
@@ -30,7 +46,10 @@ def fake_prepare(
     on_step: Callable[[str], None] | None,
     on_sheet: Callable[[bytes], None] | None,
 ) -> Stack:
-    """Obeys the file: "level 7", "sleep 2", "not a head", "broken", "die"; a line each."""
+    """Obeys the file: "level 7", "sleep 2", "hold <path>", "not a head", "broken", "die"; a line each.
+
+    "hold" works until that path exists, so that a test finds it at work however slow the machine is.
+    """
     level = 1
     show, tell = on_sheet or ignore, on_step or ignore
     show(SHEET)
@@ -41,12 +60,12 @@ def fake_prepare(
                 level = int(number)
             case ["sleep", seconds]:
                 time.sleep(float(seconds))
+            case ["hold", gate]:
+                wait_for(Path(gate))
             case ["not", "a", "head"]:
                 raise NotAHead("brain of 3 mL", volume_ml=3)
-            case ["broken"]:
-                raise ZeroDivisionError("a bug")
-            case ["die"]:
-                os.kill(os.getpid(), 9)
+            case ["broken" | "die" as how]:
+                end_badly(how)
     slices = np.full((32, 208, 176), level, np.uint8)
     return Stack(slices, np.eye(4), (256, 256, 256), np.eye(4), {"volume_ml": 1400.0}, {"strip": 0.01})
 
@@ -64,11 +83,3 @@ def submit(
         )
     )  # fmt: skip
     return job_id
-
-
-def eventually(check: Callable[[], object], *, within: float = 20) -> None:
-    """Wait until it holds; AssertionError after the time."""
-    ends = time.monotonic() + within
-    while not check():
-        assert time.monotonic() < ends, f"not within {within} s"
-        time.sleep(0.02)

@@ -103,7 +103,7 @@ def refuses_without_its_disk(cluster: Cluster) -> None:
     """The master's script, with an empty folder, while the sentinels know of a replica."""
     settings = [word for word in cluster.master.under if not word.startswith("DATA=")]
     command = [settings[0], f"DATA={cluster.master.folder / 'new'}", *settings[1:], str(SCRIPTS["redis"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert "my data is gone and another has it" in done.stderr
 
@@ -127,13 +127,13 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     line, blobs = Line(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
     environment = {
         "HIPPOCAMP_REDIS_URL": cluster.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
-        "HIPPOCAMP_LEASE_SECONDS": "2",
+        "HIPPOCAMP_LEASE_SECONDS": "5",
     }  # fmt: skip
     with running(environment, tmp_path) as workers:
         workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
         accepted = [submit(line, blobs, f"level {n}\nsleep 0.05") for n in range(20)]
         assert wake(client, Stage.PREPROCESS, len(accepted))
-        eventually(lambda: line.get(accepted[0]).state is JobState.QUEUED_INFER, within=40)
+        eventually(lambda: line.get(accepted[0]).state is JobState.QUEUED_INFER)
 
         cluster.master.kill()
 
@@ -161,5 +161,5 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
             )
             return all(line.get(job_id).state is JobState.QUEUED_INFER for job_id in accepted)
 
-        eventually(all_prepared, within=60)
+        eventually(all_prepared)
     client.close()

@@ -71,7 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(client, settings, token, management_of(settings))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
 
 def management_of(settings: LocalSettings) -> Path:
@@ -94,7 +94,7 @@ def changed_release(folder: Path) -> Path:
 
 
 def wait_for(client: ModelServer, log: Path) -> None:
-    for _ in range(120):
+    for _ in range(360):
         try:
             client.predict(golden_slices())
         except ModelServerUnavailable:

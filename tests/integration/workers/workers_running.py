@@ -61,4 +61,4 @@ def running(environment: dict[str, str], folder: Path, *, under: tuple[str, ...]
         for process in workers.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)

@@ -19,9 +19,11 @@ import redis
 from contracts.connections import connect
 from deploy.local import keeper, services
 from deploy.local.keeper import Keeper
+from deploy.local.running import MARK
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from tests.support.waiting import eventually
 
 
 def first(_: LocalSettings) -> Service:
@@ -44,7 +46,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     stacks = []
 
     def go(*services: Callable[[LocalSettings], Service]) -> Stack:
-        stack = Stack(LocalSettings(start_seconds=5).beside(tmp_path), services)
+        stack = Stack(LocalSettings(start_seconds=180).beside(tmp_path), services)
         stacks.append(stack)
         (tmp_path / "logs").mkdir()
         for one in services:
@@ -60,15 +62,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
 def kill(stack: Stack, name: str) -> int:
     (pid,) = [item.pid for item in stack.remembered() if item.name == name]
     os.kill(pid, signal.SIGKILL)
-    psutil.Process(pid).wait(10) if psutil.pid_exists(pid) else None
+    psutil.Process(pid).wait(60) if psutil.pid_exists(pid) else None
     return pid
-
-
-def eventually(check: Callable[[], object]) -> None:
-    ends = time.monotonic() + 20
-    while not check():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:
@@ -111,7 +106,7 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     (mine,) = json.loads((stack.settings.folder / "keeper.json").read_text())
     eventually(lambda: "keep" in psutil.Process(mine["pid"]).cmdline())  # empty for a moment of its exec
     keeper.stop(stack.settings)
-    process.wait(10)
+    process.wait(60)
     assert not keeper.living(stack.settings)
     kill(stack, "second")
     time.sleep(0.1)
@@ -132,3 +127,37 @@ def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..
 
     eventually(answers)
     client.close()
+
+
+@pytest.mark.parametrize("text", ["", "[{", '{"a": 1}', '[{"name": "first"}]'])
+def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack], text: str) -> None:
+    stack = start(second)
+    for name in ("state.json", "restarts.json", "keeper.json"):
+        (stack.settings.folder / name).write_text(text)
+    assert keeper.restarts(stack.settings) in ({}, {"a": 1})
+    assert not keeper.living(stack.settings)
+    assert stack.remembered() == []
+    stack.down()
+    marked = [one for one in psutil.process_iter() if "time.sleep(60)" in str(_words(one))]
+    assert [one for one in marked if _mark(one) == str(stack.settings.folder)] == []
+
+
+def test_down_leaves_no_counters_in_memory(start: Callable[..., Stack]) -> None:
+    stack = start(second)
+    (item,) = stack.remembered()
+    folder = Path(psutil.Process(item.pid).environ()["PROMETHEUS_MULTIPROC_DIR"])
+    assert folder.is_dir()
+    stack.down()
+    assert not folder.parent.exists()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def _mark(process: psutil.Process) -> str:
+    with suppress(psutil.Error, OSError):
+        return process.environ().get(MARK, "")
+    return ""

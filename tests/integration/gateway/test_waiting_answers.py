@@ -14,7 +14,6 @@ from flask.testing import FlaskClient
 from contracts.blobs import BlobStore
 from contracts.line import Line
 from contracts.states import Stage
-from gateway import patience
 from tests.integration.gateway.conftest import form, nifti
 from tests.integration.gateway.test_jobs import left_behind, problem
 
@@ -131,17 +130,6 @@ def test_a_stream_tells_every_change_and_resumes(
     told = events(http.get(address, headers={"Last-Event-ID": first}).text)
     assert [job["state"] for _, job in told] == ["canceled"]
     assert http.get(address, headers={"Last-Event-ID": last}).status_code == 204
-
-
-def test_streams_are_bounded_and_give_their_place_back(http: FlaskClient, submitted: str) -> None:
-    address = f"/v1/jobs/{submitted}/events"
-    open_ones = [http.get(address) for _ in range(8)]
-    problem(http.get(address), 503, "unavailable.streams")
-    for one in open_ones:
-        one.close()
-    http.get(address).close()
-    assert patience.take_place()
-    patience.leave_place()
 
 
 def test_a_stream_of_nothing(http: FlaskClient) -> None:

@@ -1,0 +1,1 @@
+"""What tests share: the hospital that every test drives first."""
