@@ -177,7 +177,8 @@ def ready() -> None:
 
 
 def main(name: str, port: str, key: str, job: str) -> int:
-    """One attack, by the name of its row."""
+    """One attack, by the name of its row. Such clients are other machines, which take no core of this one."""
+    os.nice(10)
     at = Address(int(port), key)
     kinds: dict[str, Callable[[], int]] = {
         "300 silent": lambda: silent(at, 300),

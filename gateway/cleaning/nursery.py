@@ -26,6 +26,8 @@ from gateway.cleaning.task import Task, not_written, perform
 from gateway.cleaning.warm_up import warm_up
 
 READY = b"ready"
+_NICENESS = 5
+"""Uploads are read with what the requests of others leave of the processors."""
 SINGLE_ONLY = "single"
 MOST_REQUEST = 1 << 17
 """Bytes of a task: sizes of 8192 instances."""
@@ -139,6 +141,7 @@ def main() -> None:
     warm_up(single=sys.argv[2:] == [SINGLE_ONLY])
     gc.collect()
     gc.freeze()
+    os.nice(_NICENESS)
     requests.send(READY)
     Nursery(requests, limits).serve()
 
