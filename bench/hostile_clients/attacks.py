@@ -79,15 +79,18 @@ def slow_heads(at: Address) -> int:
 
 
 def streams(at: Address, job: str) -> int:
-    """200 event streams; those that got the job's state are served."""
-    wires = at.many(200)
-    each(wires, at.head("GET", f"/v1/jobs/{job}/events", "Accept: text/event-stream"))
+    """200 event streams; those that got the state of the job are served. Who is told 503 asks again."""
+    wires, request = at.many(200), at.head("GET", f"/v1/jobs/{job}/events", "Accept: text/event-stream")
+    each(wires, request)
     said = dict.fromkeys(wires, b"")
 
     def read() -> None:
         for wire in wires:
             with suppress(OSError):
                 said[wire] += wire.recv(1 << 16)
+            if said[wire].startswith(b"HTTP/1.1 503 "):
+                said[wire] = b""
+                each([wire], request)
 
     ready()
     until_told(read)
