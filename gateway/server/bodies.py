@@ -66,22 +66,23 @@ class Incoming:
 
     async def spool(self, blobs: BlobStore, most_bytes: int, *, hashed: bool) -> Sent:
         """All of the body in a file on the store's disk; TooMuch, TooSlow, ClientGone, StoreUnavailable."""
-        loop, digest = asyncio.get_running_loop(), hashlib.sha256()
-        file = await loop.run_in_executor(self._disk, open_nameless, blobs)
+        digest = hashlib.sha256() if hashed else None
+        file = await asyncio.wrap_future(self._disk.submit(open_nameless, blobs))
+        putting = self._disk.submit(file.flush)
         try:
-            while True:
+            while not self.is_whole or self._pieces:
                 await self.read(self.size_bytes + _BATCH - self._held)
                 if self.size_bytes > most_bytes:
                     raise TooMuch
                 pieces, self._pieces, self._held = self._pieces, [], 0
-                await loop.run_in_executor(self._disk, _put, file, pieces, digest if hashed else None)
-                if self.is_whole:
-                    file.seek(0)
-                    return Sent(file, self.size_bytes, digest.hexdigest() if hashed else "")
+                putting = self._disk.submit(_put, file, pieces, digest)
+                await asyncio.wrap_future(putting)
         except BaseException:
-            with suppress(OSError):
-                file.close()
+            # Not while a thread writes to it: the number of a closed file is soon that of another.
+            putting.add_done_callback(lambda _: _close(file))
             raise
+        file.seek(0)
+        return Sent(file, self.size_bytes, digest.hexdigest() if digest else "")
 
     async def _next(self) -> MutableMapping[str, Any]:
         loop = asyncio.get_running_loop()
@@ -113,6 +114,11 @@ def _put(file: IO[bytes], pieces: list[bytes], digest: Any) -> None:
             left = _without(left, os.writev(file.fileno(), left[:512]))
     except OSError as error:
         raise StoreUnavailable(f"The upload cannot be spooled: {error.strerror or error}") from error
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):
+        file.close()
 
 
 def _without(pieces: list[memoryview], written: int) -> list[memoryview]:

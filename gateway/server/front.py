@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 from flask import Flask
 
@@ -31,7 +31,7 @@ from gateway.server.intake import Intake
 from gateway.server.places import Places
 from gateway.server.replies import Reply, Send
 from gateway.server.settings import ServerSettings
-from gateway.server.wsgi import Answer, Scope, call
+from gateway.server.wsgi import Answer, Environ, Scope, call
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -78,9 +78,12 @@ class Front:
         if isinstance(taken, Answer):
             await reply.whole(taken)
             return
-        with taken.body:
-            work = partial(call, self._app, taken.environ(scope))
+        try:
+            work = partial(_call, self._app, taken.environ(scope), taken.body)
             answer = await self.queue.run(taken.site, work, upload=taken.heavy)
+        except ServerBusy:
+            taken.body.close()
+            raise
         self._intake.callers.remember(scope, answer.environ.get(SITE, ""))
         follow = answer.environ.pop(FOLLOW, None)
         if isinstance(follow, Stream):
@@ -111,6 +114,12 @@ class Front:
             guard.abort("failed")
         else:
             await reply.problem(error)
+
+
+def _call(app: Flask, environ: Environ, body: IO[bytes]) -> Answer:
+    """In the thread, which alone knows when it has done with the body."""
+    with body:
+        return call(app, environ)
 
 
 def _is_ops(scope: Any) -> bool:
