@@ -129,10 +129,9 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
         if replayed := _replayed(to, replace(ticket, job=job_id), job_id):
             return replayed  # the same call, at the same time, was faster
         raise UploadMissing(f"What arrived for {ticket.id} is gone; open another upload") from None
-    except (redis.RedisError, LineUnavailable):
-        raise  # the record may come yet: the ticket stays with this job, for the same call again
-    except BaseException:
-        _give_back(to, ticket, job_id)
+    except Exception as error:
+        if not _may_be_recorded(error):
+            _give_back(to, ticket, job_id)
         raise
     _end(to, ticket)
     return accepted
@@ -200,6 +199,12 @@ def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
     holder = cast("str | None", to.client.hget(_key(ticket.id), "job"))
     if holder != job_id:
         raise UploadUsed(f"{ticket.id} was submitted as {holder or 'another job'} already")
+
+
+def _may_be_recorded(error: Exception) -> bool:
+    """Redis's answer is missing, so the record may come yet: the same call again will tell."""
+    broken = (redis.RedisError, LineUnavailable)
+    return isinstance(error, broken) or isinstance(error.__cause__, broken)
 
 
 def _give_back(to: Resources, ticket: Ticket, job_id: str) -> None:

@@ -97,17 +97,17 @@ def busy(server: Server) -> Iterator[None]:
 
 @contextmanager
 def loading(server: Server) -> Iterator[None]:
-    """LOADING: it starts again, on a snapshot that it reads slowly."""
+    """LOADING: it starts again, on a snapshot that it reads for a quarter of a minute."""
     client = _admin(server)
-    client.execute_command("DEBUG POPULATE 30 filler 2200000")  # it looks at its callers every 2 MB
+    client.execute_command("DEBUG POPULATE 40 filler 2200000")  # it looks at its callers every 2 MB
     client.save()
     server.kill()
-    slow = Server(server.folder, (*server.options, "--key-load-delay", "200000"), port=server.port).start()
+    slow = Server(server.folder, (*server.options, "--key-load-delay", "400000"), port=server.port).start()
     try:
         yield
     finally:
         slow.kill()
-    server.start()
+        server.start()
     _until(lambda: not _refuses(server, "loading"))
 
 

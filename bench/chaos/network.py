@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import redis
@@ -15,16 +17,19 @@ from bench.chaos.hospitals import Hospital
 from bench.chaos.relay import Fate, let_pass
 from bench.chaos.scaled import volume
 from bench.chaos.system import System
+from workers.orphaned_uploads import EVERY_ROUNDS
 
+_FREQUENT = frozenset({"submit", "claim", "commit", "renew", "position", "reap"})
 _ONE_IN = 5
-"""Calls of a script of which one meets a fault; each fault in its turn."""
+"""Calls of such a script of which one meets a fault; of the others every second. Each fault in its turn."""
 _FATES = (Fate.LATE, Fate.REPLY_LATE, Fate.LOST, Fate.REPLY_LOST)
+_CALLERS = 4
 _LONG_SECONDS = 6.0
 """Longer than any client of ours waits for Redis."""
 
 
 class BadNetwork:
-    """The judge of a relay: every fifth call of each script is late, lost, or answered late or in vain."""
+    """The judge of a relay: some calls of each script are late, lost, or answered late or in vain."""
 
     def __init__(self, chance: random.Random) -> None:
         self._random = chance
@@ -34,7 +39,7 @@ class BadNetwork:
         if not script:
             return (self._random.choice(_FATES) if self._random.random() < 0.002 else Fate.PASS), 1.0
         self._calls[script] += 1
-        turn, rest = divmod(self._calls[script], _ONE_IN)
+        turn, rest = divmod(self._calls[script], _ONE_IN if script in _FREQUENT else 2)
         long = turn % 16 in {4, 5}
         seconds = _LONG_SECONDS if long else self._random.uniform(0.5, 2)
         return (Fate.PASS if rest else _FATES[turn % len(_FATES)]), seconds
@@ -42,14 +47,15 @@ class BadNetwork:
 
 def bad_network(system: System, over: threading.Event) -> None:
     """Scripts are late and lost; jobs are canceled, erased and looked at; the collector's time flies."""
-    changes = _Changes(system)
+    changes, looks = _Changes(system), itertools.count(2, 2)
     system.relay.judge = BadNetwork(system.random)
-    while not over.wait(0.5):
-        with suppress(redis.RedisError):
-            system.redis.incrby(
-                "hc:rounds", 149
-            )  # an upload without a record is an orphan after some seconds
-        changes.make_one()
+    with ThreadPoolExecutor(_CALLERS) as pool:
+        calling = [pool.submit(changes.make, over) for _ in range(_CALLERS)]
+        while not over.wait(2):
+            with suppress(redis.RedisError):  # the next round is a look of the collector, 600 after the last
+                system.redis.set("hc:rounds", EVERY_ROUNDS * next(looks) - 1)
+        for one in calling:
+            one.result()
     system.relay.judge = let_pass
     time.sleep(_LONG_SECONDS + 1)  # what is on its way arrives
     system.breaches["undone"] = changes.undone()
@@ -65,16 +71,19 @@ class _Changes:
         self.system = system
         self._canceled: dict[str, Hospital] = {}
         self._erased: dict[str, Hospital] = {}
-        self._turn = 0
+        self._turns = itertools.count()
 
-    def make_one(self) -> None:
-        """Submit a job, look at it, and cancel or erase it."""
-        self._turn += 1
-        hospital = self.system.hospitals[self._turn % 2]
+    def make(self, over: threading.Event) -> None:
+        """Submit a job, look at it, and cancel or erase it, again and again."""
+        while not over.wait(0.2):
+            self._make_one(next(self._turns))
+
+    def _make_one(self, turn: int) -> None:
+        hospital = self.system.hospitals[turn % 2]
         job_id = self._submit(hospital)
         address = f"/v1/jobs/{job_id}"
         hospital.persistently(lambda: hospital.http.get(address))
-        if self._turn % 3 == 0:
+        if turn % 3 == 0:
             gone = hospital.persistently(lambda: hospital.http.delete(address))
             if gone.status_code in {204, 410}:
                 self._erased[job_id] = hospital

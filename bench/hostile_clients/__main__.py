@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from bench.command import begin, conclude, options
 from bench.hostile_clients.probe import Waits, probe, quantile
-from bench.hostile_clients.target import ATTACKER, OTHER, Target, target
+from bench.hostile_clients.target import ATTACKER, OTHER, SITE, Target, target
 from bench.hostile_clients.wire import Address
+from bench.site import Mode
 from bench.volumes import tiny
 
 QUIET = "quiet"
@@ -107,7 +108,7 @@ def main() -> int:
     parser = options("python -m bench.hostile_clients", __doc__, quick="fewer rows, 2 s each instead of 8")
     parser.add_argument("--only", action="append", choices=ROWS, help="may be given again")
     given = parser.parse_args()
-    console, seconds = begin(), 2.0 if given.quick else 8.0
+    console, seconds = begin(Mode(SITE)), 2.0 if given.quick else 8.0
     console.print(
         f"{'row':<16}{'calls':>6}{'p50 ms':>9}{'p99 ms':>9}{'worst':>9}{'health':>9}{'failed':>7}"
         f"{'served':>8}{'MB +':>8}{'cores':>7}"

@@ -35,7 +35,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds from a start to the next of a service that ends at once; doubled every time."""
 _STOP_SECONDS = 60.0
 _LEAST_BYTES = 32 << 20
-"""With less, or with less than a tenth of it, the disk counts as full."""
+"""With less than this and less than a tenth of itself free, the disk counts as full."""
 _STEADY_SECONDS = 60.0
 """Who has lived this long is started again at once."""
 

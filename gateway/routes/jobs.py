@@ -137,7 +137,9 @@ def submit() -> Answer:
     replayed = {REPLAYED: "true"} if accepted.replayed else {}
     if wait and not record.state.is_terminal:
         if behind_front():
-            request.environ[FOLLOW] = Wait(record.id, wait, partial(_ended, lasting_linker(), may_read()))
+            request.environ[FOLLOW] = Wait(
+                record.id, wait, partial(_ended, lasting_linker(), outcome=may_read())
+            )
         else:
             record = until_ended(to.line, record, wait)
             replayed["Preference-Applied"] = f"wait={wait}"
@@ -148,10 +150,10 @@ def submit() -> Answer:
     return Answer(job, 202, where | {"Retry-After": _patience(job)})
 
 
-def _ended(link: Link, outcome: bool, record: Record) -> bytes:
-    """The answer of a caller who waited until the job had ended."""
-    job = job_view.view(record, NOWHERE, link=link, outcome=outcome)
-    return job.model_dump_json(by_alias=True).encode()
+def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
+    """The answer of a caller who waited until the job had ended; `outcome` as in `job_view.view`."""
+    found = job_view.view(record, NOWHERE, link=link, outcome=outcome)
+    return found.model_dump_json(by_alias=True).encode()
 
 
 def _by_body(to: Resources, key: str | None) -> Accepted:

@@ -30,7 +30,14 @@ class Following:
         self._streams, self._waits = Places(streams, kind="streams"), Places(waits, kind="waits")
 
     async def stream(self, stream: Stream, answer: Answer, reply: Reply, guard: Guard) -> None:
-        """Send events until the job ends or the client leaves; StreamsBusy when no place can be had."""
+        """Send events until the job ends or the client leaves; StreamsBusy when no place can be had.
+
+        What a job that has ended still has to tell takes no place.
+        """
+        if stream.first.is_last:
+            body = RETRY + stream.first.encoded()
+            await reply.whole(Answer(answer.status, answer.without(b"content-length"), body))
+            return
         with self._follower(
             stream.job_id, stream, self._streams, str(answer.environ.get(SITE, "")), guard
         ) as follower:

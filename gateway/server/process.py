@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,6 +25,8 @@ from gateway.server.watch import Watch
 
 _log = logging.getLogger("hippocamp.gateway")
 
+_SWITCH_SECONDS = 0.001
+"""After this long a thread that computes lets the event loop run; Python's default is five times that."""
 _OPS_CONNECTIONS = 64
 _UNIX = "unix"
 """Stands for the peer of a Unix socket, which has no address."""
@@ -77,6 +80,7 @@ class Process:
         state[OPS_CONNECTIONS] = Connections(_OPS_CONNECTIONS, _OPS_CONNECTIONS, exempt=exempt)
         state[OPS_PORTS] = self._settings.ops_ports()
         self._tasks = [asyncio.create_task(self._front.hub.run()), asyncio.create_task(self._watch.run())]
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self._watch.start()
         threading.Thread(target=self._to.children.start, daemon=True).start()
         with self._app.app_context():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -26,7 +27,7 @@ class Watch:
     """`run` is a task of the loop, `start` the thread that looks at it."""
 
     def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
-        self._most, self._parent = most_seconds, os.getppid()
+        self._most, self._parent = most_seconds, multiprocessing.parent_process()
         self._turned = time.monotonic()
 
     async def run(self) -> None:
@@ -44,7 +45,7 @@ class Watch:
         late = 0
         while late < 3:  # in a row: a process that was stopped and goes on has not turned yet
             time.sleep(_EVERY_SECONDS)
-            if os.getppid() != self._parent:
+            if self._parent and not self._parent.is_alive():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             late = late + 1 if time.monotonic() - self._turned > self._most else 0

@@ -23,20 +23,22 @@ class Running:
     port: int
     process: psutil.Process
     blobs: Path
+    log: Path
+    ops_url: str = ""
 
     def memory(self) -> int:
         return sum(p.memory_info().rss for p in self.process.children())
 
 
 @contextmanager
-def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Running]:
-    """Two processes on this Redis and `folder`/blobs; stopped at the end."""
+def serving(redis_url: str, folder: Path, *, also: str = "", **environment: str) -> Iterator[Running]:
+    """Two processes on this Redis and `folder`/blobs; stopped at the end. also: one more address."""
     port = free_port()
     (folder / "metrics").mkdir()
     own = {
         "HIPPOCAMP_REDIS_URL": redis_url,
         "HIPPOCAMP_BLOBS": str(folder / "blobs"),
-        "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
+        "HIPPOCAMP_BIND": ",".join(filter(None, [f"127.0.0.1:{port}", also])),
         "HIPPOCAMP_GATEWAY_WORKERS": "2",
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
     }
@@ -49,16 +51,24 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
         process = subprocess.Popen(command, env={**os.environ, **own, **environment}, stderr=log)
         try:
             _wait(f"http://127.0.0.1:{port}/livez", folder / "log")
-            yield Running(f"http://127.0.0.1:{port}", port, psutil.Process(process.pid), folder / "blobs")
+            ops = environment.get("HIPPOCAMP_OPS_BIND")
+            yield Running(
+                url=f"http://127.0.0.1:{port}",
+                port=port,
+                process=psutil.Process(process.pid),
+                blobs=folder / "blobs",
+                log=folder / "log",
+                ops_url=f"http://{ops}" if ops else "",
+            )
         finally:
             process.terminate()
             process.wait(60)
 
 
 def _wait(address: str, log: Path) -> None:
-    for _ in range(1800):
+    for _ in range(300):
         try:
-            if httpx.get(address, timeout=60, trust_env=False).status_code == 200:
+            if httpx.get(address, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

@@ -95,7 +95,7 @@ def test_every_answer_is_the_documented_one(gateway: Running, ids: dict[str, str
     command = [
         Path(sys.executable).with_name("schemathesis"), "--config-file", config,
         "run", f"{gateway.url}/openapi.json", "--phases", "examples,coverage,fuzzing", "--max-examples", "8",
-        "--seed", "1", "--request-timeout", "15", "--continue-on-failure", "--no-color",
+        "--seed", "1", "--request-timeout", "120", "--continue-on-failure", "--no-color",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "NO_PROXY": "127.0.0.1"}
     told = subprocess.run(
