@@ -16,7 +16,8 @@ from typing import Any
 from flask import Flask
 
 from contracts.errors import HippocampError
-from gateway.errors import NoSuchPage
+from gateway.errors import NoSuchPage, ServerBusy
+from gateway.metrics import count_request
 from gateway.resources import Resources
 from gateway.server.bodies import ClientGone, Receive
 from gateway.server.call_queue import CallQueue
@@ -27,11 +28,15 @@ from gateway.server.health import PATHS, HealthAnswers
 from gateway.server.held_answers import Stream, Wait
 from gateway.server.hub import Hub
 from gateway.server.intake import Intake
+from gateway.server.places import Places
 from gateway.server.replies import Reply, Send
 from gateway.server.settings import ServerSettings
 from gateway.server.wsgi import Answer, Scope, call
 
 _log = logging.getLogger("hippocamp.gateway")
+
+_LARGE = ((1 << 20, 32), (1 << 16, 256))
+"""Bytes of an answer -> how many of at least this size may be on their way at a time."""
 
 
 class Front:
@@ -44,6 +49,7 @@ class Front:
         self._intake = Intake(app, to.blobs, self.queue, uploads=settings.uploads)
         self._following = Following(self.hub, streams=settings.streams, waits=settings.waits)
         self._health = HealthAnswers(partial(call, app))
+        self._answers = [(least, Places(count, kind="answers")) for least, count in _LARGE]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
@@ -54,10 +60,11 @@ class Front:
         except ClientGone:
             pass
         except HippocampError as error:
-            await self._fail(reply, guard, error)
+            await self._fail(scope, reply, guard, error)
         except Exception as error:  # noqa: BLE001  answered as 500; only its class is safe to log
             _log.error("request.failed", extra={"error": type(error).__name__})
-            await self._fail(reply, guard, HippocampError("An error that nobody foresaw; tell your operator"))
+            failed = HippocampError("An error that nobody foresaw; tell your operator")
+            await self._fail(scope, reply, guard, failed)
         if guard.is_over:
             await guard.gone.wait()
 
@@ -75,18 +82,31 @@ class Front:
             work = partial(call, self._app, taken.environ(scope))
             answer = await self.queue.run(taken.site, work, upload=taken.heavy)
         self._intake.callers.remember(scope, answer.environ.get(SITE, ""))
-        await self._finish(answer, reply, guard)
-
-    async def _finish(self, answer: Answer, reply: Reply, guard: Guard) -> None:
         follow = answer.environ.pop(FOLLOW, None)
         if isinstance(follow, Stream):
             await self._following.stream(follow, answer, reply, guard)
             return
         if isinstance(follow, Wait):
             answer = await self._following.wait(follow, answer, guard)
-        await reply.whole(answer)
+        await self._send(answer, reply, guard, taken.site)
 
-    async def _fail(self, reply: Reply, guard: Guard, error: HippocampError) -> None:
+    async def _send(self, answer: Answer, reply: Reply, guard: Guard, site: str) -> None:
+        """Large answers lie in memory until they are taken: so many at a time, and no more."""
+        places = next((these for least, these in self._answers if len(answer.body) >= least), None)
+        place = places.take(site, lambda: guard.abort("displaced")) if places else None
+        if places and not place:
+            raise ServerBusy(
+                "Take the answers that you asked for before you ask for more", retry_after_seconds=5
+            )
+        try:
+            await reply.whole(answer)
+        finally:
+            if places and place:
+                places.leave(place)
+
+    async def _fail(self, scope: Scope, reply: Reply, guard: Guard, error: HippocampError) -> None:
+        """What never reached a view, or ended with it, is counted here."""
+        count_request(scope["method"], "none", error.status, 0.0)
         if reply.started:
             guard.abort("failed")
         else:

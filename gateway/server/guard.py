@@ -77,10 +77,11 @@ class Guard(HttpToolsProtocol):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._registry: Connections = self._state[self._kind(transport)]
-        if not self._registry.enter(self):
-            self.abort("crowded")
-        self._rest(Phase.HEAD)
         self._timer = self.loop.call_later(LOOK_SECONDS, self._look)
+        if self._registry.enter(self):
+            self._rest(Phase.HEAD)
+        else:
+            self.abort("crowded")
 
     def data_received(self, data: bytes) -> None:
         """Count what no request has asked for; hand the rest to the parser."""

@@ -92,8 +92,14 @@ class Hub:
                 continue
             try:
                 found = await loop.run_in_executor(self._thread, self._look, asked, dict(self._known))
-            except redis.RedisError as error:
-                _log.warning("hub.redis_away", extra={"error": type(error).__name__})
+            except Exception as error:  # noqa: BLE001  those who follow ask again; the hub must outlive it
+                away = isinstance(error, redis.RedisError)
+                _log.log(
+                    logging.WARNING if away else logging.ERROR,
+                    "hub.no_news",
+                    exc_info=None if away else error,
+                    extra={"error": type(error).__name__},
+                )
                 self._end(asked)
                 continue
             self._spread(found)

@@ -50,7 +50,7 @@ def serving(redis_url: str, folder: Path, *, also: str = "", **environment: str)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **own, **environment}, stderr=log)
         try:
-            _wait(f"http://127.0.0.1:{port}/livez", folder / "log")
+            _wait(f"http://127.0.0.1:{port}/livez", folder / "log", process)
             ops = environment.get("HIPPOCAMP_OPS_BIND")
             yield Running(
                 url=f"http://127.0.0.1:{port}",
@@ -65,10 +65,12 @@ def serving(redis_url: str, folder: Path, *, also: str = "", **environment: str)
             process.wait(60)
 
 
-def _wait(address: str, log: Path) -> None:
-    for _ in range(300):
+def _wait(address: str, log: Path, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(1800):
+        if process.poll() is not None:
+            break
         try:
-            if httpx.get(address, trust_env=False).status_code == 200:
+            if httpx.get(address, timeout=60, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

@@ -206,7 +206,7 @@ def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
         )
 
     def late(name: str, request: bytes) -> tuple[Fate, float]:
-        is_it = b"HSETNX" in request and b"hc:endpoints:" in request
+        is_it = b"\r\nEXEC\r\n" in request and b"hc:endpoints:" in request
         if is_it and not relay.seen:
             return Fate.LATE, 3 * PATIENT
         return Fate.PASS, 0.0

@@ -145,7 +145,9 @@ def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack],
 def test_down_leaves_no_counters_in_memory(start: Callable[..., Stack]) -> None:
     stack = start(second)
     (item,) = stack.remembered()
-    folder = Path(psutil.Process(item.pid).environ()["PROMETHEUS_MULTIPROC_DIR"])
+    process = psutil.Process(item.pid)
+    eventually(lambda: "PROMETHEUS_MULTIPROC_DIR" in process.environ())  # empty for a moment of its exec
+    folder = Path(process.environ()["PROMETHEUS_MULTIPROC_DIR"])
     assert folder.is_dir()
     stack.down()
     assert not folder.parent.exists()

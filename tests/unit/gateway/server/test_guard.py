@@ -22,6 +22,7 @@ from gateway.server.listeners import listen
 from gateway.server.replies import Reply
 from gateway.server.wsgi import Answer
 from tests.conftest import free_port
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 BIG = bytes(190_000)
 CHUNKED = b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -29,10 +30,12 @@ GET = b"GET /%s HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 class App:
-    """Answers by path; `seen` holds the address that the guard knows each request's connection by."""
+    """Answers by path, "held" once `released` is set; `seen` holds the address that the guard knows each
+    request's connection by."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.released = threading.Event()
         self.most, self.each = 100, 100
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -47,6 +50,8 @@ class App:
                 pass
         if scope["path"] == "/slow":
             await asyncio.sleep(1)
+        while scope["path"] == "/held" and not self.released.is_set():
+            await asyncio.sleep(0.02)
         await reply.whole(Answer(200, [], BIG if scope["path"] == "/big" else b"done"))
         if connection.is_over:
             await connection.gone.wait()
@@ -80,19 +85,20 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.app.released.set()
         self._server.should_exit = True
         self._thread.join()
 
     def connect(self, *, window: int = 0) -> socket.socket:
         if self.address.startswith("unix:"):
             one = socket.socket(socket.AF_UNIX)
-            one.settimeout(10)
+            one.settimeout(PATIENCE_SECONDS)
             one.connect(self.address.removeprefix("unix:"))
             return one
         one = socket.socket()
         if window:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        one.settimeout(10)
+        one.settimeout(PATIENCE_SECONDS)
         one.connect(("127.0.0.1", int(self.address.rpartition(":")[2])))
         return one
 
@@ -130,8 +136,10 @@ def read(wire: socket.socket) -> bytes:
 
 
 def test_a_silent_connection_is_ended(server: Server) -> None:
+    began = time.monotonic()
     with server.connect() as wire:
-        assert 0.3 < ended_after(wire) < 3
+        ended_after(wire)
+    assert time.monotonic() - began > 0.3, "it had its time"
 
 
 def test_a_head_that_drips_is_answered_408(server: Server) -> None:
@@ -225,7 +233,7 @@ def test_the_rest_of_a_body_that_was_answered_early_is_read_within_bounds(server
     with server.connect() as wire:
         wire.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4000000\r\n\r\n")
         assert wire.recv(1000).startswith(b"HTTP/1.1 200 ")
-        assert ended_after(wire) < 3, "and ended when the rest does not come"
+        ended_after(wire)  # when the rest does not come
 
 
 def test_an_unread_answer_ends_the_connection_and_a_slow_reader_keeps_it(
@@ -236,11 +244,12 @@ def test_an_unread_answer_ends_the_connection_and_a_slow_reader_keeps_it(
     with server.connect(window=4096) as deaf, server.connect(window=4096) as slow:
         deaf.sendall(GET % b"big" * 30)
         slow.sendall(GET % b"big" * 8)
-        got, ends = 0, time.monotonic() + 4
-        while time.monotonic() < ends:
-            got += len(slow.recv(8192))
-            time.sleep(0.1)
-        assert got > 200_000
+        got = 0
+        while got < 200_000:  # which takes three times as long as an answer may stay unread
+            piece = slow.recv(8192)
+            assert piece, "the slow reader was cut off"
+            got += len(piece)
+            time.sleep(0.12)
         assert _reset(deaf)
 
 
@@ -272,12 +281,13 @@ def test_an_address_that_holds_its_share_loses_its_oldest_idle_connection(tmp_pa
     app.each = 3
     with Server(app, f"127.0.0.1:{free_port()}") as server, contextlib.ExitStack() as held:
         wires = [held.enter_context(server.connect()) for _ in range(3)]
-        wires[0].sendall(GET % b"slow")
-        time.sleep(0.2)
+        wires[0].sendall(GET % b"held")
+        eventually(lambda: app.seen)
         newcomer = held.enter_context(server.connect())
         newcomer.sendall(GET % b"x")
         assert newcomer.recv(1000).endswith(b"done")
-        assert ended_after(wires[1]) < 1, "the oldest without a request"
+        assert ended_after(wires[1]) < guard.HEAD_SECONDS / 2, "the oldest without a request"
+        app.released.set()
         assert wires[0].recv(1000).endswith(b"done"), "a request that is served is never given up"
 
 
@@ -286,9 +296,9 @@ def test_no_room_is_made_where_all_are_served(tmp_path: Path) -> None:
     app.each = 2
     with Server(app, f"127.0.0.1:{free_port()}") as server, contextlib.ExitStack() as held:
         for _ in range(2):
-            held.enter_context(server.connect()).sendall(GET % b"slow")
-        time.sleep(0.2)
-        assert ended_after(held.enter_context(server.connect())) < 1
+            held.enter_context(server.connect()).sendall(GET % b"held")
+        eventually(lambda: len(app.seen) == 2)
+        assert ended_after(held.enter_context(server.connect())) < guard.HEAD_SECONDS / 2
 
 
 def test_a_client_that_resets_its_connection_leaves_no_trace(
