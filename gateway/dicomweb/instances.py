@@ -9,10 +9,11 @@ from typing import Any
 import pydicom
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from contracts.deidentify import DESCRIBED, Rules, deidentified, patient_of
+from contracts.deidentify import DESCRIBED, Rules, patient_of
 from contracts.dicom_file import UNREADABLE, UnreadableInstance
 from contracts.dicom_file import open_instance as taken_apart
 from contracts.patient import Patient
+from imaging.instances import deidentified
 
 CANNOT_UNDERSTAND, NOT_SUPPORTED, BAD_SYNTAX, MISMATCH, RESOURCES = 0xC000, 0x0122, 0xC122, 0xA900, 0xA700
 """Failure reasons of the Store transaction (PS3.18, 10.5.3; PS3.4, B.2.3)."""

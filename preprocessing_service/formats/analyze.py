@@ -8,7 +8,8 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from contracts.errors import BadGeometry, BadVoxels, CorruptFile
+from contracts.errors import BadGeometry, BadVoxels
+from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
 from preprocessing_service.volume import Matrix, Volume
@@ -30,8 +31,8 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
     endianness = "<" if int.from_bytes(data[:4], "little") == HEADER_BYTES else ">"
     parsed: Any = _HEADER(data, endianness=endianness, check=False)
     count = int(parsed["dim"][0])
-    if not 1 <= count <= 7:
-        raise CorruptFile(f"the header states {count} dimensions")
+    if not 1 <= count <= limits.MAX_DIMENSIONS:
+        raise BadGeometry(f"the header states {count} dimensions; 1 to {limits.MAX_DIMENSIONS} exist")
     shape = three_axes([int(n) for n in parsed["dim"][1 : count + 1]])
     try:
         dtype = np.dtype(parsed.get_data_dtype())

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from contracts.errors import BadVoxels
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
 from preprocessing_service.volume import Matrix, Volume

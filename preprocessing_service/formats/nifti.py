@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from contracts.errors import BadGeometry, BadVoxels, CorruptFile
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
 from preprocessing_service.volume import Matrix, Volume
@@ -67,8 +67,8 @@ def offset_of(header: Any) -> int:
 def layout_of(header: Any) -> Layout:
     """Dimensions, type, scaling and affine, each checked before a voxel is read."""
     count = int(header["dim"][0])
-    if not 1 <= count <= 7:
-        raise CorruptFile(f"the header states {count} dimensions")
+    if not 1 <= count <= limits.MAX_DIMENSIONS:
+        raise BadGeometry(f"the header states {count} dimensions; 1 to {limits.MAX_DIMENSIONS} exist")
     shape = three_axes([int(n) for n in header["dim"][1 : count + 1]])
     try:
         dtype = np.dtype(header.get_data_dtype())
@@ -107,6 +107,8 @@ def _sform(header: Any) -> Matrix:
 
 
 def _qform(header: Any) -> Matrix | None:
+    # The standard knows -1 and 1; 0, which many tools write, means 1.
+    header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):  # a quaternion that is none
