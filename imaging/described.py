@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,6 +33,7 @@ class Described:
     """
 
     number: int = 0
+    modality: str = "MR"
     words: str = ""
     image_type: tuple[str, ...] = ()
     part: str = ""
@@ -62,6 +64,7 @@ def describe(header: Dataset, kind: Dataset | None = None) -> Described:
     parts = {_part(_type(header, one), one.get("ComplexImageComponent"), header) for one in kinds}
     return Described(
         number=int(_number(header.get("SeriesNumber"))),
+        modality=_modality(header),
         words=descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED)),
         image_type=_type(header, kinds[0]),
         part=parts.pop() if len(parts) == 1 else "",
@@ -76,7 +79,7 @@ def describe(header: Dataset, kind: Dataset | None = None) -> Described:
 
 
 def _unfit(header: Dataset) -> str:
-    if str(header.get("Modality") or "MR") != "MR" or str(header.get("SOPClassUID") or "") not in _CLASSES:
+    if _modality(header) != "MR" or str(header.get("SOPClassUID") or "") not in _CLASSES:
         return "not_mr"
     if (
         _number(header.get("SamplesPerPixel")) > 1
@@ -84,6 +87,12 @@ def _unfit(header: Dataset) -> str:
     ):
         return "colour"
     return "" if header.get("Rows") else "no_pixels"
+
+
+def _modality(header: Dataset) -> str:
+    """As it may be shown; anything but a code may be a name in the wrong place."""
+    stated = str(header.get("Modality") or "MR")
+    return stated if re.fullmatch(r"[A-Z]{2,5}", stated) else "unknown"
 
 
 def _group(header: Dataset, name: str) -> Dataset:

@@ -48,7 +48,7 @@ REASONS = {
     Why.LOCALIZER: "a localizer",
     Why.INVERSION: "an inversion image of MP2RAGE",
     Why.SUBTRACTION: "a subtraction",
-    Why.OTHER: "its name or type is that of another contrast",
+    Why.OTHER: "another contrast than plain T1",
     Why.FEW: f"fewer than {LEAST_SLICES} images",
     Why.AGENT: "taken with a contrast agent",
     Why.DERIVED: "derived or reformatted, and an original is there",
@@ -163,8 +163,20 @@ def _less(one: Described) -> Why:
 def passed_over(one: Described, why: Why) -> PassedOver:
     """The series as results list it."""
     return PassedOver(
-        number=one.number, description=one.words, images=one.images, code=str(why), reason=REASONS[why]
+        number=one.number, description=one.words, images=one.images, code=str(why), reason=reason_of(one, why)
     )
+
+
+def reason_of(one: Described, why: Why) -> str:
+    """The reason, with what was found."""
+    if why is Why.NOT_MR:
+        return f"modality {one.modality}, {REASONS[why]}" if one.modality != "MR" else REASONS[why]
+    if why is Why.FEW:
+        return f"{one.images} slices, a volume has {LEAST_SLICES} or more"
+    if why is Why.NOT_T1:
+        return f"neither its names nor TR {one.repetition_ms:g} ms, TE {one.echo_ms:g} ms say T1"
+    named = re.search(_NAMED[why], one.words, re.IGNORECASE) if why in _NAMED else None
+    return f"{REASONS[why]} (named {named.group()!r})" if named else REASONS[why]
 
 
 def refusal(passed: list[PassedOver]) -> InputError:

@@ -26,12 +26,11 @@ from gateway.schemas import KEEP
 from gateway.spool import nameless, spooled
 from gateway.submission import accept
 from gateway.trace import trace
+from imaging.limits import MAX_DICOM_FILE
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
 _ANSWER = "application/dicom+json"
-_MOST_INSTANCE = 64 << 20
-"""A multi-frame head of 1 mm has 34 MB; one instance a request is in memory."""
 _PIECE = 1 << 18
 _KEPT = {"type": "string", "pattern": KEEP}
 _STORE = Operation(
@@ -63,7 +62,7 @@ def _store(study_uid: str) -> Response:
     request.max_content_length = most
     if (request.content_length or 0) > most:
         raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
-    parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
+    parts = PartReader(_body(request), _boundary(request), most_bytes=MAX_DICOM_FILE).parts()
     keep = request.headers.get("Hippocamp-Keep")
     options = {"keep": keep} if keep else {}
     transaction = Store(study_uid, options=options)
