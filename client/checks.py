@@ -39,6 +39,7 @@ class Finding:
 _READY_ADVICE = {
     "line": "Is Redis up and HIPPOCAMP_REDIS_URL right? See its log; `redis-cli ping`; disk full?",
     "blobs": "Can the gateway write to HIPPOCAMP_BLOBS? Look at space, rights and the bucket's key.",
+    "disk": "Free the disk or shorten retention: no volume is taken until there is room.",
     "audit": "Can the gateway write to HIPPOCAMP_AUDIT? Until then it shows and changes nothing (503).",
     "preprocess": "Start preprocessing workers (queue preprocess) and read their log.",
     "model_server": "Is TorchServe up at HIPPOCAMP_MODEL_SERVER, with the archive built and loaded?",

@@ -114,7 +114,8 @@ class Conversations:
 
     def add_endpoint(self, url: str) -> Conversation[dict[str, Any]]:
         """Add a webhook endpoint; its secret is in the answer, this once."""
-        call = Call("POST", "/v1/webhook-endpoints", data={"url": url}, repeatable=False)
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        call = Call("POST", "/v1/webhook-endpoints", data={"url": url}, headers=key)
         answer = yield from persistently(call, self.patience)
         return dict(answer.json())
 

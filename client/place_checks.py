@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,12 @@ from client.checks import Finding, Verdict
 from client.errors import Unavailable
 from client.operators import redis_at
 
-_LEAST_FREE = 0.05
-
 
 def place_checks() -> Iterator[Finding]:
     """One finding a place that is named; none for what is not."""
     if folder := os.environ.get("HIPPOCAMP_BLOBS"):
         yield _blobs(folder)
+    yield from _disks()
     if cache := os.environ.get("HIPPOCAMP_CACHE_REDIS_URL"):
         yield _cache(cache)
     for url in os.environ.get("HIPPOCAMP_MODEL_SERVER", "").split(","):
@@ -41,11 +39,29 @@ def _blobs(folder: str) -> Finding:
         shown = "may not be written here" if path.exists() else "is not here"
         advice = "Make it, or give its rights to the services' user; mend HIPPOCAMP_BLOBS"
         return Finding("blob folder", Verdict.BAD, f"{path} {shown}", advice)
-    space = shutil.disk_usage(path)
-    low = space.free < _LEAST_FREE * space.total
-    advice = "Free the disk or shorten retention: a full one refuses uploads" if low else ""
-    shown = f"{path}, {space.free / 1e9:.0f} GB free"
-    return Finding("blob folder", Verdict.BAD if low else Verdict.GOOD, shown, advice)
+    return Finding("blob folder", Verdict.GOOD, f"{path} can be written")
+
+
+def _disks() -> Iterator[Finding]:
+    """The disks of the folders that are named, by the rule that the gateway refuses volumes by."""
+    from contracts.disk_space import Disks
+    from contracts.settings import env_count
+
+    blobs = os.environ.get("HIPPOCAMP_BLOBS", "").removeprefix("file://")
+    folder = Path(blobs) if blobs and "://" not in blobs else None
+    reserve = env_count("DISK_RESERVE_BYTES", 2 << 30)
+    for disk in Disks.of(folder, os.environ.get("HIPPOCAMP_REDIS_FOLDER", ""), reserve):
+        scarce = disk.free < 2 * disk.reserve
+        verdict = Verdict.BAD if disk.is_low else Verdict.ODD if scarce else Verdict.GOOD
+        advice = "Free the disk or shorten retention: " if scarce else ""
+        advice += (
+            "no volume is taken until there is room"
+            if disk.is_low
+            else "soon none is taken"
+            if scarce
+            else ""
+        )
+        yield Finding("disk", verdict, disk.describe(), advice)
 
 
 def _cache(address: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ class Row:
         said = {name: cells.get(name, "") for name in COVARIATES}
         found = {name: text for name, text in said.items() if text.lower() not in {"", "n/a", "na", "nan"}}
         try:
-            numbers = {name: float(text) for name, text in found.items() if name != "sex"}
+            numbers = {name: float(text.replace(",", ".")) for name, text in found.items() if name != "sex"}
         except ValueError as error:
             raise ValueError(f"{self.path.name}: {error}; nothing was sent") from None
         whole = {name: int(value) for name, value in numbers.items() if value == int(value)}
@@ -42,17 +43,27 @@ class Row:
 
 
 def read_table(table: Path) -> list[Row]:
-    """The rows of a .csv or .tsv file with a header line; ValueError when it has no column of paths.
+    """The rows of a table with a header line; ValueError when it has no column of paths.
 
-    The column is called path, file or volume; relative paths start at the table's folder.
+    Cells are separated by commas, semicolons or tabs, as the header line is; the text is UTF-8, or
+    Windows-1252 as older spreadsheets write it. The column is called path, file or volume; relative paths
+    start at the table's folder.
     """
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if table.suffix.lower() in {".tsv", ".tab"} else ",")
-        names = list(reader.fieldnames or [])
-        column = next((name for name in names if name.strip().lower() in PATH_COLUMNS), None)
-        if column is None:
-            raise ValueError(f"{table} has the columns {names}; one must be called {', '.join(PATH_COLUMNS)}")
-        return [_row(cells, column, table.parent) for cells in reader if (cells[column] or "").strip()]
+    text = _decoded(table.read_bytes())
+    head = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max("\t;,", key=head.count))
+    names = list(reader.fieldnames or [])
+    column = next((name for name in names if name.strip().lower() in PATH_COLUMNS), None)
+    if column is None:
+        raise ValueError(f"{table} has the columns {names}; one must be called {', '.join(PATH_COLUMNS)}")
+    return [_row(cells, column, table.parent) for cells in reader if (cells[column] or "").strip()]
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
 
 
 def _row(cells: dict[str | Any, str | Any], column: str, folder: Path) -> Row:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import tempfile
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from contracts.errors import CorruptFile
+from contracts.disk_space import measure
+from contracts.errors import CorruptFile, DiskNearlyFull
 from contracts.system_errors import of_disk
 from contracts.whole_file import WholeFile, take_place
 
@@ -87,9 +86,13 @@ def shelf_folders(site: str, shelf: str) -> tuple[str, str]:
 
 
 class BlobStore:
-    """A folder or bucket. Every write appears whole or not at all; every failure is StoreUnavailable."""
+    """A folder or bucket. Every write appears whole or not at all; every failure is StoreUnavailable.
 
-    def __init__(self, url: str) -> None:
+    reserve_bytes: of the folder's disk are Redis's, the last half of them at all cost (disk_space.py).
+    """
+
+    def __init__(self, url: str, *, reserve_bytes: int = 0) -> None:
+        self._reserve = reserve_bytes
         self._bucket = url.startswith(_S3)
         self._fs, root = fsspec.core.url_to_fs(url, **(_S3_OPTIONS if self._bucket else {}))
         self._root = str(root).rstrip("/")
@@ -133,6 +136,7 @@ class BlobStore:
 
     def adopt(self, path: str, file: IO[bytes]) -> None:
         """Make what a nameless file in `folder` holds the blob, without a copy where that can be."""
+        self._check_space()
         with self._trying("Writing", path):
             if take_place(file, Path(self._full(path))):
                 return
@@ -157,6 +161,7 @@ class BlobStore:
     def _appearing(self, path: str, *, durable: bool) -> Iterator[Any]:
         """Something to write to that becomes the blob when the block ends; an error leaves nothing."""
         full = self._full(path)
+        self._check_space()
         with self._trying("Writing", path):
             out: Any = (
                 WholeFile(Path(full), durable=durable)
@@ -172,6 +177,11 @@ class BlobStore:
                 if self._bucket:
                     out.closed = True  # or it would begin an upload when it is collected
                 raise
+
+    def _check_space(self) -> None:
+        disk = measure("blobs", Path(self._root), self._reserve) if self._reserve and self._local else None
+        if disk and disk.is_nearly_full:
+            raise DiskNearlyFull(disk.describe(), disk=disk.name)
 
     @contextmanager
     def _trying(self, doing: str, path: str) -> Iterator[None]:
@@ -241,16 +251,11 @@ class BlobStore:
                 raise CorruptFile("The stored bytes are not those that were announced; send the file again")
         return target
 
-    def older_than(self, folder: str, seconds: float) -> list[str]:
-        """Blobs under `folder` last written at least `seconds` ago, uploads that broke off included."""
-        limit = time.time() - seconds
+    def list_all(self, folder: str) -> list[str]:
+        """All blobs under `folder`, sorted, uploads that broke off included."""
         with self._trying("Listing", folder):
-            found = self._fs.find(self._full(folder), detail=True)
-        return [
-            str(name).removeprefix(f"{self._root}/")
-            for name, about in found.items()
-            if _written(about) <= limit
-        ]
+            found = self._fs.find(self._full(folder))
+        return sorted(str(name).removeprefix(f"{self._root}/") for name in found)
 
     def signed_put(
         self, path: str, *, size_bytes: int, sha256: str, seconds: int, endpoint: str = ""
@@ -284,9 +289,3 @@ def _failures(bucket: bool) -> tuple[type[Exception], ...]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     return (OSError, BotoCoreError, ClientError)
-
-
-def _written(about: dict[str, Any]) -> float:
-    """Unix time of the last write by what the file system tells; never, when it does not."""
-    stamp = next((about[key] for key in ("mtime", "LastModified", "created") if key in about), float("inf"))
-    return stamp.timestamp() if isinstance(stamp, datetime) else float(stamp)

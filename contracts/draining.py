@@ -6,6 +6,7 @@ from typing import cast
 
 import redis
 
+from contracts.identity import host_of
 from contracts.job import Claim
 from contracts.line import LeaseLost, Line
 from contracts.states import Stage
@@ -65,8 +66,3 @@ def _released(line: Line, claim: Claim) -> bool:
     except LeaseLost:
         return False
     return True
-
-
-def host_of(worker: str) -> str:
-    """The host in a worker's name (contracts/orphans.py)."""
-    return worker.partition("/")[0]

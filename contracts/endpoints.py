@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 import uuid
@@ -50,9 +51,20 @@ def new_key() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
-def new_endpoint(site: str, url: str, *, now_ms: int) -> Endpoint:
-    """An endpoint with its first key; `save` puts it in force."""
-    return Endpoint(f"whe_{uuid.uuid4().hex}", site, url, (Secret(new_key()),), now_ms)
+def new_endpoint(site: str, url: str, *, now_ms: int, token: str = "") -> Endpoint:
+    """An endpoint with its first key; `add` puts it in force. The same token gets the same id every time."""
+    named = (
+        hashlib.sha256(f"endpoint\0{site}\0{token}".encode()).hexdigest()[:32] if token else uuid.uuid4().hex
+    )
+    return Endpoint(f"whe_{named}", site, url, (Secret(new_key()),), now_ms)
+
+
+def add(client: redis.Redis, endpoint: Endpoint) -> Endpoint:
+    """Put it in force, and return it; or what is there under its id, however late this call reaches Redis."""
+    if known := find(client, endpoint.site, endpoint.id):
+        return known
+    client.hsetnx(_keys(endpoint.site)[0], endpoint.id, json.dumps(asdict(endpoint)))
+    return find(client, endpoint.site, endpoint.id) or endpoint
 
 
 def save(client: redis.Redis, endpoint: Endpoint) -> None:

@@ -14,7 +14,8 @@ HippocampError
 ├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job ends
 ├── Misconfigured              a part of the system may not use another (500)
 └── Unavailable                a dependency is away (503, retryable)
-    ├── StoreUnavailable  ├── ResourcesExhausted  ├── Backlog  ├── ModelServerUnavailable  ├── ModelUnknown
+    ├── StoreUnavailable   ├── DiskNearlyFull   ├── ResourcesExhausted   ├── Backlog
+    ├── ModelServerUnavailable   ├── ModelUnknown
     └── LineUnavailable
         ├── JobStoreLoading  ├── JobStoreBusy      ├── JobStoreFull     ├── JobStoreNotSaved
         ├── JobStoreReadOnly ├── JobStoreDegraded  └── NotReplicated
@@ -333,6 +334,13 @@ class StoreUnavailable(Unavailable):
 
     code = "unavailable.blobs"
     title = "The blob store is away"
+
+
+class DiskNearlyFull(StoreUnavailable):
+    """So little of a disk is free that Redis needs it for what was accepted; figure `disk` names it."""
+
+    code = "unavailable.disk"
+    title = "The disk is nearly full"
 
 
 class Backlog(Unavailable):

@@ -18,6 +18,7 @@ from contracts.moves import Outlook, Published, Reaped, Submitted, refusal
 from contracts.scripts import Scripts
 from contracts.states import LONGEST_WORK_SECONDS, MOST_ATTEMPTS, JobState, Stage
 from contracts.told import tell
+from contracts.uploads import Uploads
 
 _SWEEPS_MS = json.dumps([900_000, (LONGEST_WORK_SECONDS + 900) * 1000])
 """What a worker still stores of an erased job goes soon, and for certain once no worker can be at it."""
@@ -52,6 +53,7 @@ class Line:
         self.answers = AnswerCache(client, cache or client)
         self.now_ms = now_ms
         self._scripts = Scripts(client)
+        self.uploads = Uploads(self._run, self._run_replicated)
         self._unanswered: dict[tuple[Stage, str], str] = {}
 
     def _run(self, script: str, *args: str | float) -> Any:
@@ -69,7 +71,7 @@ class Line:
 
         A record that is there already stays, and is what is told.
         Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated,
-        AnswerForgotten.
+        AnswerForgotten, LineUnavailable when the upload was withdrawn.
         """
         state = JobState.SUCCEEDED if submission.result else ""
         answer, lacking, record = self._run_replicated("submit", submission.to_record(), most_waiting, state)
@@ -168,7 +170,7 @@ class Line:
         return JobState(state)
 
     def erase(self, job: Job, *, tombstone: bool = True) -> list[str]:
-        """Forget the job, running or not; JobNotFound when it is gone already.
+        """Forget the job, running or not; JobNotFound when there is none, not even its tombstone.
 
         Stacks, maps and cached results go with the last job of the site that has the same bytes: the folders
         that nothing will ever name again, which the reconciler deletes and the caller may.

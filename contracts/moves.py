@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.errors import Backlog, BatchNotFound, HippocampError, QuotaExceeded
+from contracts.errors import Backlog, BatchNotFound, HippocampError, LineUnavailable, QuotaExceeded
 
 _QUOTAS = {
     "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
@@ -59,4 +59,6 @@ def refusal(why: str, *, batch: str, most_waiting: int) -> HippocampError:
         return Backlog(f"{most_waiting} jobs are waiting already; send it again later")
     if why == "no_batch":
         return BatchNotFound(f"No batch {batch}")
+    if why == "withdrawn":
+        return LineUnavailable("The upload waited too long for its record; send it again")
     return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30)

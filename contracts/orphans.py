@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, cast
 
 import redis
 from celery import signals
 
 from contracts.connections import connect
+from contracts.identity import is_dead, pid_of
 from contracts.job import Claim
 from contracts.line import LeaseLost, Line
 from contracts.states import Stage
@@ -24,53 +22,36 @@ _log = logging.getLogger("hippocamp.orphans")
 _LOOK_SECONDS = 1.0
 
 
-def worker_name() -> str:
-    """host/pid namespace/pid: who shares the first two parts can tell whether a process lives."""
-    return f"{_here()}/{os.getpid()}"
-
-
-def _here() -> str:
-    try:
-        namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        namespace = 0
-    return f"{socket.gethostname()}/{namespace}"
-
-
-def _lives(pid: int) -> bool:
-    """False for a zombie too; a pid that was given out again counts as alive, so the lease decides."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return not Path("/proc/self").exists()
-    return state not in {"Z", "X"}
-
-
 def release_orphans(line: Line, stage: Stage) -> list[str]:
     """Hand back what dead processes of this machine hold at the stage, their attempt counted; the ids."""
     released = []
     for record_id in cast("list[str]", line.redis.zrange(f"hc:lease:{stage}", 0, -1)):
         record = line.record(record_id)
-        place, _, pid = record.get("worker", "").rpartition("/")
-        if place != _here() or not pid.isdigit() or _lives(int(pid)):
+        worker = record.get("worker", "")
+        if not is_dead(worker):
             continue
         claim = Claim(record_id, stage, int(record["fence"]), record)
         with suppress(LeaseLost):
             line.release(claim, "worker died")
             released.append(record_id)
-            _log.warning("claim.orphaned", extra={**claim.context, "pid": int(pid)})
+            _log.warning("claim.orphaned", extra={**claim.context, "pid": pid_of(worker)})
     return released
 
 
-def watch(redis_url: str, stages: Sequence[Stage]) -> None:
-    """Have the parent of the Celery pool look for orphans of these stages every second, from its start on."""
+def watch(redis_url: str, stages: Sequence[Stage], *, also: Callable[[], object] = int) -> None:
+    """Have the parent of the Celery pool look for orphans of these stages every second, from its start on.
+
+    also: what else dead processes leave on this machine, to be cleared as often; it raises nothing.
+    """
 
     def look_forever() -> None:
         line, pause = Line(connect(redis_url, retries=0)), threading.Event()
+        also()
         while not pause.wait(_LOOK_SECONDS):
             for stage in stages:
                 with suppress(redis.RedisError):
                     release_orphans(line, stage)
+            also()
 
     def start(**_: Any) -> None:
         threading.Thread(target=look_forever, name="orphans", daemon=True).start()

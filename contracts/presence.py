@@ -13,7 +13,7 @@ import redis
 from celery import signals
 
 from contracts.connections import connect
-from contracts.orphans import worker_name
+from contracts.identity import worker_name
 
 EVERY_SECONDS = 5.0
 SILENT_SECONDS = 20.0

@@ -101,6 +101,9 @@ class Shared:
 
     redis_replicas: how many replicas must hold a submission or an erasure before it is acknowledged.
     cache_redis_url: a server that may forget, for finished results; "" keeps them beside the line.
+    disk_reserve_bytes: what stays free of every disk, at most a tenth of it: with less no volume is taken,
+        and with half of that no worker stores anything.
+    redis_folder: Redis's data as this machine sees it; "" when it does not, or when the blobs lie beside it.
     """
 
     redis_url: str = field(default_factory=lambda: env_redis("REDIS_URL", "redis://127.0.0.1:6390/0"))
@@ -108,4 +111,6 @@ class Shared:
     cache_redis_url: str = field(default_factory=lambda: env_redis("CACHE_REDIS_URL", ""))
     blobs: str = field(default_factory=_blobs)
     lease_seconds: float = field(default_factory=lambda: env_number("LEASE_SECONDS", 20, least=1, most=3600))
+    disk_reserve_bytes: int = field(default_factory=lambda: env_count("DISK_RESERVE_BYTES", 2 << 30))
+    redis_folder: str = field(default_factory=lambda: env_text("REDIS_FOLDER", ""))
     cache_seconds: int = field(default_factory=lambda: env_count("CACHE_SECONDS", 30 * 86400, least=1))

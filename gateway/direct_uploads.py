@@ -2,7 +2,7 @@
 
 A ticket is a hash `hc:upload:<id>` with a TTL. What was sent lies beside the uploads until it is submitted;
 then it is read and cleaned as every upload is, and deleted. Bytes that are never submitted are collected
-like the strays they are (workers/strays.py), long after the ticket has run out.
+like every orphaned upload (workers/orphaned_uploads.py), long after the ticket has run out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from typing import IO, Any, cast
 import redis
 
 from contracts.blobs import BlobStore, SignedPut, sent_path
-from contracts.errors import CorruptFile, Gone, QuotaExceeded, StoreUnavailable, TooLarge
+from contracts.errors import (
+    CorruptFile,
+    Gone,
+    LineUnavailable,
+    QuotaExceeded,
+    StoreUnavailable,
+    TooLarge,
+)
 from contracts.job import Job
 from gateway.cleaning.task import Cleaned
 from gateway.errors import NoDirectUploads, UploadMissing, UploadNotFound, UploadUsed
@@ -34,7 +41,7 @@ _log = logging.getLogger("hippocamp.gateway")
 
 URL_SECONDS = 900
 TICKET_SECONDS = 1800
-"""Well below the hour after which an upload without a job counts as a stray."""
+"""Well below the hour after which an upload without a job counts as orphaned."""
 MOST_OPEN = 1000
 """Tickets of one site at a time."""
 
@@ -65,7 +72,8 @@ class Opened:
 
 
 def open_ticket(to: Resources, *, site: str, size_bytes: int, sha256: str) -> Opened:
-    """TooLarge, QuotaExceeded, or NoDirectUploads when the volumes lie in a folder."""
+    """TooLarge, QuotaExceeded, DiskNearlyFull, or NoDirectUploads when the volumes lie in a folder."""
+    to.disks.check()
     ticket = Ticket(f"upl_{uuid.uuid4().hex}", site, size_bytes, sha256)
     put = to.blobs.signed_put(
         ticket.path, size_bytes=size_bytes, sha256=sha256, seconds=URL_SECONDS,
@@ -119,6 +127,8 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
         if replayed := _replayed(to, replace(ticket, job=job_id), job_id):
             return replayed  # the same call, at the same time, was faster
         raise UploadMissing(f"What arrived for {ticket.id} is gone; open another upload") from None
+    except (redis.RedisError, LineUnavailable):
+        raise  # the record may come yet: the ticket stays with this job, for the same call again
     except BaseException:
         _give_back(to, ticket, job_id)
         raise
@@ -173,7 +183,7 @@ def _end(to: Resources, ticket: Ticket) -> None:
     try:
         to.blobs.delete(ticket.path)
     except StoreUnavailable:
-        _log.warning("upload.not_discarded", extra={"path": ticket.path})  # a stray, collected in an hour
+        _log.warning("upload.not_discarded", extra={"path": ticket.path})  # orphaned, collected in an hour
     with suppress(redis.RedisError):
         to.client.hset(_key(ticket.id), mapping={"sha256": "", "size_bytes": "0"})
         to.client.zrem(f"hc:uploads:{ticket.site}", ticket.id)
@@ -187,7 +197,7 @@ def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
 
 
 def _give_back(to: Resources, ticket: Ticket, job_id: str) -> None:
-    """Only when it is certain that no record names the bytes."""
+    """It was refused, so no record names the bytes; unless the same call at the same time was not."""
     with suppress(redis.RedisError):
         if not to.line.record(job_id):
             to.client.hdel(_key(ticket.id), "job")

@@ -20,7 +20,7 @@ class VolumeStream:
 
     boundary: str
     fields: dict[str, str] = field(default_factory=dict)
-    files: int = 0
+    _seen: set[str] = field(default_factory=set)
     _open: str = ""
 
     def chunks(self, body: Iterator[bytes]) -> Iterator[bytes]:
@@ -29,7 +29,7 @@ class VolumeStream:
             yield from self._parse(body)
         except MultipartError as error:
             raise BadRequest(f"The multipart form is broken: {error}") from None
-        if self.files == 0:
+        if FILE_PART not in self._seen:
             raise BadRequest(f"The form has no part named {FILE_PART!r}; put the volume there")
 
     def _parse(self, body: Iterator[bytes]) -> Iterator[bytes]:
@@ -37,17 +37,20 @@ class VolumeStream:
             for piece in body:
                 for event in parser.parse(piece):
                     if isinstance(event, MultipartSegment):
-                        self._begin(event.name)
+                        self._begin(event.name, is_file=event.filename is not None)
                     elif event and self._open == FILE_PART:
                         yield bytes(event)
                     elif event:
                         self._keep(bytes(event))
 
-    def _begin(self, name: str) -> None:
+    def _begin(self, name: str, *, is_file: bool) -> None:
+        if is_file and name != FILE_PART:
+            raise BadRequest(f"The form has a file in the field {name!r}; the field is called {FILE_PART!r}")
+        if name in self._seen:
+            what = "one volume a request" if name == FILE_PART else "each field once"
+            raise BadRequest(f"The form has several parts named {name!r}; send {what}")
+        self._seen.add(name)
         self._open = name
-        self.files += name == FILE_PART
-        if self.files > 1:
-            raise BadRequest(f"The form has several parts named {FILE_PART!r}; send one volume a request")
 
     def _keep(self, data: bytes) -> None:
         text = self.fields.get(self._open, "") + data.decode("utf-8", "replace")

@@ -19,12 +19,17 @@ KEY = "^[!-~]([ -~]{0,253}[!-~])?$"
 """What a key looks like: 1 to 255 printable ASCII characters."""
 
 
+def checked(key: str | None) -> str:
+    """The key as it was sent, "" when none was; BadRequest for one that makes no sense."""
+    if key is not None and not re.fullmatch(KEY, key):
+        raise BadRequest(f"{HEADER}: 1 to 255 printable ASCII characters are taken")
+    return key or ""
+
+
 def job_id_for(site: str, key: str | None) -> str:
     """An id that this site gets for this key every time; an unguessable one without a key."""
-    if key is None:
+    if not checked(key):
         return new_job_id()
-    if not re.fullmatch(KEY, key):
-        raise BadRequest(f"{HEADER}: 1 to 255 printable ASCII characters are taken")
     return "job_" + hashlib.sha256(f"{site}\0{key}".encode()).hexdigest()[:32]
 
 

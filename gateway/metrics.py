@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from flask import Flask, Response, g, request
-from prometheus_client import Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from contracts.disk_space import Disks
 from contracts.exposition import service_registry
 
 _requests = Counter("hippocamp_http_requests", "Requests answered", ["method", "route", "status"])
@@ -46,6 +50,28 @@ def count_refusal(code: str) -> None:
     _refusals.labels(code).inc()
 
 
-def exposition() -> bytes:
-    """The text format: this service's own counters, all gunicorn processes added up."""
-    return generate_latest(service_registry())
+def exposition(disks: Disks) -> bytes:
+    """The text format: this service's own counters, all gunicorn processes added up; and the disks."""
+    space = CollectorRegistry()
+    space.register(_DiskSpace(disks))
+    return generate_latest(service_registry()) + generate_latest(space)
+
+
+class _DiskSpace(Collector):
+    """Every gateway process sees the same disks, so they are measured at the scrape and not added up."""
+
+    def __init__(self, disks: Disks) -> None:
+        self._disks = disks
+
+    def collect(self) -> Iterator[Metric]:
+        about = {
+            "free": "Bytes that can still be written",
+            "size": "Bytes of the disk",
+            "reserve": "Bytes that are kept free: with less, no volume is taken",
+        }
+        found = list(self._disks)
+        for part, text in about.items():
+            family = GaugeMetricFamily(f"hippocamp_disk_{part}_bytes", text, labels=["disk"])
+            for disk in found:
+                family.add_metric([disk.name], getattr(disk, part))
+            yield family

@@ -44,6 +44,12 @@ def _blobs(of: Resources) -> Dependency:
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
 
 
+def _disk(of: Resources) -> Dependency:
+    found = list(of.disks)
+    shown = "; ".join(disk.describe() for disk in found) or "no disk of this machine is used"
+    return Dependency(ok=not any(disk.is_low for disk in found), detail=shown)
+
+
 def _audit(of: Resources) -> Dependency:
     try:
         AuditLog(of.settings.audit_file).probe()
@@ -100,6 +106,7 @@ def _age_after_waking(of: Resources, what: str) -> float | None:
 CHECKS: Mapping[str, Callable[[Resources], Dependency]] = {
     "line": _line,
     "blobs": _blobs,
+    "disk": _disk,
     "audit": _audit,
     "preprocess": _proof("preprocess", asks=Stage.PREPROCESS),
     "model_server": _proof("model_server"),

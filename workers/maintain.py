@@ -11,7 +11,7 @@ from contracts.errors import ModelServerUnavailable, StoreUnavailable
 from contracts.orphans import release_orphans
 from contracts.states import Stage
 from contracts.wakeups import wake
-from workers import strays
+from workers import orphaned_uploads
 from workers.model_server import BatchRefused
 from workers.retention import retire
 from workers.workplace import Workplace
@@ -31,7 +31,7 @@ def tick(place: Workplace) -> None:
     for stage in Stage:
         top_up(place, stage)
     retire(place)
-    strays.collect(place)
+    orphaned_uploads.collect(place)
     take_out_garbage(place)
     place.line.answers.clear()
     ask_for_proof(place)

@@ -12,8 +12,8 @@ from contracts import deployed
 from contracts.blobs import BlobStore
 from contracts.connections import connect, connect_cache
 from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknown
+from contracts.identity import worker_name
 from contracts.line import Line
-from contracts.orphans import worker_name
 from workers.golden import golden_slices
 from workers.model_server import Answer, BatchRefused
 from workers.replicas import Replicas
@@ -37,7 +37,7 @@ class Workplace:
         self.redis = connect(self.settings.redis_url)
         self.cache = connect_cache(self.settings.cache_redis_url) or self.redis
         self.line = Line(self.redis, cache=self.cache)
-        self.blobs = BlobStore(self.settings.blobs)
+        self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
         self.proofs = deployed.Proofs(self.redis)
 
     @property

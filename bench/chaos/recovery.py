@@ -6,17 +6,10 @@ import threading
 import time
 from contextlib import suppress
 
-import psutil
 import redis
 
 from bench.chaos.system import System
-
-
-def lives(pid: int) -> bool:
-    """False also for a zombie, which a child of a killed worker stays until somebody reaps it."""
-    with suppress(psutil.Error):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
+from contracts.identity import is_dead
 
 
 class Watch(threading.Thread):
@@ -44,7 +37,7 @@ class Watch(threading.Thread):
             for job_id in client.zrange(f"hc:lease:{stage}", 0, -1):
                 fence, worker, state = client.hmget(f"hc:rec:{job_id}", ["fence", "worker", "state"])
                 running = state in {"preprocessing", "inferring"}
-                if running and worker and not lives(int(worker.rsplit("/", 1)[1])):
+                if running and worker and is_dead(worker):
                     self._orphans.setdefault(job_id, (fence, time.monotonic()))
         for job_id, (fence, since) in list(self._orphans.items()):
             now_fence, state = client.hmget(f"hc:rec:{job_id}", ["fence", "state"])

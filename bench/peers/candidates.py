@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from bench.accounting import family, pss
 from bench.peers.environments import interpreter
 from bench.peers.functions import SINGLE
 from bench.site import hospital
+from deploy.local.ports import free_ports
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
 
@@ -50,13 +50,6 @@ class Candidate:
     def memory(self) -> float:
         """PSS of all its processes, bytes."""
         return sum(pss(one) for leader in self.processes for one in family(leader))
-
-
-def free_port() -> int:
-    """One that nobody holds right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def commands(name: str, port: int, redis_port: int) -> list[list[str]]:
@@ -137,7 +130,7 @@ def hippocamp(scratch: Path) -> Iterator[Candidate]:
 @contextmanager
 def peer(name: str, scratch: Path) -> Iterator[Candidate]:
     """Every process of a peer in a session of its own, which is killed at the end."""
-    port, redis_port = free_port(), free_port()
+    port, redis_port = free_ports(2)
     ours = {"PYTHONPATH": str(ROOT), "PEER_REDIS": f"redis://127.0.0.1:{redis_port}/0"}
     quiet = {"BENTOML_DO_NOT_TRACK": "true", "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": str(scratch)}
     started = []

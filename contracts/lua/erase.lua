@@ -1,9 +1,14 @@
 -- Forget a job of a site: record, deliveries, its batch when it was the last in it, and what no other job of
 -- the site shares with it. The folders of these bytes are never used again: who sends them anew gets others.
--- nil = no such job, else whether the folders are to go, and how many results from the cache's server.
+-- nil = no such job; of one that was erased before, nothing is left to do: a call whose answer was lost is repeated;
+-- else whether the folders are to go, and how many results from the cache's server.
 -- ARGV: now | id | site | '1' = leave a tombstone | ms until each later sweep as JSON | folders as JSON
 local now, id, site, folders = clock(ARGV[1]), ARGV[2], ARGV[3], cjson.decode(ARGV[6])
 local kind, owner, state, digest, batch = unpack(get(id, 'kind', 'site', 'state', 'content_digest', 'batch'))
+if kind == 'tombstone' and owner == site and ARGV[4] == '1' then
+  total('repeated') -- a write: WAIT on this connection then covers the tombstone
+  return {0, 0}
+end
 if kind ~= 'job' or owner ~= site then return nil end
 local content = 'hc:content:' .. site .. ':' .. digest
 

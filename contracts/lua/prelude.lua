@@ -32,6 +32,8 @@
 --   done:<site>         hash    stage -> records of this site that came through it
 --   workers             hash    pool -> what presence.py writes: where it runs, its stages and slots
 --   inputs              set     uploads that jobs which have not ended still need
+--   withdrawn           zset    uploads that no record may name any more, score = their number; the latest 100,000
+--   withdrawals         string  how many uploads were ever withdrawn
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
 -- On the cache's server, which may be this one: cache:<...>  string  a finished result, with a TTL
 -- A transition is `enter`; nothing else writes `state`.
@@ -229,6 +231,17 @@ local function finish(id, state, now, code, detail)
     announce(id, state, now)
   end
 end
+
+-- From now on no record can name this upload, however late its submit comes: it may be deleted. They are counted,
+-- not timed, because a clock that steps would forget them too early.
+local MOST_WITHDRAWN = 100000
+
+local function withdraw(input)
+  redis.call('ZADD', 'hc:withdrawn', redis.call('INCR', 'hc:withdrawals'), input)
+  redis.call('ZREMRANGEBYRANK', 'hc:withdrawn', 0, -MOST_WITHDRAWN - 1)
+end
+
+local function is_withdrawn(input) return redis.call('ZSCORE', 'hc:withdrawn', input) ~= false end
 
 -- A claim is held only while state, fence and stage are those it was given with.
 local function holds(id, stage, fence)

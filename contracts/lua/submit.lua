@@ -3,7 +3,11 @@
 -- ARGV: now | record as JSON | limit of waiting jobs | state ('' = queue it)
 local now, limit, state = clock(ARGV[1]), tonumber(ARGV[3]), ARGV[4]
 local record = cjson.decode(ARGV[2])
-if redis.call('EXISTS', rec(record.id)) == 1 then return {'exists', 0, redis.call('HGETALL', rec(record.id))} end
+if redis.call('EXISTS', rec(record.id)) == 1 then
+  total('repeated') -- a write: WAIT on this connection then covers the record that it shows
+  return {'exists', 0, redis.call('HGETALL', rec(record.id))}
+end
+if record.input_blob and is_withdrawn(record.input_blob) then return {'withdrawn', 0, {}} end
 if strange_batch(record) then return {'no_batch', 0, {}} end
 local content = record.site .. ':' .. record.content_digest
 

@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from contracts.disk_space import measure
 from contracts.telemetry import configure_logging
 from deploy.local import running
 from deploy.local.running import MARK, Running
@@ -30,6 +32,9 @@ _log = logging.getLogger("hippocamp.keeper")
 LOOK_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds from a start to the next of a service that ends at once; doubled every time."""
+_STOP_SECONDS = 60.0
+_LEAST_BYTES = 32 << 20
+"""With less, or with less than a tenth of it, the disk counts as full."""
 _STEADY_SECONDS = 60.0
 """Who has lived this long is started again at once."""
 
@@ -43,12 +48,26 @@ class Keeper:
     restarts: dict[str, int] = field(default_factory=dict)
     _pauses: dict[str, float] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
+    _low: bool = False
 
     def look(self) -> list[str]:
         """Start again what ended and has rested long enough, in start order; their names."""
         self.stack.bury()
+        self.stack.save()
+        self._look_at_disk()
         ended = [item for item in self.stack.remembered() if item.process() is None]
         return [item.name for item in ended if self._is_due(item.name) and self._restart(item)]
+
+    def _look_at_disk(self) -> None:
+        """What ended because the disk was full need not rest once there is room."""
+        disk = measure("run", self.stack.settings.folder, _LEAST_BYTES)
+        low = bool(disk and disk.is_low)
+        if self._low and not low:
+            self._pauses.clear()
+            self._started.clear()
+        if low is not self._low:
+            _log.warning("disk.full" if low else "disk.has_room", extra={"free": disk.free if disk else 0})
+        self._low = low
 
     def _is_due(self, name: str) -> bool:
         lived = self.clock() - self._started.get(name, -_STEADY_SECONDS)
@@ -62,11 +81,12 @@ class Keeper:
         item.stop(str(self.stack.settings.folder))  # children that outlived it would keep its ports
         try:
             self.stack.restart(item.name, wait=False)
-        except StartFailed as failure:
+        except (StartFailed, OSError) as failure:
             _log.warning("service.not_restarted", extra={"restarted": item.name, "detail": str(failure)})
             return False
         self.restarts[item.name] = self.restarts.get(item.name, 0) + 1
-        _tally(self.stack.settings).write_text(json.dumps(self.restarts))
+        with suppress(OSError):
+            _write_tally(self.stack.settings, self.restarts)
         about = {"restarted": item.name, "times": self.restarts[item.name], "ended_pid": item.pid}
         _log.warning("service.restarted", extra=about)
         return True
@@ -98,17 +118,19 @@ def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:
             start_new_session=True,
         )
     created = psutil.Process(process.pid).create_time()
-    running.write(_memory(settings), [Running("keeper", process.pid, created, stop_seconds=60)])
+    running.write(_memory(settings), [Running("keeper", process.pid, created, stop_seconds=_STOP_SECONDS)])
     return process
 
 
 def stop(settings: LocalSettings) -> None:
-    """End the keeper, so that it starts nothing any more; nothing when there is none."""
-    for item in running.read(_memory(settings)):
-        leader = item.process()
-        if leader is not None:
+    """End the keeper, so that it starts nothing any more, whether a file knows it or not."""
+    for leader in running.keepers(str(settings.folder)):
+        with suppress(psutil.NoSuchProcess):
             leader.terminate()
-            leader.wait(item.stop_seconds)
+            try:
+                leader.wait(_STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                leader.kill()
     _memory(settings).unlink(missing_ok=True)
 
 
@@ -119,8 +141,16 @@ def living(settings: LocalSettings) -> bool:
 
 def restarts(settings: LocalSettings) -> dict[str, int]:
     """Service -> how often it was started again since `up`."""
-    path = _tally(settings)
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return dict(json.loads(_tally(settings).read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_tally(settings: LocalSettings, counts: dict[str, int]) -> None:
+    part = _tally(settings).with_suffix(".part")
+    part.write_text(json.dumps(counts))
+    part.replace(_tally(settings))
 
 
 def _memory(settings: LocalSettings) -> Path:

@@ -50,13 +50,44 @@ class Running:
                     process.send_signal(signal.SIGKILL)
 
 
+def stop_marked(mark: str, *, seconds: float = 5) -> None:
+    """End every process with this system's mark, also those that no file remembers: SIGTERM, then SIGKILL."""
+    found = [one for one in psutil.process_iter() if one.pid != os.getpid() and _carries(one, mark)]
+    for process in found:
+        with suppress(psutil.Error):
+            process.terminate()
+    for process in psutil.wait_procs(found, timeout=seconds)[1]:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def keepers(mark: str) -> list[psutil.Process]:
+    """Processes that start again what ends in this system."""
+    return [one for one in psutil.process_iter() if _carries(one, mark) and "keep" in _words(one)]
+
+
+def _carries(process: psutil.Process, mark: str) -> bool:
+    with suppress(psutil.Error, OSError):
+        return bool(process.environ().get(MARK) == mark)
+    return False
+
+
+def _words(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
+
+
 def read(memory: Path) -> list[Running]:
-    """What a file remembers, in start order; [] when there is none."""
-    return [Running(**item) for item in json.loads(memory.read_text())] if memory.exists() else []
+    """What a file remembers, in start order; [] when there is none, or none that can be read."""
+    try:
+        return [Running(**item) for item in json.loads(memory.read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def write(memory: Path, items: Sequence[Running]) -> None:
-    """Whole or not at all: two commands may look at it at once."""
+    """Whole or not at all: two commands may look at it at once. OSError when the disk is full."""
     part = memory.with_suffix(".part")
     part.write_text(json.dumps([vars(item) for item in items]))
     part.replace(memory)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from contracts.known_models import digest_in
 from contracts.settings import env_count, env_number, env_text
+from deploy.local.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,15 +33,8 @@ class Ports:
     @classmethod
     def free(cls) -> Ports:
         """Ports that nobody holds right now, for a second system beside the first."""
-        probes = [socket.socket() for _ in fields(cls)]
-        try:
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            found = [int(probe.getsockname()[1]) for probe in probes]
-        finally:
-            for probe in probes:
-                probe.close()
-        return cls(**{item.name: port for item, port in zip(fields(cls), found, strict=True)})
+        names = [item.name for item in fields(cls)]
+        return cls(**dict(zip(names, free_ports(len(names)), strict=True)))
 
 
 def _port(name: str, default: int) -> int:
@@ -91,6 +84,7 @@ class LocalSettings:
         ours = {
             "HIPPOCAMP_REDIS_URL": f"redis://127.0.0.1:{self.ports.redis}/0",
             "HIPPOCAMP_BLOBS": str(self.folder / "blobs"),
+            "HIPPOCAMP_REDIS_FOLDER": str(self.folder / "redis"),
             "HIPPOCAMP_MODEL_SERVER": f"http://127.0.0.1:{self.ports.model_server}",
             "HIPPOCAMP_MODEL_READS_BLOBS": "1",
             "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),

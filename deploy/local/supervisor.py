@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -31,10 +33,11 @@ class Stack:
         self.services = services
         self.memory = settings.folder / "state.json"
         self._children: list[subprocess.Popen[bytes]] = []
+        self._unsaved: list[Running] | None = None
 
     def remembered(self) -> list[Running]:
         """Services started before, alive or not, in start order."""
-        return running.read(self.memory)
+        return running.read(self.memory) if self._unsaved is None else self._unsaved
 
     def is_up(self) -> bool:
         """Whether every service is alive."""
@@ -55,10 +58,17 @@ class Stack:
             raise
 
     def down(self) -> None:
-        """Stop everything in reverse order; what does not stop in its time is killed."""
+        """Stop everything in reverse order; what does not stop in its time is killed.
+
+        At last whatever else carries the system's mark: a full disk may have kept it from being written down.
+        """
+        mark = str(self.settings.folder)
         for item in reversed(self.remembered()):
-            item.stop(str(self.settings.folder))
+            item.stop(mark)
+        running.stop_marked(mark)
         self.memory.unlink(missing_ok=True)
+        self._unsaved = None
+        shutil.rmtree(self._metrics, ignore_errors=True)
         for child in self._children:
             child.wait(10)
         self._children.clear()
@@ -98,9 +108,17 @@ class Stack:
         if wait and service.ready_port is not None:
             self._wait_for_port(service, process, service.ready_port)
 
+    @property
+    def _metrics(self) -> Path:
+        """In memory where that can be: counting on a full disk kills the process that counts (SIGBUS)."""
+        folder = hashlib.sha256(str(self.settings.folder).encode()).hexdigest()[:16]
+        name = f"hippocamp-{os.getuid()}-{folder}"
+        memory = Path("/dev/shm")  # noqa: S108  a folder of our own in it
+        return memory / name if os.access(memory, os.W_OK) else self.settings.folder / "metrics"
+
     def _counters(self, service: Service) -> dict[str, str]:
         """An empty folder for the service's processes to count in (contracts/exposition.py)."""
-        folder = self.settings.folder / "metrics" / service.name
+        folder = self._metrics / service.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
@@ -113,7 +131,16 @@ class Stack:
         """In the place it had, for services are stopped in the reverse of their order."""
         known = self.remembered()
         again = [item if old.name == item.name else old for old in known]
-        running.write(self.memory, again if item in again else [*known, item])
+        self._unsaved = again if item in again else [*known, item]
+        self.save()
+
+    def save(self) -> None:
+        """Write down what is remembered; a full disk leaves it in memory, for the next time."""
+        if self._unsaved is None:
+            return
+        with suppress(OSError):
+            running.write(self.memory, self._unsaved)
+            self._unsaved = None
 
     def _wait_for_port(self, service: Service, process: subprocess.Popen[bytes], port: int) -> None:
         deadline = time.monotonic() + self.settings.start_seconds

@@ -21,7 +21,8 @@ LINE = (
     "deliveries",
     "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
     "health", "inputs", "jobs", "jobs_of", "later", "lease", "longer", "owed", "pace", "quarantine", "rec",
-    "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "workers",
+    "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "withdrawals",
+    "withdrawn", "workers",
 )  # fmt: skip
 """What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
 
@@ -64,7 +65,10 @@ USERS = (
     User("preprocessing", _line()),
     User("infer", _line(*ANSWERS, "asked", "golden")),
     User("deliver", _line("failures", "resting")),
-    User("maintain", _line(*ANSWERS, "asked", "golden", "failures", "resting", "retention", "strays")),
+    User(
+        "maintain",
+        _line(*ANSWERS, "asked", "golden", "failures", "resting", "retention", "rounds", "unnamed"),
+    ),
     User(
         "exporter",
         _named(*WATCHED),

@@ -62,6 +62,7 @@ def _store(study_uid: str) -> Response:
     request.max_content_length = most
     if (request.content_length or 0) > most:
         raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
+    resources().disks.check()
     parts = PartReader(_body(request), _boundary(request), most_bytes=MAX_DICOM_FILE).parts()
     keep = request.headers.get("Hippocamp-Keep")
     options = {"keep": keep} if keep else {}

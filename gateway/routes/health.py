@@ -35,4 +35,4 @@ def readyz(query: ReadyQuery) -> Answer:
 @operation(Operation("Figures for Prometheus", "health", {200: "text/plain"}))
 def metrics() -> Response:
     """Counters of all gateway processes."""
-    return Response(exposition(), content_type=CONTENT_TYPE_LATEST)
+    return Response(exposition(resources().disks), content_type=CONTENT_TYPE_LATEST)

@@ -16,6 +16,7 @@ from contracts.errors import (
     BadVoxels,
     BatchNotFound,
     CorruptFile,
+    DiskNearlyFull,
     EmptyFile,
     Gone,
     NotAVolume,
@@ -68,7 +69,7 @@ _SUBMIT = Operation(
     errors=(
         BadRequest, BadCovariate, EmptyFile, NotAVolume, NotThreeD, BadGeometry, BadVoxels, BadSeries,
         TruncatedFile, CorruptFile, TooLarge, UnsupportedMediaType, KeyReused, BatchNotFound, ModelNotFound,
-        Gone, Backlog, StoreUnavailable, UploadNotFound, UploadMissing, UploadUsed,
+        Gone, Backlog, StoreUnavailable, DiskNearlyFull, UploadNotFound, UploadMissing, UploadUsed,
     ),
     uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
     headers={
@@ -112,8 +113,8 @@ _SUBMIT = Operation(
 def submit() -> Answer:
     """Take a volume; 202 once its record is durable, 200 with the finished job when its result is known."""
     to = resources()
-    job_id = job_id_for(current_site(), request.headers.get(HEADER))
-    accepted = _by_reference(to, job_id) if request.mimetype == JSON else _by_body(to, job_id)
+    key = request.headers.get(HEADER)
+    accepted = _by_reference(to, key) if request.mimetype == JSON else _by_body(to, key)
     wait = patience.wished(request.headers.get("Prefer", ""))
     job = job_view.receipt(patience.until_ended(to.line, accepted.job, wait), to.line)
     where = {"Location": job.links.self} | ({REPLAYED: "true"} if accepted.replayed else {})
@@ -124,7 +125,8 @@ def submit() -> Answer:
     return Answer(job, 202, where | {"Retry-After": _patience(job)})
 
 
-def _by_body(to: Resources, job_id: str) -> Accepted:
+def _by_body(to: Resources, key: str | None) -> Accepted:
+    job_id = job_id_for(current_site(), key)
     request.max_content_length = to.settings.max_upload_bytes + FORM_OVERHEAD
     upload = Upload(request, to)
     try:
@@ -133,8 +135,10 @@ def _by_body(to: Resources, job_id: str) -> Accepted:
         count_upload(upload.size_bytes)
 
 
-def _by_reference(to: Resources, job_id: str) -> Accepted:
+def _by_reference(to: Resources, key: str | None) -> Accepted:
+    """An upload is one job's, so without a key its own id makes a repeated call the same one."""
     named = validated(UploadedVolume, request.get_json())
+    job_id = job_id_for(current_site(), key or named.upload)
     ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
     given = named.model_dump(exclude={"upload"}, exclude_none=True)
     return submit_arrived(to, ticket, given, job_id=job_id, trace=trace())

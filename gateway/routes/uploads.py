@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from contracts.errors import QuotaExceeded, StoreUnavailable, TooLarge
+from contracts.errors import DiskNearlyFull, QuotaExceeded, StoreUnavailable, TooLarge
 from gateway.auth import current_site
 from gateway.direct_uploads import open_ticket
 from gateway.errors import NoDirectUploads
@@ -22,7 +22,7 @@ blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
         "jobs",
         {201: UploadTicket},
         body=UploadRequest,
-        errors=(TooLarge, QuotaExceeded, NoDirectUploads, StoreUnavailable),
+        errors=(TooLarge, QuotaExceeded, NoDirectUploads, StoreUnavailable, DiskNearlyFull),
     )
 )
 def create(body: UploadRequest) -> Answer:

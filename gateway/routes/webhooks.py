@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis
-from flask import Blueprint
+from flask import Blueprint, request
 
 from contracts import endpoints
 from contracts.errors import WrongState
@@ -15,8 +15,9 @@ from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway import job_list
 from gateway.auth import current_site
-from gateway.errors import DeliveryNotFound, EndpointNotFound
-from gateway.operations import Answer, Operation, operation
+from gateway.errors import DeliveryNotFound, EndpointNotFound, KeyReused
+from gateway.idempotency import HEADER, KEY, checked
+from gateway.operations import Answer, Header, Operation, operation
 from gateway.resources import resources
 from gateway.webhook_schemas import (
     Delivery,
@@ -38,14 +39,26 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
         "webhooks",
         {201: NewEndpoint},
         body=EndpointRequest,
+        headers={
+            HEADER: Header(
+                "a request repeated with the same key adds no second endpoint",
+                {"type": "string", "pattern": KEY},
+            )
+        },
+        errors=(KeyReused,),
     )
 )
 def add(body: EndpointRequest) -> Answer:
-    """Every job that ends from now on is announced there; keep the secret, it is shown only now."""
-    client = resources().client
-    made = endpoints.new_endpoint(current_site(), str(body.url), now_ms=_now_ms(client))
-    endpoints.save(client, made)
-    return Answer(_with_secret(made), 201)
+    """Every job that ends from now on is announced there; keep the secret, it is shown only now.
+
+    Two endpoints with one address hear of every job twice: repeat a call whose answer was lost with its key.
+    """
+    client, token = resources().client, checked(request.headers.get(HEADER))
+    made = endpoints.new_endpoint(current_site(), str(body.url), now_ms=_now_ms(client), token=token)
+    kept = endpoints.add(client, made)
+    if kept.url != made.url:
+        raise KeyReused(f"This {HEADER} was used with another address; take a new key", field="url")
+    return Answer(_with_secret(kept), 201)
 
 
 @blueprint.get("/webhook-endpoints")

@@ -23,6 +23,7 @@ from tests.debian import unpacked
 from tests.e2e import volumes
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.support.hospital import Hospital
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
@@ -50,7 +51,7 @@ def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Ite
     assert PATIENT not in said
 
 
-def until(found: Callable[[], object], *, within: float = 90) -> None:
+def until(found: Callable[[], object], *, within: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not found():
         assert time.monotonic() < deadline, "it did not come"
@@ -84,7 +85,7 @@ def test_a_pacs_sends_a_series_and_gets_the_answer_back(
         orthanc.add(volumes.dicom_series(volume))
         (series,) = orthanc.series("MR")
         goal = orthanc.address if way == "dimse" else orthanc.web_address
-        listen = ("listen", senders, "--spool", tmp_path / "spool", "--port", dicom, "--quiet", "0.5")
+        listen = ("listen", senders, "--spool", tmp_path / "spool", "--port", dicom, "--quiet", "4")
         push = ("push", goal, "--port", hook, "--register", f"http://127.0.0.1:{hook}/")
         with (
             running(stack, hospital, *listen, ready="listens"),
@@ -93,7 +94,7 @@ def test_a_pacs_sends_a_series_and_gets_the_answer_back(
             orthanc.send(series["ID"], "HIPPOCAMP")
             until(lambda: orthanc.series("SR") and orthanc.series("OT"))
             with Client(stack.settings.gateway_url, key=hospital.key) as client:
-                until(lambda: not owed(client), within=30)
+                until(lambda: not owed(client))
         check(orthanc, tmp_path)
     assert list((tmp_path / "spool").glob("*/*")) == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import struct
-import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.fakes.collector import Collector
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.privacy]
 
@@ -127,10 +127,7 @@ def found(pieces: Iterator[tuple[str, bytes]]) -> list[str]:
 def wait_until_inputs_are_gone(stack: Stack) -> None:
     """The reconciler deletes uploads of ended jobs every two seconds."""
     inputs = stack.settings.folder / "blobs" / "inputs"
-    ends = time.monotonic() + 30
-    while any(path.is_file() for path in inputs.rglob("*")):
-        assert time.monotonic() < ends, "an upload outlived its job"
-        time.sleep(0.2)
+    eventually(lambda: not any(path.is_file() for path in inputs.rglob("*")), every=0.2)
 
 
 def test_no_planted_name_is_kept_or_sent(
@@ -157,7 +154,7 @@ def test_no_planted_name_is_kept_or_sent(
                 job = service.finished(sent.json()["id"])
                 assert job["state"] == state, (label, job["error"])
                 assert found(answers(service, job["id"])) == [], label
-                headers, payload = receiver.received.get(timeout=30)
+                headers, payload = receiver.received.get(timeout=PATIENCE_SECONDS)
                 assert found(iter([("webhook", str(headers).encode() + payload)])) == []
         finally:
             service.http.delete(f"/v1/webhook-endpoints/{hook['id']}")

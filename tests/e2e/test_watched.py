@@ -24,6 +24,7 @@ from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.prometheus_tools import prometheus
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -90,7 +91,7 @@ def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         process.wait(60)
 
 
-def until(check: Any, *, within: float = 30) -> None:
+def until(check: Any, *, within: float = PATIENCE_SECONDS) -> None:
     ends = time.monotonic() + within
     while True:
         try:
@@ -173,7 +174,7 @@ def test_everything_that_is_watched_exists(
         assert made.status_code == 201, made.text
         job_id = service.send_raw(volumes.nudged(volume, 21)).json()["id"]
         assert service.finished(job_id)["state"] == "succeeded"
-        receiver.verified(made.json()["secret"], within=30)
+        receiver.verified(made.json()["secret"])
         service.http.delete(f"/v1/webhook-endpoints/{made.json()['id']}")
     assert service.finished(service.send(volumes.nifti(volumes.sphere())).json()["id"])["state"] == "failed"
     assert service.send(b"a letter " * 50).status_code == 415

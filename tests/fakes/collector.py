@@ -13,6 +13,8 @@ from typing import Self
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -82,7 +84,7 @@ class Collector:
                     )
 
     def trace(
-        self, trace_id: str, *, until: Callable[[list[Seen]], object], within: float = 30
+        self, trace_id: str, *, until: Callable[[list[Seen]], object], within: float = PATIENCE_SECONDS
     ) -> list[Seen]:
         """The spans of one trace by their start, once they satisfy `until`."""
         ends = time.monotonic() + within

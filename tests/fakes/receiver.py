@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
+SLOW_ANSWER = b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"z" * 1000
+
 
 @dataclass
 class Receiver:
     """status: what it answers; drip: seconds between single bytes of the answer; location: for 3xx.
 
-    meanwhile: done between the request and its answer.
+    meanwhile: done between the request and its answer. dripped: bytes of slow answers so far.
     """
 
     status: int = 204
@@ -22,6 +24,7 @@ class Receiver:
     location: str = ""
     meanwhile: Callable[[], object] = bool
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    dripped: int = 0
 
     def __post_init__(self) -> None:
         outer = self
@@ -47,11 +50,12 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
 
     def send_slowly(self, handler: BaseHTTPRequestHandler) -> None:
-        for byte in b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"z" * 1000:
+        for byte in SLOW_ANSWER:
             try:
                 handler.wfile.write(bytes([byte]))
             except OSError:
                 return
+            self.dripped += 1
             time.sleep(self.drip)
 
     def __enter__(self) -> Self:

@@ -69,6 +69,7 @@ class FakeTorchServe:
     named: int = 0
     digest: str = DIGEST
     others: tuple[str, ...] = ()
+    released: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         outer = self
@@ -107,7 +108,7 @@ class FakeTorchServe:
             return 400, str(error).encode()
         self.sizes.append(len(slices))
         if self.mode == "hang":
-            time.sleep(3)
+            self.released.wait(60)
         elif self.mode != "ok":
             return int(self.mode), b"not now"
         if (slices[:, 0, 0, 0] == POISON).any():
@@ -136,5 +137,6 @@ class FakeTorchServe:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.released.set()
         self.server.shutdown()
         self.server.server_close()

@@ -59,10 +59,18 @@ class Model:
     now: int = 1_000_000
     records: dict[str, Record] = field(default_factory=dict)
     queues: dict[str, Queue] = field(default_factory=lambda: {stage: Queue() for stage in WAITING})
+    withdrawn: set[str] = field(default_factory=set)
 
     def submit(self, record: Record, not_before: int) -> None:
+        record.created = self.now
         self.records[record.id] = record
         self._enqueue(record, "preprocess", not_before)
+
+    def withdraw(self, record_id: str) -> bool:
+        """Whether there is such a record; if not, there will be none of the upload that goes with it."""
+        if record_id not in self.records:
+            self.withdrawn.add(record_id)
+        return record_id in self.records
 
     def _enqueue(self, record: Record, stage: str, not_before: int = 0) -> None:
         record.stage, record.state, record.lease = stage, WAITING[stage], None

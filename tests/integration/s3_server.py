@@ -34,7 +34,7 @@ def s3_server(host: str = "127.0.0.1", *, bind: str = "", under: tuple[str, ...]
 
 
 def _make(bucket: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
+    for _ in range(1800):
         assert server.poll() is None, "the S3 server did not start"
         try:
             urllib.request.urlopen(urllib.request.Request(bucket, method="PUT"), timeout=5).close()

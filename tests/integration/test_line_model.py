@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from contracts.errors import NotAHead
+from contracts.errors import LineUnavailable, NotAHead
 from contracts.job import Claim, Submission
 from contracts.line import LeaseLost, Line
-from contracts.states import Priority, Stage
+from contracts.states import MOST_ATTEMPTS, Priority, Stage
 from tests.integration.line_model import RUNNING, TERMINAL, WAITING, Model, Record, losing_answers
 
 pytestmark = pytest.mark.integration
@@ -51,6 +51,7 @@ class LineHistory(RuleBasedStateMachine):
         self.model = Model(WEIGHTS, ENDPOINTS)
         self.line = Line(self.client, now_ms=self.model.now)
         self.claims: list[Claim] = []
+        self.sent: list[tuple[Submission, Record, int]] = []
 
     @rule(
         site=st.sampled_from(SITES),
@@ -59,16 +60,50 @@ class LineHistory(RuleBasedStateMachine):
         wait=st.sampled_from([0, 0, 0, 3000]),
     )
     def submit(self, site: str, priority: Priority, deadline: int | None, wait: int) -> None:
-        now, number = self.model.now, len(self.model.records)
+        self.send(site, priority, deadline, wait)
+        self.arrive(len(self.sent) - 1)
+
+    @rule(
+        site=st.sampled_from(SITES),
+        priority=st.sampled_from(list(Priority)),
+        deadline=st.none() | st.integers(1, 20_000),
+        wait=st.sampled_from([0, 3000]),
+    )
+    def send(self, site: str, priority: Priority, deadline: int | None, wait: int) -> None:
+        """A submit is on its way; it may come late, more than once, or never."""
+        now, number = self.model.now, len(self.sent)
         ends = None if deadline is None else now + deadline
-        self.line.submit(
-            Submission(
-                id=f"job_{number}", site=site, content_digest="c", input_blob=f"inputs/{number}",
-                size_bytes=1, media="nifti", priority=priority, deadline_ms=ends,
-                not_before_ms=now + wait if wait else None, batch=BATCHES.get(site, ""),
-            )
+        submission = Submission(
+            id=f"job_{number}", site=site, content_digest="c", input_blob=f"inputs/{number}",
+            size_bytes=1, media="nifti", priority=priority, deadline_ms=ends,
+            not_before_ms=now + wait if wait else None, batch=BATCHES.get(site, ""),
         )  # fmt: skip
-        self.model.submit(Record(f"job_{number}", site, priority, now, deadline=ends), now + wait)
+        record = Record(submission.id, site, priority, now, deadline=ends)
+        self.sent.append((submission, record, now + wait))
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def a_submit_arrives(self, data: st.DataObject) -> None:
+        self.arrive(data.draw(st.integers(0, len(self.sent) - 1)))
+
+    def arrive(self, number: int) -> None:
+        submission, record, not_before = self.sent[number]
+        if record.id in self.model.withdrawn:
+            with pytest.raises(LineUnavailable):
+                self.line.submit(submission)
+            return
+        told = self.line.submit(submission)
+        if record.id not in self.model.records:
+            self.model.submit(record, not_before)
+        assert told.record["state"] == self.model.records[record.id].state
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        """Its sender heard nothing, and asks what became of it before the upload is deleted."""
+        submission = data.draw(st.sampled_from(self.sent))[0]
+        found = self.line.uploads.withdraw(submission.id, submission.input_blob)
+        assert bool(found) == self.model.withdraw(submission.id)
 
     def waiting_stages(self) -> list[Stage]:
         states = {record.state for record in self.model.records.values()}
@@ -76,7 +111,10 @@ class LineHistory(RuleBasedStateMachine):
 
     @rule(data=st.data(), limit=st.integers(1, 4), lost=st.sampled_from([False] * 4 + [True]))
     def claim(self, data: st.DataObject, limit: int, lost: bool) -> None:
-        """lost: the answer does not arrive, time passes, and the worker asks again."""
+        """lost: the answer does not arrive, time passes, and the worker asks again.
+
+        Then the first question arrives once more, late; nobody hears its answer.
+        """
         if not self.waiting_stages():
             self.submit(data.draw(st.sampled_from(SITES)), Priority.ROUTINE, None, 0)
         stage = data.draw(st.sampled_from(self.waiting_stages()))
@@ -86,11 +124,16 @@ class LineHistory(RuleBasedStateMachine):
                 self.line.claim(stage, "w", limit=limit, lease_seconds=LEASE)
             self.wait(data.draw(st.sampled_from([1, 6000])))
             self.reap()
+            question = self.line._unanswered[stage, "w"]
             again = self.model.claim_again(stage, given, LEASE * 1000)
             given = again or self.model.claim(stage, limit, LEASE * 1000)
         claims = self.line.claim(stage, "w", limit=limit, lease_seconds=LEASE)
         assert [(c.id, c.fence) for c in claims] == given
         self.claims += claims
+        if lost and given:
+            late = self.line._run("claim", stage, limit, LEASE * 1000, MOST_ATTEMPTS[stage], "w", question)
+            assert [(id_, int(fence)) for id_, fence, _ in late[0]] == given
+            assert self.model.claim_again(stage, given, LEASE * 1000) == given
 
     def held(self) -> list[Claim]:
         return [c for c in self.claims if self.model.holds(c.id, c.stage, c.fence)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from deploy.local.supervisor import Stack
 from tests.debian import program
@@ -18,8 +18,9 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
 )  # fmt: skip
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 """For a machine that does other things as well."""
+expect.set_options(timeout=PATIENCE_MS)
 
 Open = Callable[..., Page]
 

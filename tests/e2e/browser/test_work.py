@@ -11,12 +11,11 @@ import redis
 from playwright.sync_api import Page, expect
 
 from contracts import presence
-from tests.e2e.browser.conftest import PATIENCE_MS, Open
+from tests.e2e.browser.conftest import Open
 from tests.e2e.service import Service
 from tests.integration.gateway.live import serving
 
 pytestmark = pytest.mark.e2e
-expect.set_options(timeout=PATIENCE_MS)
 
 _COLOURED = """(canvas) => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

@@ -107,8 +107,8 @@ def test_webhook_listen(hippocamp: Run, environment: dict[str, str]) -> None:
             "webhook-signature": Webhook(SECRET).sign("whd_1", now, body),
         }
         url = f"http://127.0.0.1:{port}/"
-        forged = httpx.post(url, content=body + " ", headers=headers, trust_env=False)
-        taken = httpx.post(url, content=body, headers=headers, trust_env=False)
+        forged = httpx.post(url, content=body + " ", headers=headers, timeout=60, trust_env=False)
+        taken = httpx.post(url, content=body, headers=headers, timeout=60, trust_env=False)
         assert (forged.status_code, taken.status_code) == (401, 200)
         out, _ = listener.communicate(timeout=120)
     assert json.loads(out)["data"]["job_id"] == "job_1"

@@ -29,9 +29,9 @@ def exporter(settings: Settings, environment: dict[str, str]) -> Iterator[str]:
     ours = {"HIPPOCAMP_REDIS_URL": settings.redis_url, "HIPPOCAMP_EXPORTER_PORT": str(port)}
     url = f"http://127.0.0.1:{port}/metrics"
     with subprocess.Popen([sys.executable, "-m", "deploy.exporter"], env=environment | ours) as process:
-        for _ in range(300):
+        for _ in range(1800):
             try:
-                httpx.get(url, trust_env=False)
+                httpx.get(url, timeout=60, trust_env=False)
                 break
             except httpx.TransportError:
                 time.sleep(0.1)
@@ -52,7 +52,7 @@ def test_every_figure_they_read_is_published(
 ) -> None:
     carrier.pause.set()
     old_job(redis_client, seconds=60)
-    published = httpx.get(exporter, trust_env=False).text
+    published = httpx.get(exporter, timeout=60, trust_env=False).text
     read = set()
     for module in (board, checks):
         read |= set(re.findall(r"hippocamp_[a-z_]+", Path(str(module.__file__)).read_text()))

@@ -59,9 +59,9 @@ def serving(redis_url: str, folder: Path, **environment: str) -> Iterator[Runnin
 
 
 def _wait(address: str, log: Path) -> None:
-    for _ in range(300):
+    for _ in range(1800):
         try:
-            if httpx.get(address, trust_env=False).status_code == 200:
+            if httpx.get(address, timeout=60, trust_env=False).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

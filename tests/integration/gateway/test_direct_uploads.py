@@ -19,8 +19,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from bench.chaos.relay import Fate, Relay
 from contracts.blobs import BlobStore
 from contracts.line import Line
+from contracts.scripts import Scripts
 from contracts.states import JobState, Stage
 from gateway import direct_uploads
 from gateway.app import create_app
@@ -28,6 +30,7 @@ from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.s3_server import CREDENTIALS, s3_server
+from tests.integration.workers.scene import eventually
 from tests.support.hospital import Hospital
 from tests.unit.gateway.test_cleaning import CANARY, FORMATS
 
@@ -165,7 +168,7 @@ def test_a_folder_offers_none(settings: Settings, redis_client: redis.Redis) -> 
 def test_what_no_job_names_is_collected(
     http: FlaskClient, put: Put, store: BlobStore, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers import maintain, strays
+    from workers import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
     from workers.workplace import Workplace
 
@@ -173,8 +176,10 @@ def test_what_no_job_names_is_collected(
     job = http.post("/v1/jobs", json={"upload": used}).json
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
     place = Workplace(WorkerSettings(redis_url=url, blobs="s3://hippocamp/uploads"), app=None)  # type: ignore[arg-type]
-    monkeypatch.setattr(strays, "OLD_SECONDS", -60)
-    assert strays.collect(place) >= 1
+    monkeypatch.setattr(orphaned_uploads, "EVERY_ROUNDS", 1)
+    monkeypatch.setattr(orphaned_uploads, "PATIENCE_ROUNDS", 1)
+    assert orphaned_uploads.collect(place) == 0
+    assert orphaned_uploads.collect(place) >= 1
     maintain.take_out_garbage(place)
     assert not store.exists(f"inputs/here/{unused}")
     assert not store.exists(f"inputs/here/{used}"), "what was sent became the job's own, cleaned"
@@ -207,7 +212,7 @@ def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
     assert job["content_digest"] == hashlib.sha256(body).hexdigest()
     assert (job["patient"] or {}).get("age_years") == (71 if kind == "dicom" else None)
     assert not store.exists(f"inputs/here/{upload}"), "what was sent is deleted"
-    for path in store.older_than("inputs", -60):
+    for path in store.list_all("inputs"):
         assert CANARY[:4] not in store.get(path)
     assert all(CANARY not in (redis_client.dump(name) or b"") for name in redis_client.keys("*"))
 
@@ -215,7 +220,7 @@ def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
 def test_two_calls_at_once_make_one_job(
     http: FlaskClient, hospital: Hospital, put: Put, store: BlobStore, line: Line
 ) -> None:
-    before = set(store.older_than("inputs", -60))
+    before = set(store.list_all("inputs"))
     upload, key = put(nifti()), hospital.headers | {"Idempotency-Key": "study-3"}
 
     def call(_: int) -> str:
@@ -226,7 +231,7 @@ def test_two_calls_at_once_make_one_job(
     with ThreadPoolExecutor(4) as pool:
         (job_id,) = set(pool.map(call, range(4)))
     assert store.get(line.record(job_id)["input_blob"]) == nifti()
-    assert set(store.older_than("inputs", -60)) - before == {line.record(job_id)["input_blob"]}
+    assert set(store.list_all("inputs")) - before == {line.record(job_id)["input_blob"]}
 
 
 def test_the_example_of_the_guide_runs(
@@ -254,3 +259,28 @@ def test_a_cleaned_upload_is_checked_against_what_is_stored(
     copy = store.local_copy(record["input_blob"], tmp_path, sha256=record["input_digest"])
     assert copy.stat().st_size == sent["size_bytes"]
     assert CANARY not in copy.read_bytes()
+
+
+def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
+    http: FlaskClient, put: Put, store: BlobStore, settings: Settings, bucket: str, redis_client: redis.Redis
+) -> None:
+    """Nobody knows yet whether the job is recorded: the same call finds it, and no other takes the bytes."""
+    body, line = nifti(seed=7), Line(redis_client)
+    upload = put(body)
+    Scripts(redis_client).load()
+    late = {"submit": Fate.LATE, "withdraw": Fate.LATE}
+
+    def judge(name: str, _: bytes) -> tuple[Fate, float]:
+        return late.pop(name, Fate.PASS), 1.2
+
+    with Relay(int(redis_client.get_connection_kwargs()["port"]), judge=judge) as relay:
+        behind = replace(settings, redis_url=relay.url, blobs=bucket, audit=f"{settings.blobs}.audit")
+        slow = create_app(replace(behind, line_seconds=0.4)).test_client()
+        assert code(slow.post("/v1/jobs", json={"upload": upload})) == (503, "unavailable.line")
+        eventually(lambda: redis_client.zcard("hc:jobs:here") == 1)
+    other = http.post("/v1/jobs", json={"upload": upload}, headers={"Idempotency-Key": "another"})
+    assert code(other) == (409, "upload.used")
+    again = http.post("/v1/jobs", json={"upload": upload})
+    assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
+    assert redis_client.zrange("hc:jobs:here", 0, -1) == [again.json["id"]]
+    assert store.get(line.record(again.json["id"])["input_blob"]) == body

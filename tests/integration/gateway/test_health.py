@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,12 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
         "line": True, "blobs": True, "audit": True, "preprocess": False, "model_server": False,
     }  # fmt: skip
     assert http.get("/readyz?only=line,blobs,audit").status_code == 200
+    before = time.time()
     for what in ("preprocess", "model_server"):
         deployed.prove(redis_client, what)
     answer = http.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json["dependencies"]["model_server"]["age_seconds"] < 5
+    assert answer.json["dependencies"]["model_server"]["age_seconds"] <= time.time() - before + 1
     redis_client.set("hc:health:model_server", "1000")
     assert http.get("/readyz").status_code == 503
     assert http.get("/readyz?only=nonsense").json["code"] == "request.bad_value"
@@ -37,7 +39,7 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
 
 def test_an_idle_stage_is_woken_to_prove_itself(http: FlaskClient, redis_client: redis.Redis) -> None:
     def worker() -> None:
-        assert redis_client.blpop(["preprocess"], timeout=5)
+        assert redis_client.blpop(["preprocess"], timeout=60)
         deployed.prove(redis_client, "preprocess")
 
     idle = threading.Thread(target=worker)

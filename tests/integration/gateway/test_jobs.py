@@ -9,6 +9,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -298,22 +299,35 @@ def test_a_large_volume_is_not_unpacked_for_a_full_line(
 
 
 @pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """A port that accepts and never answers: a Redis that hangs."""
+def deaf() -> Iterator[socket.socket]:
+    """It accepts and never answers: a Redis that hangs."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+        server.setblocking(False)
+        yield server
 
 
-def test_a_dead_or_hanging_redis_is_503_in_good_time(tmp_path: Path, deaf_port: int) -> None:
-    for port in (1, deaf_port):
-        app = create_app(Settings(redis_url=f"redis://127.0.0.1:{port}/0", blobs=str(tmp_path)))
-        with app.test_client() as http:
+def tries(deaf: socket.socket) -> int:
+    """How often somebody has connected since it was asked last."""
+    found = []
+    with suppress(BlockingIOError):
+        while True:
+            found.append(deaf.accept()[0])
+    for one in found:
+        one.close()
+    return len(found)
+
+
+def test_a_dead_or_hanging_redis_is_503_after_one_short_try(tmp_path: Path, deaf: socket.socket) -> None:
+    """What a caller waits is the time of one try; that a busy machine adds to it is no property of ours."""
+    for port in (1, deaf.getsockname()[1]):
+        settings = Settings(redis_url=f"redis://127.0.0.1:{port}/0", blobs=str(tmp_path))
+        assert settings.line_seconds <= 1
+        with create_app(settings).test_client() as http:
             for method, address in (("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1")):
-                started = time.monotonic()
                 answer = http.open(address, method=method, data=form(nifti()))
-                assert time.monotonic() - started < 1.5
                 assert problem(answer, 503, "unavailable.line")["retryable"]
                 assert answer.headers["Retry-After"]
+                assert tries(deaf) == (port != 1)
             assert http.get("/livez").status_code == 200
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 

@@ -66,7 +66,7 @@ def gateway(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterat
 @pytest.fixture
 def ids(gateway: Running, finish: Callable[[str], None]) -> dict[str, str]:
     """A job that has its result, one that waits, one that was erased, one to erase; a batch; an endpoint."""
-    with httpx.Client(base_url=gateway.url, trust_env=False) as http:
+    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
 
         def made(path: str, **sent: object) -> str:
             return str(http.post(path, **sent).raise_for_status().json()["id"])
@@ -99,10 +99,10 @@ def test_every_answer_is_the_documented_one(gateway: Running, ids: dict[str, str
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "NO_PROXY": "127.0.0.1"}
     told = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=1800
     )
     assert told.returncode == 0, told.stdout[-8000:] + told.stderr[-2000:]
-    figures = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    figures = httpx.get(f"{gateway.url}/metrics", timeout=60, trust_env=False).text
     seen = set(re.findall(r'requests_total\{method="(\w+)",route="([^"]+)",status="(\d+)"', figures))
     routes = {route for _, route, _ in seen if route.startswith(("/v1/", "/dicom-web/"))}
     assert routes - {route for _, route, status in seen if status < "300"} - UNREACHED == set()

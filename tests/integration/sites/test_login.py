@@ -44,7 +44,7 @@ def asked(http: FlaskClient, path: str = "/") -> str:
 
 def answered(address: str, answer: str = "yes") -> str:
     """Press the provider's button; path and query of the way back."""
-    came = httpx.post(address, data={"answer": answer}, trust_env=False)
+    came = httpx.post(address, data={"answer": answer}, timeout=60, trust_env=False)
     back = urlsplit(came.headers["Location"])
     return f"{back.path}?{back.query}"
 

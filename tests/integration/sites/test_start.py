@@ -51,8 +51,8 @@ def test_with_a_site_the_network_is_served_to_those_with_a_key(
     port = free_port()
     server = start(redis_url, tmp_path, f"0.0.0.0:{port}")
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            ends = time.monotonic() + 60
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
+            ends = time.monotonic() + 180
             while time.monotonic() < ends:
                 try:
                     http.get("/livez")

@@ -127,7 +127,7 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     line, blobs = Line(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
     environment = {
         "HIPPOCAMP_REDIS_URL": cluster.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
-        "HIPPOCAMP_LEASE_SECONDS": "2",
+        "HIPPOCAMP_LEASE_SECONDS": "5",
     }  # fmt: skip
     with running(environment, tmp_path) as workers:
         workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")

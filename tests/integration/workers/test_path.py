@@ -27,7 +27,7 @@ from contracts.wakeups import wake
 from tests.fakes.receiver import Receiver
 from tests.fakes.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
-from workers import deliver, infer, maintain, strays
+from workers import deliver, infer, maintain
 from workers.workplace import Workplace
 
 pytestmark = pytest.mark.integration
@@ -446,16 +446,3 @@ def test_one_blob_that_stays_holds_up_no_other(place: Workplace, monkeypatch: py
     assert maintain.take_out_garbage(place) == 1
     assert place.redis.lrange("hc:garbage", 0, -1) == ["stacks/a/stays"]
     assert not place.blobs.exists("stacks/a/goes")
-
-
-def test_uploads_that_no_job_names_are_collected(
-    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needed = place.line.get(submit(place.line, place.blobs, "level 20")).text("input_blob")
-    place.blobs.put("inputs/a/stray", b"x")
-    place.blobs.put("inputs/a/broken-off.part", b"x")
-    monkeypatch.setattr(strays, "OLD_SECONDS", 0)
-    assert strays.collect(place) == 2
-    maintain.take_out_garbage(place)
-    assert place.blobs.exists(needed)
-    assert not place.blobs.exists("inputs/a/stray")

@@ -34,7 +34,7 @@ def test_every_accepted_job_ends_although_redis_dies_thrice(
 ) -> None:
     environment = {
         "HIPPOCAMP_REDIS_URL": durable.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
-        "HIPPOCAMP_MODEL_SERVER": torchserve.url, "HIPPOCAMP_LEASE_SECONDS": "2",
+        "HIPPOCAMP_MODEL_SERVER": torchserve.url, "HIPPOCAMP_LEASE_SECONDS": "5",
     }  # fmt: skip
     client = connect(durable.url, timeout_seconds=1, retries=0)
     line, blobs = Line(client), BlobStore(str(tmp_path / "blobs"))

@@ -35,7 +35,7 @@ def two() -> Iterator[tuple[FakeTorchServe, FakeTorchServe]]:
 def client(redis_client: redis.Redis) -> Iterator[Make]:
     with ExitStack() as stack:
 
-        def make(*urls: str, seconds: float = 5) -> Replicas:
+        def make(*urls: str, seconds: float = 60) -> Replicas:
             client = Replicas(urls, timeout_seconds=seconds, shared=redis_client)
             return stack.enter_context(closing(client))
 
@@ -80,6 +80,8 @@ def test_a_request_counts_by_its_volumes_while_it_runs(
     eventually(lambda: redis_client.keys("hc:asked:*"))
     (key,) = redis_client.keys("hc:asked:*")
     assert redis_client.zrange(key, 0, -1)[0].endswith(":3")
+    for server in two:
+        server.released.set()
     thread.join(60)
     assert redis_client.keys("hc:asked:*") == []
 
@@ -128,7 +130,7 @@ def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe,
 
 def test_without_the_shared_counts_they_take_turns(two: tuple[FakeTorchServe, ...]) -> None:
     away = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
-    with closing(Replicas([s.url for s in two], timeout_seconds=5, shared=away)) as replicas:
+    with closing(Replicas([s.url for s in two], timeout_seconds=60, shared=away)) as replicas:
         for _ in range(4):
             replicas.predict(volumes(1))
     assert [len(server.sizes) for server in two] == [2, 2]

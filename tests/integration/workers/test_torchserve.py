@@ -69,7 +69,7 @@ def changed_release(folder: Path) -> Path:
 
 
 def wait_for(client: ModelServer, log: Path) -> None:
-    for _ in range(120):
+    for _ in range(360):
         try:
             client.predict(golden_slices())
         except ModelServerUnavailable:

@@ -22,6 +22,21 @@ def test_csv_and_tsv(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.tsv")[0].cells["note"] == "a,b"
 
 
+def test_tables_as_european_spreadsheets_save_them(tmp_path: Path) -> None:
+    text = "Größe;volume;age\n1,80;Köln/a.nii;71,5\n"
+    for encoding in ("utf-8", "utf-8-sig", "cp1252"):
+        (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+        (row,) = read_table(tmp_path / "a.csv")
+        assert row.path == tmp_path / "Köln" / "a.nii"
+        assert row.cells["Größe"] == "1,80"
+        assert row.covariates == {"age": 71.5}
+
+
+def test_a_table_of_one_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path\nx.nii\n")
+    assert [row.path for row in read_table(tmp_path / "a.csv")] == [tmp_path / "x.nii"]
+
+
 def test_covariates_are_what_the_cells_say() -> None:
     cells = {"Age": " 71.5 ", "sex": "F", "education": "", "mmse": "27", "site": "north"}
     assert Row(Path("x"), cells).covariates == {"age": 71.5, "sex": "F", "mmse": 27}

@@ -22,6 +22,7 @@ from deploy.local.keeper import Keeper
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from tests.support.waiting import eventually
 
 
 def first(_: LocalSettings) -> Service:
@@ -44,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     stacks = []
 
     def go(*services: Callable[[LocalSettings], Service]) -> Stack:
-        stack = Stack(LocalSettings(start_seconds=5).beside(tmp_path), services)
+        stack = Stack(LocalSettings(start_seconds=180).beside(tmp_path), services)
         stacks.append(stack)
         (tmp_path / "logs").mkdir()
         for one in services:
@@ -62,13 +63,6 @@ def kill(stack: Stack, name: str) -> int:
     os.kill(pid, signal.SIGKILL)
     psutil.Process(pid).wait(60) if psutil.pid_exists(pid) else None
     return pid
-
-
-def eventually(check: Callable[[], object]) -> None:
-    ends = time.monotonic() + 20
-    while not check():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:

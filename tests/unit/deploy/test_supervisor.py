@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import pytest
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack, StartFailed
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> LocalSettings:
-    return LocalSettings(start_seconds=5).beside(tmp_path)
+    return LocalSettings(start_seconds=180).beside(tmp_path)
 
 
 def listener(settings: LocalSettings) -> Service:
@@ -60,16 +60,13 @@ def test_a_service_that_dies_is_named_with_its_last_words(settings: LocalSetting
 
 
 def test_down_takes_grandchildren_along(settings: LocalSettings) -> None:
-    stack = Stack(replace(settings, start_seconds=2), [listener])
+    stack = Stack(replace(settings, start_seconds=5), [listener])
     settings.folder.mkdir(exist_ok=True)
     with pytest.raises(StartFailed, match="did not get ready"):
         stack.up()  # nobody answers /readyz
     assert stack.remembered() == []
-    time.sleep(0.2)
-    left = [
-        p for p in psutil.process_iter(["cmdline"]) if str(settings.ports.gateway) in str(p.info["cmdline"])
-    ]
-    assert left == []
+    mark = str(settings.ports.gateway)
+    eventually(lambda: not [p for p in psutil.process_iter(["cmdline"]) if mark in str(p.info["cmdline"])])
 
 
 def test_a_pid_that_now_belongs_to_another_is_left_alone(settings: LocalSettings) -> None:

@@ -70,3 +70,14 @@ def test_every_cut_gives_the_same_bytes(data: bytes, size: int) -> None:
 def test_broken_forms(body: bytes) -> None:
     with pytest.raises(BadRequest):
         read(body)
+
+
+def test_a_field_that_is_sent_twice_is_refused() -> None:
+    body = part("age", b"7") + part("age", b"1") + part("file", b"x", file=True) + b"--edge--\r\n"
+    with pytest.raises(BadRequest, match="several parts named 'age'"):
+        read(body)
+
+
+def test_a_file_in_another_field_is_told_the_field() -> None:
+    with pytest.raises(BadRequest, match="in the field 'image'; the field is called 'file'"):
+        read(part("image", b"x", file=True) + b"--edge--\r\n")

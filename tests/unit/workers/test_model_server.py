@@ -18,7 +18,9 @@ from workers.model_server import BatchRefused, ModelServer
 @pytest.fixture
 def client_of() -> Iterator[Callable[..., ModelServer]]:
     with ExitStack() as stack:
-        yield lambda url, seconds=5.0: stack.enter_context(closing(ModelServer(url, timeout_seconds=seconds)))
+        yield lambda url, seconds=60.0: stack.enter_context(
+            closing(ModelServer(url, timeout_seconds=seconds))
+        )
 
 
 def volumes(*levels: int) -> np.ndarray:
@@ -27,7 +29,7 @@ def volumes(*levels: int) -> np.ndarray:
 
 def test_one_answer_per_volume_in_order(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as server:
-        one, two = client_of(server.url, 5).predict(volumes(10, 200))
+        one, two = client_of(server.url).predict(volumes(10, 200))
     assert server.sizes == [2]
     assert one.probabilities[0] < two.probabilities[0]
     assert one.probabilities.sum() == pytest.approx(1)
@@ -38,13 +40,13 @@ def test_one_answer_per_volume_in_order(client_of: Callable[..., ModelServer]) -
 @pytest.mark.parametrize("status", ["400", "413", "500", "507"])
 def test_statuses_that_may_be_the_requests_fault(client_of: Callable[..., ModelServer], status: str) -> None:
     with FakeTorchServe(mode=status) as server, pytest.raises(BatchRefused, match=status):
-        client_of(server.url, 5).predict(volumes(1))
+        client_of(server.url).predict(volumes(1))
 
 
 @pytest.mark.parametrize("status", ["404", "429", "502", "503", "504"])
 def test_statuses_of_a_server_that_is_away(client_of: Callable[..., ModelServer], status: str) -> None:
     with FakeTorchServe(mode=status) as server, pytest.raises(ModelServerUnavailable, match=status):
-        client_of(server.url, 5).predict(volumes(1))
+        client_of(server.url).predict(volumes(1))
 
 
 def test_a_hang_is_refused_in_time(client_of: Callable[..., ModelServer]) -> None:
@@ -57,7 +59,7 @@ def test_nobody_there(client_of: Callable[..., ModelServer]) -> None:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(ModelServerUnavailable, match="ConnectError"):
-            client_of(url, 1).predict(volumes(1))
+            client_of(url).predict(volumes(1))
 
 
 def test_an_answer_for_another_number_of_volumes_is_not_taken(
@@ -67,12 +69,12 @@ def test_an_answer_for_another_number_of_volumes_is_not_taken(
         respond = server.respond
         monkeypatch.setattr(server, "respond", lambda path, body: (200, respond(path, body)[1][:-40]))
         with pytest.raises(ModelServerUnavailable, match="not ours"):
-            client_of(server.url, 1).predict(volumes(1))
+            client_of(server.url).predict(volumes(1))
 
 
 def test_a_server_that_restarts_between_requests_is_met_again(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as first:
-        client = client_of(first.url, 5)
+        client = client_of(first.url)
         client.predict(golden_slices())
     with FakeTorchServe(port=first.port):
         assert len(client.predict(golden_slices())) == 1
@@ -80,7 +82,7 @@ def test_a_server_that_restarts_between_requests_is_met_again(client_of: Callabl
 
 def test_poison_marks_only_its_batch(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as server:
-        client = client_of(server.url, 5)
+        client = client_of(server.url)
         with pytest.raises(BatchRefused):
             client.predict(volumes(3, POISON))
         assert len(client.predict(volumes(3))) == 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 
 import httpcore
 import pytest
 
-from tests.fakes.receiver import Receiver
+from tests.fakes.receiver import SLOW_ANSWER, Receiver
 from workers.outgoing import post
 from workers.targets import TargetRefused
 
@@ -19,7 +18,7 @@ def test_host_header_keeps_the_name_and_the_body_arrives() -> None:
     with Receiver() as receiver:
         url = receiver.url.replace("127.0.0.1", "localhost")
         allow = (*LOOPBACK, ipaddress.ip_network("::1/128"))
-        assert post(url, b"{}", headers={"x-a": "1"}, allow=allow, seconds=5) == 204
+        assert post(url, b"{}", headers={"x-a": "1"}, allow=allow, seconds=60) == 204
     headers, body = receiver.received[0]
     assert headers["host"].startswith("localhost:")
     assert (headers["x-a"], body) == ("1", b"{}")
@@ -27,29 +26,28 @@ def test_host_header_keeps_the_name_and_the_body_arrives() -> None:
 
 def test_loopback_is_refused_unless_allowed() -> None:
     with Receiver() as receiver, pytest.raises(TargetRefused):
-        post(receiver.url, b"{}", headers={}, allow=(), seconds=5)
+        post(receiver.url, b"{}", headers={}, allow=(), seconds=60)
     assert receiver.received == []
 
 
 def test_a_redirect_is_reported_not_followed() -> None:
     with Receiver() as inner, Receiver(status=307, location=inner.url) as receiver:
-        assert post(receiver.url, b"{}", headers={}, allow=LOOPBACK, seconds=5) == 307
+        assert post(receiver.url, b"{}", headers={}, allow=LOOPBACK, seconds=60) == 307
     assert inner.received == []
 
 
 def test_a_dripping_receiver_meets_the_deadline() -> None:
     with Receiver(drip=0.05) as receiver:
-        started = time.monotonic()
         with pytest.raises(httpcore.TimeoutException):
             post(receiver.url, b"{}", headers={}, allow=LOOPBACK, seconds=0.5)
-    assert time.monotonic() - started < 2
+        assert receiver.dripped < len(SLOW_ANSWER) / 2, "it was not waited for until its end"
 
 
 def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with Receiver() as receiver:
-        assert post(receiver.url, b"{}", headers={}, allow=LOOPBACK, seconds=5) == 204
+        assert post(receiver.url, b"{}", headers={}, allow=LOOPBACK, seconds=60) == 204
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "/nowhere", "file:///etc/passwd"])
