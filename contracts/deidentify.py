@@ -62,8 +62,9 @@ MOST = 1e9
 """Magnitude that numbers may have."""
 
 LEAST = {"FL": 1e-9, "FD": 1e-28}
-"""Magnitude that binary numbers must have unless they are zero: the bytes of digits and blanks read as smaller
-ones. Numbers written as text have no such bound: a cosine of 2.05e-10 or a position of -1e-14 is geometry."""
+"""Magnitude that binary numbers must have unless they are zero: the bytes of digits and blanks read as
+smaller ones. Numbers written as text have no such bound: a cosine of 2.05e-10 or a position of -1e-14 is
+geometry."""
 
 SEQUENCES = frozenset((
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PlaneOrientationSequence",
@@ -97,7 +98,7 @@ _GE_COMPONENTS = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 
 
 def component_of(header: Dataset) -> str:
-    """PHASE, REAL or IMAGINARY where GE says so in a private element, the only place where it does; else ""."""
+    """PHASE, REAL or IMAGINARY where GE says so, which it does in a private element only; else ""."""
     block = str(header[0x0043, 0x0010].value) if (0x0043, 0x0010) in header else ""
     if not block.startswith("GEMS_PARM_01") or (0x0043, 0x102F) not in header:
         return ""

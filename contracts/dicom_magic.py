@@ -8,12 +8,13 @@ META, IDENTIFYING = b"\x02\0", b"\x08\0"
 """Groups, little endian, with which a data set starts: its meta group, else the group that identifies it."""
 
 VRS = frozenset(
-    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
+    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW "
+    b"PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 
 
 def looks_like_dicom(start: bytes) -> bool:
-    """The DICM mark behind the 128-byte preamble (PS3.10), or a data set without both, as old archives keep."""
+    """The DICM mark behind a preamble (PS3.10), or a data set without both, as old archives keep."""
     return start[128:132] == b"DICM" or is_bare(start)
 
 

@@ -12,7 +12,7 @@ MOST_LISTED = 40
 
 @dataclass(frozen=True, kw_only=True)
 class PassedOver:
-    """A series that was not read. number: as the scanner counts, 0 when not known. description: known words."""
+    """A series that was not read. number: the scanner's, 0 when not known. description: known words."""
 
     number: int = 0
     description: str = ""

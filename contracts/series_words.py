@@ -11,8 +11,8 @@ WITHOUT_AGENT = rf"(?<![a-z])(?:with[ _-]?out|w/?o|non?|ohne|sans|pre|vor)[ _-]*
 """Says that no contrast agent was given."""
 
 WITH_AGENT = (
-    rf"contrast|kontrast|gado|gad\b|post(?!erior|[ _-]?op)|(?<![a-z0-9])\+ ?c(?![a-z])|(?<![a-z0-9])(?:t1)?c\+"
-    rf"|(?<=[a-z0-9])\+c(?![a-z])|{_ALONE.format('(?:t1w?)?(?:gad|gd|km|ce)|t1w?c')}"
+    r"contrast|kontrast|gado|gad\b|post(?!erior|[ _-]?op)|(?<![a-z0-9])\+ ?c(?![a-z])"
+    rf"|(?<![a-z0-9])(?:t1)?c\+|(?<=[a-z0-9])\+c(?![a-z])|{_ALONE.format('(?:t1w?)?(?:gad|gd|km|ce)|t1w?c')}"
 )
 """Says that one was given."""
 
@@ -23,14 +23,16 @@ SUBTRACTION_WORDS = rf"subtr\w*|{_ALONE.format('sub(?![-_]?[0-9])')}"
 PART_WORDS = _ALONE.format("phase|pha|imag|imaginary")
 DERIVED_WORDS = _ALONE.format("mpr|mip|reformat|reformatted|resampled|mask|seg|dseg|aseg|label|labels")
 OTHER_WORDS = (
-    r"t1[ _-]?(?:map|images)|(?<![a-rt-z0-9])t2|flair|diff(?![a-z])|diffusion|bold|fmri|perf(?![a-z])|perfusion"
+    r"t1[ _-]?(?:map|images)|(?<![a-rt-z0-9])t2|flair|diff(?![a-z])|diffusion|bold|fmri"
+    r"|perf(?![a-z])|perfusion"
     rf"|{_ALONE.format('dwi|dti|adc|tracew?|asl|pcasl|swi|tof|mra|pd|spine|pet|ct')}"
 )
 _HARMLESS = _ALONE.format("uni|den|norm")
 
 _WORDS = re.compile(
     "|".join((
-        WITHOUT_AGENT, OTHER_WORDS, WITH_AGENT, T1_WORDS, LOCALIZER_WORDS, INVERSION_WORDS, SUBTRACTION_WORDS, PART_WORDS,
+        WITHOUT_AGENT, OTHER_WORDS, WITH_AGENT, T1_WORDS, LOCALIZER_WORDS, INVERSION_WORDS,
+        SUBTRACTION_WORDS, PART_WORDS,
         DERIVED_WORDS, _HARMLESS,
     )),
     re.IGNORECASE,

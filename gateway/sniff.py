@@ -14,7 +14,10 @@ PEEK = 1 << 16
 """Bytes to look at: gzip may hide a name of any length before the 540 bytes of a NIfTI-2 header."""
 
 _INFLATED = 1024
-_SUPPORTED = "Send NIfTI (.nii, .nii.gz), MGH/MGZ, an enhanced DICOM file, or a zip of one DICOM study or one Analyze pair"
+_SUPPORTED = (
+    "Send NIfTI (.nii, .nii.gz), MGH/MGZ, an enhanced DICOM file, or a zip of one DICOM study or one Analyze"
+    " pair"
+)
 _FOREIGN = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG", "a PNG picture"),

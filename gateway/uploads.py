@@ -44,8 +44,8 @@ _ENVIRON = {name: f"HTTP_{header.upper().replace('-', '_')}" for name, header in
 """The same under the names that WSGI (PEP 3333) gives them."""
 
 KINDS = {
-    Media.ZIP: Kind.ARCHIVE, Media.DICOM: Kind.ARCHIVE, Media.DICOM_GZ: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED,
-    Media.MGZ: Kind.PACKED, Media.NIFTI: Kind.VOLUME, Media.MGH: Kind.VOLUME,
+    Media.ZIP: Kind.ARCHIVE, Media.DICOM: Kind.ARCHIVE, Media.DICOM_GZ: Kind.ARCHIVE,
+    Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED, Media.NIFTI: Kind.VOLUME, Media.MGH: Kind.VOLUME,
 }  # fmt: skip
 """How each container is read."""
 

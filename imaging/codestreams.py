@@ -16,7 +16,7 @@ JP2_START = b"\0\0\0\x0cjP  "
 _COMMENT, _APPLICATION = 0xFE, range(0xE0, 0xF0)
 _SCAN, _END = 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff+([\x80-\xcf\xd8-\xfe])")
-"""What ends entropy-coded data: neither a stuffed byte (JPEG 00, JPEG-LS below 80) nor a restart (D0 to D7)."""
+"""Ends entropy-coded data: neither a stuffed byte (JPEG 00, JPEG-LS below 80) nor a restart (D0 to D7)."""
 
 _KNOWN_2000 = frozenset((0x50, 0x51, 0x52, 0x53, 0x55, 0x57, 0x58, 0x5C, 0x5D, 0x5E, 0x5F, 0x60, 0x61, 0x63))
 """Segments of JPEG 2000 that decoding needs (ISO/IEC 15444-1, A.2); all others may hold text."""

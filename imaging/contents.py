@@ -1,4 +1,4 @@
-"""What a zip archive holds: a DICOM study, one volume, or a pair of header and image; one level of zip in zip.
+"""What a zip archive holds: a DICOM study, a volume, or a pair of header and image; one level of zip in zip.
 
 Names only tell which entry is which; nothing is written by them.
 """
@@ -42,9 +42,9 @@ class Entries(Protocol):
 
     entries: list[zipfile.ZipInfo]
 
-    def unpack(self, entry: zipfile.ZipInfo) -> bytes: ...
+    def unpack(self, entry: zipfile.ZipInfo, /) -> bytes: ...
 
-    def opened(self, entry: zipfile.ZipInfo) -> Any: ...
+    def opened(self, entry: zipfile.ZipInfo, /) -> Any: ...
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def _group(header: Dataset, name: str) -> Dataset:
 
 
 def _kinds(header: Dataset) -> list[Dataset]:
-    """The items that hold the frames' types: one for all, or each frame's; an empty one for a classic image."""
+    """The items that hold the frames' types: one for all, or one each; an empty one for a classic image."""
     shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     each = [shared, *(header.get("PerFrameFunctionalGroupsSequence") or [])]
     found = [item[0] for group in each if (item := group.get("MRImageFrameTypeSequence"))]

@@ -54,8 +54,9 @@ def _without_text(pixels: Pixels, syntax: UID) -> Pixels:
 
 
 def _frames(element: bytearray) -> Iterator[list[tuple[int, int]]]:
-    """Places of the fragments of each frame (PS3.5, A.4), behind the offset table; a frame may have several."""
-    at, fragments, frame = 12, 0, []
+    """Places of the fragments of each frame (PS3.5, A.4), behind the offset table; one may have several."""
+    at, fragments = 12, 0
+    frame: list[tuple[int, int]] = []
     while at + 8 <= len(element):
         group, number, length = _HEAD.unpack_from(element, at)
         at += 8

@@ -1,4 +1,4 @@
-"""What an upload may cost: every bound on a file, in one table for every door, checked before memory is taken."""
+"""What an upload may cost: one table for every door, each bound checked before memory is taken."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ _NAMED = {
 
 @dataclass(frozen=True)
 class Selection(Generic[Key]):
-    """chosen: None when no series may be read. passed: all others and why. candidates: T1 series there were."""
+    """chosen: None when none may be read. passed: all others and why. candidates: T1 series there were."""
 
     chosen: Key | None
     passed: dict[Key, Why]

@@ -26,12 +26,12 @@ class SingleFile:
         entry.file_size = len(data)
         self.entries = [entry]
 
-    def unpack(self, entry: zipfile.ZipInfo) -> bytes:
+    def unpack(self, _: zipfile.ZipInfo) -> bytes:
         """The file's bytes."""
         return self._data
 
     @contextmanager
-    def opened(self, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
+    def opened(self, _: zipfile.ZipInfo) -> Iterator[BinaryIO]:
         """The same as a stream."""
         yield io.BytesIO(self._data)
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from contracts.series_read import SeriesRead
 from contracts.source import DicomSource
 
+ASSUMED = (("orientation_assumed", 1.0),)
+"""Fact of a file that does not say how its voxels lie: left and right are a convention then."""
+
 Matrix = npt.NDArray[np.float64]
 """(4, 4) homogeneous affine; lengths in mm, world axes right, anterior, superior (RAS+)."""
 

@@ -1,4 +1,4 @@
-"""An archive or a DICOM file as it is stored: a zip of cleaned volumes or instances under numbers, and nothing else."""
+"""An archive or DICOM file as it is stored: a zip of cleaned volumes or instances, and nothing else."""
 
 from __future__ import annotations
 

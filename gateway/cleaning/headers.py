@@ -11,7 +11,7 @@ from gateway.headers import check_mgh, check_nifti, is_mgh, is_nifti, is_pair, n
 Span = tuple[int, int]
 
 NIFTI1: tuple[Span, ...] = ((4, 38), (56, 70), (74, 76), (120, 123), (124, 252), (328, 344))
-"""data_type to session_error; intent; slice_start; slice_end and slice_code; cal_max to aux_file; intent_name."""
+"""To session_error; intent; slice_start; slice_end, slice_code; cal_max to aux_file, intent_name."""
 
 NIFTI2: tuple[Span, ...] = ((80, 104), (192, 344), (496, 500), (504, 524), (525, 540))
 """Intent's parameters; cal_max to aux_file; slice_code; intent_code and intent_name; unused_str."""
@@ -75,7 +75,7 @@ def unread(head: bytes, *, matrices: bool = True) -> tuple[Span, ...]:
 
 
 _CODED = {False: ((252, 256, 6), (254, 280, 12)), True: ((344, 352, 6), (348, 400, 12))}
-"""NIfTI-2 or not -> places of qform_code and sform_code, of what each is about, and how many numbers that is."""
+"""NIfTI-2 or not -> places of qform_code and sform_code, of what each is about, and how many numbers."""
 
 
 def _number(head: bytes, at: int, size: int) -> int:

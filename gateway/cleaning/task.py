@@ -118,7 +118,10 @@ def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Cleaned:
 
 
 def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """For each, what it is and `place`, its first byte in `out` and its size, None when it is none for us; or `reason` and `text`."""
+    """For each, what it is and `place`, its first byte in `out` and its size; or `reason` and `text`.
+
+    The place is None for what is no MR image: it is described and not kept.
+    """
     from gateway.dicomweb.instances import Unusable, open_instance
 
     at = 0

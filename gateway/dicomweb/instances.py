@@ -43,7 +43,7 @@ class Unusable(Exception):  # noqa: N818  named for what happened
 
 @dataclass(frozen=True)
 class Instance:
-    """Identity and acquisition of an instance. person: tells people of one request apart, and names nobody."""
+    """Identity and acquisition of an instance. person: tells people of one request apart; names nobody."""
 
     study: str
     series: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import nibabel
@@ -12,7 +13,7 @@ from contracts.errors import BadGeometry, BadVoxels
 from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
-from preprocessing_service.volume import Matrix, Volume
+from preprocessing_service.volume import ASSUMED, Matrix, Volume
 
 HEADER_BYTES, ORIENT = 348, 252
 _HEADER: Any = nibabel.analyze.AnalyzeHeader
@@ -43,7 +44,7 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
         raise BadGeometry(f"voxel edges {sizes} mm are not usable")
     volume = decode(image, Layout(shape, dtype, affine_of(data[ORIENT], sizes, shape)))
     finish(image, 4096)
-    return volume
+    return replace(volume, facts=ASSUMED)
 
 
 def affine_of(orient: int, sizes: list[float], shape: tuple[int, int, int]) -> Matrix:

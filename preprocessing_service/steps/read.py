@@ -24,11 +24,17 @@ _WANTED = "NIfTI, MGH/MGZ, a DICOM file, or a zip with a DICOM study or an Analy
 
 
 def read(path: Path, *, allow_agent: bool = False) -> Volume:
-    """The volume in `path`: NIfTI-1/2, MGH/MGZ, an enhanced DICOM file (all also gzipped), or a zip of a DICOM
-    study, of an Analyze or NIfTI pair, or of such a file. Raises InputError subclasses only.
+    """The volume in `path`: NIfTI-1/2, MGH/MGZ, an enhanced DICOM file (all also gzipped), or a zip of a
+    DICOM study, of an Analyze or NIfTI pair, or of such a file. Raises InputError subclasses only.
 
     allow_agent: a contrast-enhanced series is read when there is no plain one.
     """
+    volume = _read(path, allow_agent=allow_agent)
+    edge = round(float(volume.zooms.max()), 2)
+    return replace(volume, facts=(*volume.facts, ("voxel_edge_mm", edge)))
+
+
+def _read(path: Path, *, allow_agent: bool) -> Volume:
     if first_bytes(path, 4) == ZIP:
         return _read_archive(path, allow_agent=allow_agent)
     with open_stream(path) as stream, reading():
