@@ -29,11 +29,22 @@ AFFINE = np.diag([3.0, 3, 3, 1])
 VOXELS = np.random.default_rng(0).integers(0, 200, (12, 11, 10)).astype(np.int16)
 
 
+NUMBERS = (
+    "extents", "session_error", "intent_p1", "intent_p2", "intent_p3", "slice_start", "slice_end", "cal_max", "cal_min",
+    "slice_duration", "toffset", "glmax", "glmin", "quatern_b", "quatern_c", "quatern_d", "qoffset_x",
+)  # fmt: skip
+"""Fields of numbers in which text survived; none is needed while there is a matrix."""
+
+
 def named(image: nib.Nifti1Image) -> bytes:
     """The image's bytes with a canary in every text field and in an extension."""
     for field in ("data_type", "db_name", "descrip", "aux_file", "intent_name"):
         if field in image.header:
             image.header[field] = CANARY[: image.header[field].dtype.itemsize]
+    for field in NUMBERS:
+        if field in image.header:
+            width = image.header[field].dtype.itemsize
+            image.header[field] = np.frombuffer((CANARY * 2)[:width], image.header[field].dtype)[0]
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", CANARY * 9))
     return bytes(image.to_bytes())
 
