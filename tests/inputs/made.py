@@ -1,4 +1,4 @@
-"""Made-up uploads of the kinds that scanners, archives and people send: small, and of a person called Canary."""
+"""Made-up uploads of the kinds that scanners and people send: small, and of a person called Canary."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def without_preamble(one: FileDataset) -> bytes:
 
 
 def with_overlay(one: FileDataset) -> None:
-    """Bit 12 of every pixel of the upper half is set: a plane of an overlay, as scanners of the nineties wrote."""
+    """Bit 12 of every pixel of the upper half is set: an overlay, as scanners of the nineties wrote it."""
     pixels = np.frombuffer(one.PixelData, "<u2").copy()
     pixels[: pixels.size // 2] |= 1 << 12
     one.PixelData = pixels.tobytes()
@@ -145,7 +145,7 @@ def jpeg_lossless(one: FileDataset) -> None:
 
 
 def lossless_jpeg(pixels: npt.NDArray[np.uint16], precision: int = 12) -> bytes:
-    """ISO/IEC 10918-1, annex H, with one table in which every length of a difference has a code of five bits."""
+    """ISO/IEC 10918-1, annex H; one table, in which every length of a difference has a code of five bits."""
     rows, columns = pixels.shape
     values = pixels.astype(int)
     guess = np.empty_like(values)

@@ -1,4 +1,4 @@
-"""Real inputs on which the product was wrong, each with its right answer; they are no part of the repository."""
+"""Real inputs on which the product was wrong, with their right answers; they are not in the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each kind of input that people send is read, or refused with its true reason: as it is, and as it is stored."""
+"""Each kind of input that people send is read, or refused with its true reason: as sent, and as stored."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ READ: dict[str, Case] = {
     "T1 with an unnamed larger series": Case(
         lambda: made.study(
             made.t1(),
-            made.other(count=40, SeriesDescription="head", ScanningSequence="SE", RepetitionTime=5000, EchoTime=90),
+            made.other(
+                count=40, SeriesDescription="head", ScanningSequence="SE", RepetitionTime=5000, EchoTime=90
+            ),
         ),
         "not_t1",
     ),
@@ -90,7 +92,9 @@ READ: dict[str, Case] = {
     ),
     "MP2RAGE UNI with INV1 and INV2": Case(
         lambda: made.study(
-            made.t1(ImageType=["DERIVED", "PRIMARY", "M", "ND", "UNI"], SeriesDescription="t1_mp2rage_UNI_Images"),
+            made.t1(
+                ImageType=["DERIVED", "PRIMARY", "M", "ND", "UNI"], SeriesDescription="t1_mp2rage_UNI_Images"
+            ),
             made.other("1.2.3.2", SeriesDescription="t1_mp2rage_INV1"),
             made.other("1.2.3.3", ImageType=["ORIGINAL", "PRIMARY", "M", "INV2"]),
         ),
@@ -114,7 +118,9 @@ def unknown_syntax(one: object) -> bytes:
 VOLUMES: dict[str, Case] = {
     "nii.gz in zip": Case(lambda: made.zipped({"scan.nii.gz": gzip.compress(made.nifti())})),
     "nii.gz in zip with a sidecar": Case(
-        lambda: made.zipped({"a/scan.nii.gz": gzip.compress(made.nifti()), "a/scan.json": b"{}", "a/LICENSE": b"x"})
+        lambda: made.zipped(
+            {"a/scan.nii.gz": gzip.compress(made.nifti()), "a/scan.json": b"{}", "a/LICENSE": b"x"}
+        )
     ),
     "volume of a name that tells nothing": Case(lambda: made.zipped({"scan": made.nifti()})),
     "BIDS folder": Case(lambda: made.bids("sub-01"), "contrast_agent other_contrast other_contrast"),

@@ -117,7 +117,7 @@ def result() -> Result:
 
 @pytest.fixture
 def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[..., None]:
-    """Carry the one waiting job through both stages, as the workers do; `more` overrides parts of the result."""
+    """Carry the one waiting job through both stages, as the workers do; `more` goes into the result."""
 
     def carry(job_id: str, more: Mapping[str, Any] | None = None) -> None:
         line, stack, explanation = Line(redis_client), head(), maps()

@@ -70,7 +70,7 @@ SERIES = SeriesRead(
 
 @pytest.fixture
 def answered(http: FlaskClient, finish: Callable[..., None]) -> str:
-    """A job about a person of 45, read from a study with two T1 series, of a file that does not say how it lies."""
+    """A job about a person of 45 and a study with two T1 series, of a file that does not say how it lies."""
     _, job = send(http, made.study(made.t1()), **{"Hippocamp-Age": "45"})
     more = {"series": SERIES, "quality": {"orientation_assumed": 1.0, "voxel_edge_mm": 2.0, "escalated": 1.0}}
     finish(str(job["id"]), more)

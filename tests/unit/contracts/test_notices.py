@@ -17,8 +17,10 @@ SERIES = SeriesRead(number=5, description="t1 mprage", images=176, voxel_mm=(1, 
 def result(quality: dict[str, float] | None = None, **about: Any) -> Result:
     """A result about nothing unusual; `about` overrides."""
     plain = {
-        "cdr": "0", "label": "normal", "prediction_set": ["0"], "uncertain": False, "out_of_distribution": 0.3,
-        "probabilities": Probabilities(cdr0=0.8, cdr05=0.1, cdr1=0.1), "model_digest": "b", "pipeline_digest": "a",
+        "cdr": "0", "label": "normal", "prediction_set": ["0"], "uncertain": False,
+        "out_of_distribution": 0.3,
+        "probabilities": Probabilities(cdr0=0.8, cdr05=0.1, cdr1=0.1), "model_digest": "b",
+        "pipeline_digest": "a",
         "interval": Intervals(cdr0=(0.6, 0.9), cdr05=(0, 0.2), cdr1=(0, 0.2)), "seconds": {},
         "quality": {"voxel_edge_mm": 1.0, "escalated": 0.0, **(quality or {})}, "series": SERIES,
     }  # fmt: skip

@@ -25,8 +25,8 @@ from tests.inputs.made import zipped
 pytestmark = [pytest.mark.inputs, pytest.mark.privacy]
 
 GEOMETRY = (
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
-    "SliceLocation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "BitsAllocated",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+    "SpacingBetweenSlices", "SliceLocation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "BitsAllocated",
     "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "InstanceNumber", "SeriesNumber",
 )  # fmt: skip
 """What says where the voxels lie and what their values are."""
