@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -118,7 +119,9 @@ def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int], st
 
 def alone(system: empty.System, volumes: int, stack: str) -> float:
     """Median seconds of one stored volume at the otherwise idle server, asked for as the workers do."""
-    server = ModelServer(system.stack.settings.environment()["HIPPOCAMP_MODEL_SERVER"], timeout_seconds=60)
+    environment = system.stack.settings.environment()
+    token = Path(environment["HIPPOCAMP_MODEL_TOKEN_FILE"])
+    server = ModelServer(environment["HIPPOCAMP_MODEL_SERVER"], timeout_seconds=60, token_file=token)
     found = []
     for _ in range(volumes + 2):
         begun = time.perf_counter()

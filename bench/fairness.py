@@ -87,6 +87,7 @@ def submit(line: Line, site: Site, count: int) -> None:
                 content_digest=f"{site.name}{n}",
                 input_blob="",
                 size_bytes=SCAN_BYTES,
+                stored_bytes=SCAN_BYTES,
                 media="",
             )
         )

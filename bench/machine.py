@@ -10,7 +10,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("torch", "torchserve", "celery", "redis", "flask", "gunicorn", "numpy", "numba")
+PACKAGES = ("torch", "torchserve", "celery", "redis", "flask", "uvicorn", "numpy", "numba")
 
 
 def describe() -> dict[str, str]:

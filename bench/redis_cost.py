@@ -121,7 +121,8 @@ def _submission(site: str) -> Submission:
     content = job_id[4:] * 2
     return Submission(
         id=job_id, site=site, content_digest=content, input_blob=f"inputs/{site}/{job_id}",
-        size_bytes=10_000_000, media="nifti.gz", pipeline_digest="p" * 64, model_digest="m" * 64,
+        size_bytes=10_000_000, stored_bytes=10_000_000,
+        media="nifti.gz", pipeline_digest="p" * 64, model_digest="m" * 64,
         trace_id="t" * 32,
     )  # fmt: skip
 

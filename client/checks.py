@@ -63,6 +63,7 @@ def service_checks(connection: Connection) -> Iterator[Finding]:
         yield _clock(alive)
         yield from _ready(http)
         yield from _key(http)
+        yield from _drained(http)
         yield from _webhooks(http)
 
 
@@ -147,6 +148,15 @@ def _key(http: httpx.Client) -> Iterator[Finding]:
         )
 
 
+def _drained(http: httpx.Client) -> Iterator[Finding]:
+    """What takes no work, as the page for operators knows it; nothing for a key that may not see it."""
+    answer = _reach(http, "/v1/load")
+    told = {} if isinstance(answer, str) else _json(answer)
+    for scope in told.get("drained", ()):
+        undo = f"hippocamp drain --undo {scope.removeprefix('stage:')}"
+        yield Finding("drained", Verdict.ODD, f"{scope} claims nothing", undo)
+
+
 def _webhooks(http: httpx.Client) -> Iterator[Finding]:
     answer = _reach(http, "/v1/webhook-endpoints")
     if isinstance(answer, str) or "endpoints" not in _json(answer):
@@ -159,7 +169,7 @@ def _webhooks(http: httpx.Client) -> Iterator[Finding]:
             yield Finding("webhooks", Verdict.ODD, f"{one['id']} is off: {one['disabled']}", advice)
     recent = http.get("/v1/webhook-deliveries", params={"limit": 200}).json()["deliveries"]
     failed = sum(one["state"] == "failed" for one in recent)
-    late = sum(one["state"] != "succeeded" and one["attempt"] > 1 for one in recent) - failed
+    late = sum(one["state"] in {"pending", "delivering"} and one["attempt"] > 1 for one in recent)
     verdict = Verdict.ODD if failed or late else Verdict.GOOD
     advice = (
         "See /v1/webhook-deliveries for what the receiver said; replay them there" if failed or late else ""

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
-from client.errors import JobEnded, WaitedTooLong
+from client.errors import JobEnded, Refused, WaitedTooLong
 from client.exchange import Answer, Call, Conversation, Patience, Pause, persistently
 from client.models import Job, JobPage, Result
 from client.sources import Source
@@ -104,8 +104,12 @@ class Conversations:
         return Job.of(answer.json())
 
     def erase(self, job_id: str) -> Conversation[None]:
-        """Erase the job, its volume, result and pictures."""
-        yield from persistently(Call("DELETE", f"/v1/jobs/{job_id}"), self.patience)
+        """Erase the job, its volume, result and pictures; one that was erased before is."""
+        try:
+            yield from persistently(Call("DELETE", f"/v1/jobs/{job_id}"), self.patience)
+        except Refused as refused:
+            if refused.problem.code != "job.erased":
+                raise
 
     def get(self, path: str) -> Conversation[Answer]:
         """Any other address, such as /readyz or /metrics; an answer of any status but those worth a retry."""

@@ -33,6 +33,9 @@ def figure_checks(read: Callable[[], Figures], *, named: bool = False) -> Iterat
     )
     if not alive:
         return
+    off = sorted(labels["stage"] for labels, value in figures.of("hippocamp_drained") if value)
+    for stage in off:
+        yield Finding("drained", Verdict.ODD, f"{stage} claims nothing", f"hippocamp drain --undo {stage}")
     for name, is_bad, found, advice in _RULES:
         bad = is_bad(figures)
         yield Finding(name, Verdict.BAD if bad else Verdict.GOOD, found(figures), advice if bad else "")

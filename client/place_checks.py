@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,6 +14,9 @@ import httpx
 from client.checks import Finding, Verdict
 from client.errors import Unavailable
 from client.operators import redis_at
+
+if TYPE_CHECKING:
+    from contracts.disk_space import Disk
 
 
 def place_checks() -> Iterator[Finding]:
@@ -51,17 +54,17 @@ def _disks() -> Iterator[Finding]:
     folder = Path(blobs) if blobs and "://" not in blobs else None
     reserve = env_count("DISK_RESERVE_BYTES", 2 << 30)
     for disk in Disks.of(folder, os.environ.get("HIPPOCAMP_REDIS_FOLDER", ""), reserve):
-        scarce = disk.free < 2 * disk.reserve
-        verdict = Verdict.BAD if disk.is_low else Verdict.ODD if scarce else Verdict.GOOD
-        advice = "Free the disk or shorten retention: " if scarce else ""
-        advice += (
-            "no volume is taken until there is room"
-            if disk.is_low
-            else "soon none is taken"
-            if scarce
-            else ""
-        )
-        yield Finding("disk", verdict, disk.describe(), advice)
+        yield _disk(disk)
+
+
+def _disk(disk: Disk) -> Finding:
+    if disk.is_low:
+        advice = "Free the disk or shorten retention: no volume is taken until there is room"
+        return Finding("disk", Verdict.BAD, disk.describe(), advice)
+    if disk.free < 2 * disk.reserve:
+        advice = "Free the disk or shorten retention: soon no volume is taken"
+        return Finding("disk", Verdict.ODD, disk.describe(), advice)
+    return Finding("disk", Verdict.GOOD, disk.describe())
 
 
 def _cache(address: str) -> Finding:
@@ -84,11 +87,11 @@ def _model_server(url: str) -> Finding:
     except (httpx.HTTPError, ValueError) as error:
         advice = "Start TorchServe there, or mend HIPPOCAMP_MODEL_SERVER"
         return Finding("model server", Verdict.BAD, f"{url}: {type(error).__name__}: {error}", advice)
-    good = answer.status_code == 200
+    asks_for_token = answer.status_code == 400 and b"InvalidKeyException" in answer.content
+    good = answer.status_code == 200 or asks_for_token
     advice = "" if good else "Its workers died or never started: read its log"
-    return Finding(
-        "model server", Verdict.GOOD if good else Verdict.BAD, f"{url} answers {answer.status_code}", advice
-    )
+    shown = "asks for its token" if asks_for_token else f"answers {answer.status_code}"
+    return Finding("model server", Verdict.GOOD if good else Verdict.BAD, f"{url} {shown}", advice)
 
 
 def _receiver(url: str) -> Finding:

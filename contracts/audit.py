@@ -1,4 +1,8 @@
-"""The audit log: one JSON line an event, each holding the hash of the one before, synced before it counts."""
+"""The audit log: one JSON line an event, each holding the hash of the one before, synced before it counts.
+
+A log that has grown to its limit becomes a part, `audit.jsonl.000001` and so on, and a new file goes on with
+the chain: its first line holds the hash of the part's last. Parts are read together, and never deleted.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +27,8 @@ GENESIS = "0" * 64
 
 _NEAR, _TAIL = 1 << 11, 1 << 16
 """Bytes at the log's end in which its last line is looked for, first and at most."""
+MOST_BYTES = 64 << 20
+"""Of one file of the log."""
 _ROOM = 1 << 20
 """Bytes that must be free on the log's disk before anything is changed that it has to tell of."""
 
@@ -49,8 +56,8 @@ class Event:
 class AuditLog:
     """An append-only file that several processes of one machine may share."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
+        self._path, self._most_bytes = path, most_bytes
 
     def probe(self) -> None:
         """StoreUnavailable when a line could plainly not be written now: no file, no right, no room."""
@@ -69,16 +76,44 @@ class AuditLog:
         A line that a crash left unfinished is cut off first: nobody was answered before it was whole.
         """
         try:
-            handle = self._opened()
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
-                last = _last_hash(handle)
-                os.write(handle, line(vars(event), last))
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            while not self._appended(event):
+                pass  # the file became a part, by our hand or another's
         except OSError as error:
             raise of_disk(error, f"The audit log cannot be written ({error.strerror})") from error
+
+    def _appended(self, event: Event) -> bool:
+        handle = self._opened()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            about = os.fstat(handle)
+            if not self._is_current(about):
+                return False
+            if about.st_size >= self._most_bytes:
+                self._put_aside()
+                return False
+            last = _last_hash(handle) or _head_of_parts(self._path)
+            os.write(handle, line(vars(event), last))
+            os.fsync(handle)
+            return True
+        finally:
+            os.close(handle)
+
+    def _is_current(self, about: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(about, self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _put_aside(self) -> None:
+        """Under the lock; a crash after it leaves no file, and the next line begins one."""
+        parts = parts_of(self._path)
+        number = 1 + (int(parts[-1].suffix[1:]) if parts else 0)
+        self._path.rename(self._path.with_name(f"{self._path.name}.{number:06d}"))
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _opened(self) -> int:
         how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -99,8 +134,24 @@ def _hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+def parts_of(path: Path) -> list[Path]:
+    """The parts of a log that were put aside, oldest first."""
+    return sorted(path.parent.glob(f"{path.name}.{'[0-9]' * 6}"))
+
+
+def _head_of_parts(path: Path) -> str:
+    parts = parts_of(path)
+    if not parts:
+        return GENESIS
+    handle = os.open(parts[-1], os.O_RDWR)
+    try:
+        return _last_hash(handle) or GENESIS
+    finally:
+        os.close(handle)
+
+
 def _last_hash(handle: int) -> str:
-    """Hash of the last whole line; leaves the file position behind it."""
+    """Hash of the last whole line, "" when there is none; leaves the file position behind it."""
     size = os.lseek(handle, 0, os.SEEK_END)
     for most in (_NEAR, _TAIL):
         start = max(0, size - most)
@@ -112,7 +163,7 @@ def _last_hash(handle: int) -> str:
     if start + end != size:
         os.ftruncate(handle, start + end)
         os.lseek(handle, start + end, os.SEEK_SET)
-    return str(json.loads(tail[begins:end])["hash"]) if end else GENESIS
+    return str(json.loads(tail[begins:end])["hash"]) if end else ""
 
 
 @dataclass(frozen=True)
@@ -125,15 +176,23 @@ class Verified:
     why: str = ""
 
 
-def verify(path: Path) -> Verified:
-    """Walk the chain. A log cut off at its end still verifies: compare `head` with one noted elsewhere."""
-    before, number = GENESIS, 0
-    with path.open("rb") as file:
-        for number, text in enumerate(file, start=1):
-            if why := _fault(text, before):
-                return Verified(number - 1, before, number, why)
-            before = str(json.loads(text)["hash"])
+def verify(path: Path, *, after: str = GENESIS) -> Verified:
+    """Walk the chain, oldest part first. Cut off at its end it still verifies: compare `head` with one noted.
+
+    after: the last hash of what lies elsewhere by now, when the oldest parts were moved away.
+    """
+    before, number = after, 0
+    for number, text in enumerate(_lines(path), start=1):
+        if why := _fault(text, before):
+            return Verified(number - 1, before, number, why)
+        before = str(json.loads(text)["hash"])
     return Verified(number, before)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    for part in (*parts_of(path), path):
+        with suppress(FileNotFoundError), part.open("rb") as file:
+            yield from file
 
 
 def _fault(text: bytes, before: str) -> str:
@@ -148,20 +207,20 @@ def _fault(text: bytes, before: str) -> str:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Every event of the log, oldest first."""
-    with path.open("rb") as file:
-        for text in file:
-            yield json.loads(text)
+    """Every event of the log and its parts, oldest first."""
+    for text in _lines(path):
+        yield json.loads(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m contracts.audit verify FILE [--head HASH]`: 0 when the chain holds, 1 when it does not."""
+    """`python -m contracts.audit verify FILE [--head HASH] [--after HASH]`: 0 when the chain holds."""
     parser = argparse.ArgumentParser(prog="contracts.audit", description=__doc__)
     parser.add_argument("command", choices=["verify"])
     parser.add_argument("file", type=Path)
     parser.add_argument("--head", default="", help="a hash noted earlier, which must still be in the log")
+    parser.add_argument("--after", default=GENESIS, help="the last hash of parts that were moved away")
     given = parser.parse_args(arguments)
-    found = verify(given.file)
+    found = verify(given.file, after=given.after)
     if found.broken:
         sys.stdout.write(f"line {found.broken} breaks the chain: {found.why}\n")
         return 1

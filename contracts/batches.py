@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -9,6 +10,20 @@ from typing import Any, cast
 import redis
 
 _UNUSED_SECONDS = 30 * 86400
+MOST_UNUSED = 1000
+"""Batches of one site that no job has named yet."""
+_SAVE = """
+-- Open a batch; 0 when the site has too many that no job has named.
+-- KEYS: its record | the site's unused batches
+-- ARGV: its id | now (s) | seconds it lasts | most | fields as JSON
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[2] - ARGV[3])
+if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[4]) then return 0 end
+for field, value in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[1], field, value) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return 1
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +50,12 @@ def listed_in(batch_id: str) -> str:
     return f"hc:jobs_of:{batch_id}"
 
 
-def save(client: redis.Redis, batch: Batch) -> None:
-    """From now on jobs can name it."""
-    with client.pipeline(transaction=True) as pipe:
-        pipe.hset(_record(batch.id), mapping=cast("Any", asdict(batch)))
-        pipe.expire(_record(batch.id), _UNUSED_SECONDS)
-        pipe.execute()
+def save(client: redis.Redis, batch: Batch) -> bool:
+    """From now on jobs can name it; False when the site has too many that no job has named."""
+    keys = _record(batch.id), f"hc:batches_unused:{batch.site}"
+    about = json.dumps(asdict(batch))
+    args = batch.id, batch.created_ms // 1000, _UNUSED_SECONDS, MOST_UNUSED, about
+    return bool(client.eval(_SAVE, 2, *keys, *map(str, args)))
 
 
 def find(client: redis.Redis, batch_id: str) -> Batch | None:

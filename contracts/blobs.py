@@ -16,7 +16,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from contracts.disk_space import measure
-from contracts.errors import CorruptFile, DiskNearlyFull
+from contracts.errors import CorruptFile
 from contracts.system_errors import of_disk
 from contracts.whole_file import WholeFile, take_place
 
@@ -181,7 +181,7 @@ class BlobStore:
     def _check_space(self) -> None:
         disk = measure("blobs", Path(self._root), self._reserve) if self._reserve and self._local else None
         if disk and disk.is_nearly_full:
-            raise DiskNearlyFull(disk.describe(), disk=disk.name)
+            raise disk.refusal()
 
     @contextmanager
     def _trying(self, doing: str, path: str) -> Iterator[None]:

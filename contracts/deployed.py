@@ -78,7 +78,21 @@ def health(client: redis.Redis, what: str) -> float | None:
 
 def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
-    client.set(f"hc:health:{what}", f"{_now(client):.6f}", ex=ttl_seconds)
+    now = _now(client)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.set(f"hc:health:{what}", f"{now:.6f}", ex=ttl_seconds)
+        pipe.delete(f"hc:health:{what}:failed")
+        pipe.execute()
+
+
+def disprove(client: redis.Redis, what: str, why: str, *, ttl_seconds: int = 120) -> None:
+    """Note that `what` failed its test just now; real work that it does later takes this back."""
+    client.set(f"hc:health:{what}:failed", why, ex=ttl_seconds)
+
+
+def failure(client: redis.Redis, what: str) -> str:
+    """Why `what` failed its last test, "" when it passed, or when that was long ago."""
+    return cast("str | None", client.get(f"hc:health:{what}:failed")) or ""
 
 
 def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:

@@ -16,6 +16,7 @@ from pydicom.filereader import read_dataset, read_preamble
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from contracts.dicom_elements import MOST_ELEMENTS, ElementBudget, TooManyElements
 from contracts.dicom_magic import META, VRS, is_bare
 
 MOST_HEADER = 8 << 20
@@ -37,6 +38,10 @@ pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 
 class UnreadableInstance(Exception):  # noqa: N818  named for what happened
     """The bytes are no DICOM instance that can be taken; the message quotes nothing of them."""
+
+
+class OverlongHeader(UnreadableInstance):
+    """It holds more data elements than are read."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,22 @@ def as_file(data: bytes) -> bytes:
     return whole.getvalue() + data[begins:]
 
 
-def open_instance(data: bytes, *, most_bytes: int = 120 << 20) -> Instance:
-    """The file's parts; UnreadableInstance. A deflated one is inflated to at most `most_bytes`."""
+def open_instance(
+    data: bytes, *, most_bytes: int = 120 << 20, budget: ElementBudget | None = None
+) -> Instance:
+    """The file's parts; UnreadableInstance, OverlongHeader.
+
+    A deflated one is inflated to at most `most_bytes`. budget: one for all instances of an upload.
+    """
     try:
-        return _open(data, most_bytes)
+        return _open(data, most_bytes, budget or ElementBudget())
+    except TooManyElements as error:
+        raise OverlongHeader(str(error)) from None
     except UNREADABLE as error:
         raise UnreadableInstance(f"not a readable DICOM file ({type(error).__name__})") from None
 
 
-def _open(data: bytes, most_bytes: int) -> Instance:
+def _open(data: bytes, most_bytes: int, budget: ElementBudget) -> Instance:
     body = undeflated(data, most_bytes=most_bytes)
     file = io.BytesIO(body)
     read_preamble(file, False)
@@ -79,7 +91,14 @@ def _open(data: bytes, most_bytes: int) -> Instance:
     begins = file.tell()
     header = io.BytesIO(body[: begins + MOST_HEADER])
     header.seek(begins)
-    dataset = read_dataset(header, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=_at_pixels)
+    budget.spend(
+        memoryview(body)[begins : begins + MOST_HEADER],
+        is_implicit=syntax.is_implicit_VR,
+        is_little=syntax.is_little_endian,
+    )
+    dataset = read_dataset(
+        header, syntax.is_implicit_VR, syntax.is_little_endian, stop_when=_Stop(_PIXEL_TAGS)
+    )
     at = header.tell()
     if at >= begins + MOST_HEADER:
         raise ValueError("the header has no end")
@@ -114,8 +133,17 @@ def _past_meta(tag: Any, *_: object) -> bool:
     return bool(tag.group != 2)
 
 
-def _at_pixels(tag: Any, *_: object) -> bool:
-    return int(tag) in _PIXEL_TAGS
+class _Stop:
+    """Ends the reading at the pixels, or for good at one element too many that the count did not see."""
+
+    def __init__(self, tags: frozenset[int]) -> None:
+        self._tags, self._left = tags, MOST_ELEMENTS
+
+    def __call__(self, tag: Any, *_: object) -> bool:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyElements
+        return int(tag) in self._tags
 
 
 def _pixel_element(rest: memoryview, syntax: UID) -> memoryview | bytes:

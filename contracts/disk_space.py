@@ -14,6 +14,8 @@ from pathlib import Path
 
 from contracts.errors import DiskNearlyFull
 
+RETRY_SECONDS = 30
+"""A disk is not freed sooner than that, and a refused volume costs its sender little."""
 _LARGEST_SHARE = 10
 """A small disk keeps a tenth of itself free, whatever the setting says."""
 _LEAST_INODES = 1000
@@ -37,6 +39,14 @@ class Disk:
     def is_nearly_full(self) -> bool:
         """Whether less than half of the reserve is free."""
         return self.free < self.reserve // 2
+
+    def refusal(self) -> DiskNearlyFull:
+        """What a caller is told who wants to store something."""
+        shown = f"{self.free / 1e9:.1f} of {self.size / 1e9:.1f} GB are free"
+        return DiskNearlyFull(
+            f"The disk of the service is nearly full ({shown}), so nothing is stored; send it again later",
+            retry_after_seconds=RETRY_SECONDS, disk=self.name,
+        )  # fmt: skip
 
     def describe(self) -> str:
         """In one line, for people."""
@@ -79,8 +89,6 @@ class Disks:
 
     def check(self) -> None:
         """DiskNearlyFull when one of them has less room than is to stay free."""
-        if low := [disk for disk in self if disk.is_low]:
-            raise DiskNearlyFull(
-                "The disk of the service is nearly full, so no volume is taken; send it again later",
-                retry_after_seconds=30, disk=low[0].name,
-            )  # fmt: skip
+        for disk in self:
+            if disk.is_low:
+                raise disk.refusal()

@@ -10,9 +10,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.client import Pipeline
+
+MOST_ENDPOINTS = 20
+"""Of one site, those that are off included: each job that ends owes each of them a delivery."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class Endpoint:
     secrets: tuple[Secret, ...]
     created_ms: int
     disabled: str = ""
+
+    @property
+    def shown_url(self) -> str:
+        """Without a user and password, which older revisions took."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def keys(self, now_ms: int) -> list[str]:
         """The keys that sign at this time, newest first: two of them while a rotation lasts."""
@@ -59,19 +69,30 @@ def new_endpoint(site: str, url: str, *, now_ms: int, token: str = "") -> Endpoi
     return Endpoint(f"whe_{named}", site, url, (Secret(new_key()),), now_ms)
 
 
-def add(client: redis.Redis, endpoint: Endpoint) -> Endpoint:
-    """Put it in force, and return it; or what is there under its id, however late this call reaches Redis."""
-    if known := find(client, endpoint.site, endpoint.id):
-        return known
-    client.hsetnx(_keys(endpoint.site)[0], endpoint.id, json.dumps(asdict(endpoint)))
-    return find(client, endpoint.site, endpoint.id) or endpoint
-
-
 def save(client: redis.Redis, endpoint: Endpoint) -> None:
     """Put it in force: jobs that end from now on owe it a delivery; a disabled one is kept apart."""
     with client.pipeline(transaction=True) as pipe:
         _put(pipe, endpoint)
         pipe.execute()
+
+
+def add(client: redis.Redis, endpoint: Endpoint) -> Endpoint | None:
+    """Put it in force, and return it; or what is there under its id, however late this call reaches Redis.
+
+    None when the site has as many endpoints as it may.
+    """
+    kept: list[Endpoint] = []
+
+    def put(pipe: Pipeline) -> None:
+        known = find(pipe, endpoint.site, endpoint.id)
+        there = sum(int(cast("Any", pipe.hlen(key))) for key in _keys(endpoint.site))
+        pipe.multi()
+        kept[:] = [known] if known else [endpoint] if there < MOST_ENDPOINTS else []
+        if kept and not known:
+            _put(pipe, endpoint)
+
+    client.transaction(put, *_keys(endpoint.site))
+    return kept[0] if kept else None
 
 
 def _put(pipe: Pipeline, endpoint: Endpoint) -> None:

@@ -12,6 +12,7 @@ The text of Redis or of the system goes to the log (`about`), never to the calle
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Mapping
 
 import redis
@@ -79,9 +80,31 @@ def failure_of(error: BaseException) -> HippocampError:
 
 
 def about(error: BaseException) -> dict[str, str]:
-    """Fields for the log: the code under which the error is reported, and its own text."""
-    text = str(error).rpartition(_PIPELINED)[2] if isinstance(error, redis.RedisError) else str(error)
-    return {"code": failure_of(error).code, "error": f"{type(error).__name__}: {text}"}
+    """Fields for the log: the code under which the error is reported, and its own text.
+
+    Of an error that is neither ours, Redis's nor the system's only the name: its text may quote the caller.
+    """
+    told = type(error).__name__
+    if isinstance(error, redis.RedisError):
+        told += f": {str(error).rpartition(_PIPELINED)[2]}"
+    elif isinstance(error, HippocampError | OSError):
+        told += f": {error}"
+    return {"code": failure_of(error).code, "error": told}
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Where an error came from, "file:line function" each, outermost first, and the names of its causes.
+
+    A formatted traceback would end in the error's text.
+    """
+    found, causes = [], [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) and cause not in causes:
+        causes.append(cause)
+    for cause in reversed(causes):
+        frames = traceback.extract_tb(cause.__traceback__)
+        found += [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        found.append(type(cause).__name__)
+    return found
 
 
 def _of_redis(error: redis.RedisError) -> HippocampError:

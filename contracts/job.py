@@ -23,8 +23,9 @@ class Submission:
 
     content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
     input_digest: SHA-256 hex of what is stored there, "" when it is the same or nobody compares it; unstored:
-    nothing is, because the result is known. size_bytes: of what is stored. patient_age (at most 90),
-    patient_sex: when asked for.
+    nothing is, because the result is known. size_bytes: of the upload as it was sent. stored_bytes: of what
+    is stored of it until the job ends, which the site's quota counts; 0 while that is not known.
+    patient_age (at most 90), patient_sex: when asked for.
     wanted_model: digest of the model that was asked for, "" for the one in service.
     covariates: what was told of the person, as contracts/covariates.py writes it.
     deadline_ms, not_before_ms: Unix time in milliseconds. answer_key: under which `result` was found, to be
@@ -37,6 +38,7 @@ class Submission:
     input_blob: str
     size_bytes: int
     media: str
+    stored_bytes: int = 0
     priority: Priority = Priority.ROUTINE
     input_digest: str = ""
     unstored: bool = False

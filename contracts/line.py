@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -118,7 +118,7 @@ class Line:
         """
         until = self.answers.limit() if cache else None
         done = self._commit(claim, JobState.SUCCEEDED, fields, cache=cache if until else None)
-        if cache and until:
+        if cache and until and done.name:
             self.answers.keep(done.name, cache, until=until)
         return done
 
@@ -248,10 +248,20 @@ class Line:
 
         Without a pace there is no ETA.
         """
-        flat, ahead, running, *pace = self._scripts.run("position", [job_id])
+        if found := self._seen(self._scripts.run("position", [job_id])):
+            return found
+        raise JobNotFound(f"No job {job_id}")
+
+    def look_at(self, job_ids: Sequence[str]) -> dict[str, tuple[Job, Outlook] | None]:
+        """`look` for many jobs in one round trip; None for those that are not there."""
+        answers = self._scripts.run_each("position", [[job_id] for job_id in job_ids])
+        return {job_id: self._seen(answer) for job_id, answer in zip(job_ids, answers, strict=True)}
+
+    def _seen(self, answer: Any) -> tuple[Job, Outlook] | None:
+        flat, ahead, running, *pace = answer
         job = Job(_pairs(flat))
         if job.fields.get("kind") != "job":
-            raise JobNotFound(f"No job {job_id}")
+            return None
         position = None if int(ahead) < 0 else int(ahead)
         own, score = (float(ms) / 1000 if ms else None for ms in pace)
         if own is None:

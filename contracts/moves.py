@@ -9,6 +9,9 @@ from contracts.errors import Backlog, BatchNotFound, HippocampError, LineUnavail
 _QUOTAS = {
     "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
     "quota:bytes": "The site's waiting uploads fill its quota of bytes; send it again when some have ended",
+    "quota:deliveries": "The site's webhook receivers owe too many deliveries; mend or remove the endpoints",
+    "quota:kept": "The site keeps as many jobs as it may; erase old ones, or have its retention shortened",
+    "quota:reading": "Reading the site's uploads took too much computing time; send smaller or plainer files",
 }
 
 
@@ -61,4 +64,4 @@ def refusal(why: str, *, batch: str, most_waiting: int) -> HippocampError:
         return BatchNotFound(f"No batch {batch}")
     if why == "withdrawn":
         return LineUnavailable("The upload waited too long for its record; send it again")
-    return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30)
+    return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30, quota=why.removeprefix("quota:"))

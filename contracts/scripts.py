@@ -27,7 +27,7 @@ class Scripts:
         self._named = {n: client.register_script(prelude + (_LUA / f"{n}.lua").read_text()) for n in _NAMES}
 
     def load(self) -> None:
-        """Have Redis know them all before the first call."""
+        """Have Redis know them all: it forgets them when it restarts."""
         for script in self._named.values():
             self._redis.script_load(script.script)
 
@@ -38,6 +38,13 @@ class Scripts:
     def run(self, name: str, args: Sequence[str | float]) -> Any:
         """What the script returns."""
         return self._named[name](args=args)
+
+    def run_each(self, name: str, many: Sequence[Sequence[str | float]]) -> list[Any]:
+        """What the script returns for each of many arguments, asked in one go."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for args in many:
+                self._named[name](args=args, client=pipe)
+            return list(pipe.execute())
 
     def run_replicated(self, name: str, args: Sequence[str | float], *, replicas: int) -> Any:
         """As `run`; NotReplicated, with the write done here, when too few replicas have it in time.
@@ -51,7 +58,7 @@ class Scripts:
         try:
             answer, held = self._with_wait(name, args, replicas)
         except redis.exceptions.NoScriptError:
-            self._redis.script_load(self._named[name].script)
+            self.load()
             answer, held = self._with_wait(name, args, replicas)
         if held < replicas:
             raise NotReplicated(f"Written, but {held} of {replicas} replicas hold it; ask again soon")

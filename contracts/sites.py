@@ -23,7 +23,10 @@ class Site:
 
     weight: share of the turns among sites that wait; claim.lua reads it at every turn.
     most_waiting, most_bytes: jobs that may wait, and bytes of uploads not yet worked off (submit.lua).
+    most_deliveries: webhook deliveries it may be owed before nothing more of it is taken.
+    most_kept: jobs that are kept at a time, whatever their state.
     requests_per_second: sustained rate; twice as many may come at once.
+    reading_cpu: CPU seconds a second that reading its uploads may take; 60 of them at once.
     quarantine_seconds: how long the upload of a job that we failed is kept for a second look; 0, as long as
         the site asked for nothing else: it goes when the job ends, as every upload.
     webhook_allow: networks its webhooks may reach although they are not public, as CIDR.
@@ -35,7 +38,10 @@ class Site:
     weight: float = 1.0
     most_waiting: int = 10_000
     most_bytes: int = 100 << 30
+    most_deliveries: int = 50_000
+    most_kept: int = 250_000
     requests_per_second: float = 50.0
+    reading_cpu: float = 1.0
     retention_seconds: int = 30 * 86400
     quarantine_seconds: int = 0
     webhook_allow: tuple[str, ...] = ()
@@ -48,8 +54,11 @@ class Site:
             )
         if not (math.isfinite(self.weight) and 0.01 <= self.weight <= 100):
             raise ValueError(f"weight {self.weight:g} must lie between 0.01 and 100")
-        limits = (self.most_waiting, self.most_bytes, self.requests_per_second, self.retention_seconds)
-        if min(*limits, self.quarantine_seconds) < 0:
+        limits = (
+            self.most_waiting, self.most_bytes, self.most_deliveries, self.most_kept,
+            self.requests_per_second, self.reading_cpu, self.retention_seconds, self.quarantine_seconds,
+        )  # fmt: skip
+        if min(limits) < 0:
             raise ValueError("quotas and times cannot be negative")
         for text in self.webhook_allow:
             ipaddress.ip_network(text)
@@ -69,7 +78,10 @@ class Site:
             weight=float(fields["weight"]),
             most_waiting=int(fields["most_waiting"]),
             most_bytes=int(fields["most_bytes"]),
+            most_deliveries=int(fields.get("most_deliveries", cls.most_deliveries)),
+            most_kept=int(fields.get("most_kept", cls.most_kept)),
             requests_per_second=float(fields["requests_per_second"]),
+            reading_cpu=float(fields.get("reading_cpu", cls.reading_cpu)),
             retention_seconds=int(fields["retention_seconds"]),
             quarantine_seconds=int(fields.get("quarantine_seconds", cls.quarantine_seconds)),
             webhook_allow=tuple(json.loads(fields["webhook_allow"])),

@@ -33,7 +33,7 @@ class Uploads:
 
     def replace(self, job: Job, submission: Submission) -> bool:
         """Have a job that waits name this upload, because its own is gone; whether it does now."""
-        new = (submission.input_blob, submission.input_digest, submission.size_bytes)
+        new = (submission.input_blob, submission.input_digest, submission.stored_bytes)
         return bool(self.run("replace_upload", job.id, job.text("input_blob"), *new))
 
     def withdraw_orphans(self, uploads: Sequence[str], *, this_round: int, patience: int) -> int:

@@ -1,15 +1,19 @@
 """`python -m deploy.probe URL [--golden]`: a health check that needs no curl; exit status 0 means healthy.
 
---golden posts one blank volume to a model server, because its /ping stays well while its workers are dead.
+--golden posts one blank volume to a model server, because its /ping stays well while its workers are dead;
+HIPPOCAMP_MODEL_TOKEN_FILE names the file with the token that it may ask for.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
+import os
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 _STACK = (1, 32, 208, 176)
 """(volumes, slices, height, width) of contracts.stack."""
@@ -20,7 +24,7 @@ def probe(url: str, *, golden: bool, seconds: float) -> str:
     if not url.startswith("http://"):
         return f"{url} is no http:// address"
     # Without a type urllib calls the body a form, and TorchServe then reads it as one.
-    headers = {"Content-Type": "application/octet-stream"} if golden else {}
+    headers = {"Content-Type": "application/octet-stream", **_token()} if golden else {}
     body = _blank() if golden else None
     request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310  checked above
     try:
@@ -28,6 +32,13 @@ def probe(url: str, *, golden: bool, seconds: float) -> str:
             return "" if answer.status == 200 else f"{url} answered {answer.status}"
     except (urllib.error.URLError, OSError) as error:
         return f"{url}: {error}"
+
+
+def _token() -> dict[str, str]:
+    path = os.environ.get("HIPPOCAMP_MODEL_TOKEN_FILE", "")
+    if not path:
+        return {}
+    return {"Authorization": f"Bearer {json.loads(Path(path).read_text())['inference']['key']}"}
 
 
 def _blank() -> bytes:

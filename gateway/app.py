@@ -1,4 +1,4 @@
-"""The Flask application; gunicorn starts it as `gateway.app:create_app()`."""
+"""The Flask application, `create_app()`; gateway/server serves it, and so can any WSGI server."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ _log = logging.getLogger("hippocamp.gateway")
 def note_requests(app: Flask) -> None:
     """Write a line after every request that shows or changes something of a site, and every refused one."""
     with app.app_context():
-        app.extensions[_KEY] = AuditLog(resources().settings.audit_file)
+        settings = resources().settings
+        app.extensions[_KEY] = AuditLog(settings.audit_file, most_bytes=settings.audit_bytes)
     app.before_request(_ask)
     app.after_request(_note)
 

@@ -25,6 +25,7 @@ from gateway.provider import Provider
 from gateway.rate import spend
 from gateway.resources import resources
 from gateway.scopes import needed
+from gateway.server.handover import ALLOWANCE, SITE
 from gateway.sessions import session
 from gateway.tokens import Token, TokenChecker, TokenSettings
 
@@ -102,6 +103,11 @@ def principal() -> Principal:
     return cast("Principal", g.principal)
 
 
+def may_read() -> bool:
+    """Whether the caller may know what came out of a job; a key that may only submit may not."""
+    return Scope.READ in principal().scopes
+
+
 def current_site() -> str:
     """The caller's site."""
     return principal().site
@@ -150,10 +156,13 @@ def _admit() -> BaseResponse | None:
             return redirect(url_for("login.form", next=request.path))
         raise
     g.principal = caller
+    request.environ[SITE] = caller.site
     if scope not in caller.scopes:
         raise Forbidden(f"This call needs a key with the scope {scope}", scope=scope)
     if site is not None:
-        g.allowance = spend(resources().client, site)
+        if ALLOWANCE not in request.environ:
+            request.environ[ALLOWANCE] = spend(resources().client, site)
+        g.allowance = request.environ[ALLOWANCE]
         if g.allowance:
             g.allowance.enforce()
     return None

@@ -93,7 +93,9 @@ def _keep(to: Resources, ticket: Ticket) -> int:
     opened = f"hc:uploads:{ticket.site}"
     to.client.zremrangebyscore(opened, "-inf", now)
     if to.client.zcard(opened) >= MOST_OPEN:
-        raise QuotaExceeded(f"{MOST_OPEN} uploads are open; submit or abandon some", retry_after_seconds=60)
+        raise QuotaExceeded(
+            f"{MOST_OPEN} uploads are open; submit or abandon some", retry_after_seconds=60, quota="uploads"
+        )
     fields = {"site": ticket.site, "size_bytes": str(ticket.size_bytes), "sha256": ticket.sha256}
     with to.client.pipeline(transaction=True) as pipe:
         pipe.hset(_key(ticket.id), mapping=cast("Any", fields))
@@ -127,10 +129,9 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
         if replayed := _replayed(to, replace(ticket, job=job_id), job_id):
             return replayed  # the same call, at the same time, was faster
         raise UploadMissing(f"What arrived for {ticket.id} is gone; open another upload") from None
-    except (redis.RedisError, LineUnavailable):
-        raise  # the record may come yet: the ticket stays with this job, for the same call again
-    except BaseException:
-        _give_back(to, ticket, job_id)
+    except Exception as error:
+        if not _may_be_recorded(error):
+            _give_back(to, ticket, job_id)
         raise
     _end(to, ticket)
     return accepted
@@ -150,6 +151,10 @@ class Brought:
         """As the ticket was opened for."""
         return self.ticket.size_bytes
 
+    def whole(self) -> None:
+        """It lies in a bucket."""
+        return
+
     def chunks(self) -> Iterator[bytes]:
         """The bytes as they were sent; CorruptFile unless they are those that were announced."""
         digest = hashlib.sha256()
@@ -162,7 +167,7 @@ class Brought:
 
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return clean(self.sniffed, self.to, sent, out)
+        return clean(self.sniffed, self.to, sent, out, site=self.ticket.site)
 
 
 def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:
@@ -194,6 +199,12 @@ def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
     holder = cast("str | None", to.client.hget(_key(ticket.id), "job"))
     if holder != job_id:
         raise UploadUsed(f"{ticket.id} was submitted as {holder or 'another job'} already")
+
+
+def _may_be_recorded(error: Exception) -> bool:
+    """Redis's answer is missing, so the record may come yet: the same call again will tell."""
+    broken = (redis.RedisError, LineUnavailable)
+    return isinstance(error, broken) or isinstance(error.__cause__, broken)
 
 
 def _give_back(to: Resources, ticket: Ticket, job_id: str) -> None:

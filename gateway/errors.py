@@ -5,7 +5,9 @@ RequestError
 ├── BodyTooLarge         413   ├── NoPictures           404   ├── EndpointNotFound     404
 ├── DeliveryNotFound     404   ├── NotAcceptable        406   ├── UploadNotFound       404
 ├── NoDirectUploads      409   ├── UploadMissing        409   ├── UploadUsed           409
-└── KeyReused            422   (and Unavailable: StreamsBusy 503)
+├── TooManyEndpoints     409   ├── TooManyBatches       409   ├── Malformed            400
+├── TooSlow              408   ├── HeadTooLarge         431
+└── KeyReused            422   (and Unavailable: StreamsBusy, SandboxBusy, ServerBusy 503)
 """
 
 from __future__ import annotations
@@ -80,6 +82,22 @@ class EndpointNotFound(RequestError):
     status = 404
 
 
+class TooManyEndpoints(RequestError):
+    """The site has as many webhook endpoints as a site may have."""
+
+    code = "webhook.too_many_endpoints"
+    title = "The site has too many webhook endpoints"
+    status = 409
+
+
+class TooManyBatches(RequestError):
+    """The site has as many batches without a job as a site may have."""
+
+    code = "batch.too_many_unused"
+    title = "The site has too many batches without a job"
+    status = 409
+
+
 class DeliveryNotFound(RequestError):
     """The site has no webhook delivery with this id."""
 
@@ -128,8 +146,46 @@ class UploadUsed(RequestError):
     status = 409
 
 
+class SandboxBusy(Unavailable):
+    """As many uploads are read as this installation, or one site, may have read at once."""
+
+    code = "unavailable.sandbox"
+    title = "Too many uploads are being read"
+
+
 class StreamsBusy(Unavailable):
     """As many callers follow jobs as this installation serves at once."""
 
     code = "unavailable.streams"
     title = "Too many event streams are open"
+
+
+class ServerBusy(Unavailable):
+    """All request threads, places or connections are taken; the site that holds most waits first."""
+
+    code = "unavailable.busy"
+    title = "The server is busy"
+
+
+class TooSlow(RequestError):
+    """The body came more slowly than 16 KiB a second, after ten seconds of grace."""
+
+    code = "request.too_slow"
+    title = "The request came too slowly"
+    status = 408
+
+
+class Malformed(RequestError):
+    """The bytes are not an HTTP/1.1 request; nothing of them is repeated in the answer or in a log."""
+
+    code = "request.malformed"
+    title = "The request is not valid HTTP"
+    status = 400
+
+
+class HeadTooLarge(RequestError):
+    """The request line and header fields are over 16 KiB, or there are more than 64 fields."""
+
+    code = "request.head_too_large"
+    title = "The request head is too large"
+    status = 431

@@ -25,6 +25,9 @@ class Incoming(Protocol):
     def announced_bytes(self) -> int | None:
         """How many bytes are to come, None when that is not known."""
 
+    def whole(self) -> Sent | None:
+        """The bytes when they lie in a file already; raises the InputError they earn. None: ask `chunks`."""
+
     def chunks(self) -> Iterator[bytes | memoryview]:
         """The bytes, a piece good until the next is asked for; raises the InputError they earn."""
 

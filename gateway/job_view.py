@@ -30,25 +30,29 @@ def summary(record: Record) -> JobSummary:
     return JobSummary.model_validate(_fields(record, linker()))
 
 
-def view(record: Record, outlook: Outlook, *, link: Link | None = None) -> Job:
-    """The job with its place in the line; `link` stands in where no request is served."""
+def view(record: Record, outlook: Outlook, *, link: Link | None = None, outcome: bool = True) -> Job:
+    """The job with its place in the line; `link` stands in where no request is served.
+
+    outcome: whether the caller may know what came out; a key that may only submit may not.
+    """
     eta = outlook.eta_seconds
     place = {
         "queue_position": outlook.position,
         "eta_seconds": None if eta is None else round(eta, 1),
     }
-    return Job.model_validate(_fields(record, link or linker()) | place)
+    hidden = {} if outcome else {"outcome": None}
+    return Job.model_validate(_fields(record, link or linker()) | place | hidden)
 
 
-def receipt(record: Record, line: Line) -> Job:
+def receipt(record: Record, line: Line, *, outcome: bool = True) -> Job:
     """The view of a job just recorded; without its place when it has ended, or the line went away since."""
     if record.state.is_terminal:
-        return view(record, NOWHERE)
+        return view(record, NOWHERE, outcome=outcome)
     try:
-        return view(*line.look(record.id))
+        return view(*line.look(record.id), outcome=outcome)
     except (redis.RedisError, JobNotFound) as error:
         _log.warning("receipt.without_place", extra={**record.context, **about(error)})
-        return view(record, NOWHERE)
+        return view(record, NOWHERE, outcome=outcome)
 
 
 def cache(record: Record) -> Literal["hit", "miss"]:

@@ -42,20 +42,25 @@ class Verifier:
         return key, site
 
     def _matches(self, text: str, key: ApiKey) -> bool:
-        mark, now = hashlib.sha256(text.encode()).digest(), time.monotonic()
-        with self._lock:
-            digest, until = self._known.get(mark, ("", 0.0))
-        if now < until:
-            return hmac.compare_digest(digest, key.digest)
+        mark = hashlib.sha256(text.encode()).digest()
+        known = self._remembered(mark, key)
+        if known is not None:
+            return known
         if not self._slots.acquire(timeout=2):
             raise QuotaExceeded("Too many keys are being checked; try again", retry_after_seconds=1)
         try:
-            good = key.matches(text)
+            known = self._remembered(mark, key)  # of many that come at once, the first has been checked
+            good = key.matches(text) if known is None else known
         finally:
             self._slots.release()
-        if good:
-            self._remember(mark, key.digest, now + _REMEMBER_SECONDS)
+        if good and known is None:
+            self._remember(mark, key.digest, time.monotonic() + _REMEMBER_SECONDS)
         return good
+
+    def _remembered(self, mark: bytes, key: ApiKey) -> bool | None:
+        with self._lock:
+            digest, until = self._known.get(mark, ("", 0.0))
+        return hmac.compare_digest(digest, key.digest) if time.monotonic() < until else None
 
     def _remember(self, mark: bytes, digest: str, until: float) -> None:
         with self._lock:

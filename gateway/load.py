@@ -35,7 +35,7 @@ def load(client: redis.Redis, *, only: str | None) -> Load:
         sites=[_site(name, one, now_ms) for name, one in cap(mine, MOST_SITES).items()],
         received_per_minute=_received(client, sorted(cap(mine, MOST_SITES)), now_ms),
         workers=[] if only else [_pool(pool, now_ms) for pool in presence.pools(client)],
-        drained=[] if only else sorted(draining.drained(client)),
+        drained=[name for name in sorted(draining.drained(client)) if not only or name.startswith("stage:")],
         webhooks=[found for name in sorted(mine)[:MOST_SITES] for found in _failing(client, name)],
         ended={state: int(totals.get(f"entered:{state}", 0)) for state in JobState if state.is_terminal},
     )
@@ -103,7 +103,7 @@ def _failing(client: redis.Redis, site: str) -> list[FailingEndpoint]:
         errors = [error for error in errors if error]
         if errors or endpoint.disabled:
             last = errors[0] if errors else None
-            about = {"site": site, "url": endpoint.url, "disabled": endpoint.disabled or None}
+            about = {"site": site, "url": endpoint.shown_url, "disabled": endpoint.disabled or None}
             found.append(FailingEndpoint(**about, failing=len(errors), last_error=last))  # type: ignore[arg-type]
     return found
 

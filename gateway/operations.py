@@ -36,6 +36,7 @@ class Operation:
     query, body: types built from the request and passed to the view under these names.
     uploads: media type -> schema of a body the view reads as a stream itself.
     headers: what request headers do and take. also: other media types of the 200 answer, chosen by Accept.
+    head: what the view refuses from a request's head alone, before its body has come; the bytes it may have.
     """
 
     summary: str
@@ -47,6 +48,7 @@ class Operation:
     uploads: Mapping[str, type[BaseModel] | None] = field(default_factory=dict)
     headers: Mapping[str, Header] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    head: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def operation(spec: Operation) -> Callable[[View], View]:
             if spec.query:
                 path["query"] = validated(spec.query, request.args.to_dict())
             if spec.body:
-                path["body"] = validated(spec.body, _json())
+                path["body"] = validated(spec.body, json_body())
             return _respond(view(**path), spec)
 
         run.__dict__["operation"] = spec
@@ -94,10 +96,14 @@ def validated(model: type[Model], data: object) -> Model:
         raise BadRequest(wrong) from None
 
 
-def _json() -> object:
+def json_body() -> object:
+    """The body of a JSON call; UnsupportedMediaType or BadRequest when it is none."""
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"{request.mimetype or 'No content type'} is not taken; send {JSON}")
-    return request.get_json()
+    try:
+        return request.get_json()
+    except RecursionError:
+        raise BadRequest("The JSON body is nested too deeply; no call takes more than a few levels") from None
 
 
 def _respond(given: Any, spec: Operation) -> Response:

@@ -17,7 +17,7 @@ from contracts.errors import (
     RequestError,
     Unavailable,
 )
-from contracts.failures import about, failure_of
+from contracts.failures import about, failure_of, frames_of
 from gateway import errors
 from gateway.metrics import count_refusal
 from gateway.schemas import Problem
@@ -104,10 +104,8 @@ def _http(error: HTTPException) -> Response:
 def _failed(error: Exception) -> Response:
     """What Redis, the system or a fault of ours raised: its text goes to the log, its kind to the caller."""
     failure = failure_of(error)
-    fault = not isinstance(failure, Unavailable)
-    _log.error(
-        "request.failed", exc_info=error if fault else None, extra={"trace_id": trace_id(), **about(error)}
-    )
+    where = [] if isinstance(failure, Unavailable) else frames_of(error)
+    _log.error("request.failed", extra={"trace_id": trace_id(), **about(error), "frames": where})
     return _answered(failure)
 
 

@@ -16,10 +16,12 @@ from typing import Any, cast
 import redis
 
 from contracts.errors import Unauthenticated, Unavailable
+from gateway.bounded_records import Owner, keep_latest
 from gateway.tokens import TokenSettings
 
 _SECONDS = 600
 """How long a person may take at the provider."""
+_MOST_ATTEMPTS = 100
 _TIMEOUT = 10.0
 _MOST_BYTES = 1 << 20
 _KNOWN_SECONDS = 3600.0
@@ -97,10 +99,11 @@ class Provider:
         return found
 
 
-def remember(client: redis.Redis, attempt: Attempt) -> None:
-    """Keep an attempt until the browser comes back."""
+def remember(client: redis.Redis, attempt: Attempt, *, address: str) -> None:
+    """Keep an attempt until the browser comes back; of one client address the latest 100 only."""
     told = {"nonce": attempt.nonce, "verifier": attempt.verifier, "next": attempt.next}
-    client.set(_record(attempt.state), json.dumps(told), ex=_SECONDS)
+    owner = Owner(f"hc:logins:{hashlib.sha256(address.encode()).hexdigest()}", _MOST_ATTEMPTS, _SECONDS)
+    keep_latest(client, owner, record=_record(attempt.state), text=json.dumps(told))
 
 
 def recall(client: redis.Redis, state: str) -> Attempt | None:

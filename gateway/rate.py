@@ -41,6 +41,7 @@ class Allowance:
                 f"The site sends more than {self.rate:g} requests a second;"
                 f" come again in {self.reset_seconds} s",
                 retry_after_seconds=self.reset_seconds,
+                quota="rate",
             )
 
 

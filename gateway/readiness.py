@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import redis
 from pydantic import Field
 
 from contracts import deployed
 from contracts.audit import AuditLog
-from contracts.errors import StoreUnavailable
+from contracts.errors import DiskNearlyFull, StoreUnavailable
 from contracts.failures import failure_of
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -19,9 +19,9 @@ from gateway.resources import Resources
 from gateway.schemas import Dependency, Wire
 
 
-def check(of: Resources) -> dict[str, Dependency]:
-    """Every dependency by name; asks each of them, and raises for none."""
-    return {name: ask(of) for name, ask in CHECKS.items()}
+def check(of: Resources, names: Collection[str]) -> dict[str, Dependency]:
+    """These dependencies by name; asks each of them and no other, and raises for none."""
+    return {name: ask(of) for name, ask in CHECKS.items() if name in names}
 
 
 def _line(of: Resources) -> Dependency:
@@ -39,6 +39,8 @@ def _blobs(of: Resources) -> Dependency:
         of.blobs.put(path, b"ready")
         kept = of.blobs.get(path) == b"ready"
         of.blobs.delete(path)
+    except DiskNearlyFull:
+        return Dependency(ok=True, detail="can be read; takes nothing while the disk is nearly full")
     except (StoreUnavailable, FileNotFoundError) as error:
         return Dependency(ok=False, detail=str(error))
     return Dependency(ok=kept, detail="wrote, read and deleted a blob" if kept else "gave other bytes back")
@@ -69,18 +71,25 @@ def _proof(what: str, *, asks: Stage | None = None) -> Callable[[Resources], Dep
             if asks and (age is None or age > of.settings.health_seconds):
                 age = _age_after_waking(of, what)
             unknown = deployed.refused(of.client) if what == "model_server" else ""
+            failed = deployed.failure(of.client, what)
         except redis.RedisError as error:
             return Dependency(ok=False, detail=f"unknown: {failure_of(error).title}")
         if unknown and (age is None or age > of.settings.health_seconds):
             return Dependency(ok=False, detail=f"runs the model {unknown}, which is not known here")
+        if failed:
+            return Dependency(ok=False, detail=f"failed its last test: {failed}", age_seconds=_rounded(age))
         if age is None:
             return Dependency(ok=False, detail="never proved that it works, or not lately")
         fresh = age <= of.settings.health_seconds
         return Dependency(
-            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=round(age, 1)
+            ok=fresh, detail="did real work" if fresh else "is silent", age_seconds=_rounded(age)
         )
 
     return ask
+
+
+def _rounded(age: float | None) -> float | None:
+    return None if age is None else round(age, 1)
 
 
 def _wake_once(of: Resources, stage: Stage) -> None:
@@ -115,7 +124,7 @@ _NAMES = "|".join(CHECKS)
 
 
 class ReadyQuery(Wire):
-    """Which dependencies decide the status code."""
+    """Which dependencies are asked."""
 
     only: str | None = Field(
         default=None,

@@ -141,7 +141,7 @@ class JobSummary(Wire):
     attempt: int = Field(ge=0, description="Tries at the present stage, this one included")
     cache: Literal["hit", "miss"] = Field(description="hit: the result of these bytes was known already")
     content_digest: str = Field(description="SHA-256 of the uploaded bytes")
-    size_bytes: int = Field(description="Bytes stored until the job ends: unpacked, without texts")
+    size_bytes: int = Field(description="Bytes of the upload as it was sent")
     media: str = Field(description="Container the bytes were recognised as", examples=["nifti.gz"])
     created_at: datetime
     updated_at: datetime

@@ -16,10 +16,13 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from contracts.api_keys import Scope
+from gateway.bounded_records import Owner, keep_latest
 from gateway.tokens import Token
 
 COOKIE = "hippocamp_session"
 SECONDS = 8 * 3600
+MOST_SESSIONS = 20
+"""Of one key or person at a time; a new one ends the oldest."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,20 @@ class Session:
 
 
 def open_session(client: redis.Redis, who: Session, response: Response) -> None:
-    """Log the browser in for a working day."""
+    """Log the browser in for a working day; the session that it had before ends."""
     value = secrets.token_urlsafe(32)
-    client.set(_record(value), _text(who), ex=SECONDS)
+    if before := request.cookies.get(COOKIE, ""):
+        client.delete(_record(before))
+    _keep(client, who, _record(value))
     response.set_cookie(
         COOKIE, value, max_age=SECONDS, httponly=True, samesite="Strict", secure=request.is_secure
     )
+
+
+def _keep(client: redis.Redis, who: Session, record: str) -> None:
+    owner = who.prefix or f"oidc:{who.token.subject if who.token else ''}"
+    key = f"hc:sessions:{hashlib.sha256(owner.encode()).hexdigest()}"
+    keep_latest(client, Owner(key, MOST_SESSIONS, SECONDS), record=record, text=_text(who))
 
 
 def session(client: redis.Redis) -> Session | None:
@@ -50,7 +61,7 @@ def close_session(client: redis.Redis, response: Response) -> None:
     """Log the browser out, here and in Redis."""
     if value := request.cookies.get(COOKIE, ""):
         client.delete(_record(value))
-    response.delete_cookie(COOKIE, httponly=True, samesite="Strict")
+    response.delete_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.is_secure)
 
 
 def _text(who: Session) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contracts.audit import MOST_BYTES
 from contracts.settings import SettingError, Shared, env_count, env_number, env_text
 from contracts.sites import NAME
 from gateway.cleaning.limits import Limits
@@ -18,6 +19,7 @@ def cleaning_limits() -> Limits:
         cpu_seconds=env_count("CLEANING_CPU_SECONDS", plain.cpu_seconds, least=1, most=3600),
         wall_seconds=env_number("CLEANING_SECONDS", plain.wall_seconds, least=1, most=3600),
         at_once=env_count("CLEANING_AT_ONCE", plain.at_once, least=1, most=256),
+        wait_seconds=env_number("CLEANING_WAIT_SECONDS", plain.wait_seconds, least=0, most=3600),
     )
 
 
@@ -41,9 +43,9 @@ class Settings(Shared):
     max_upload_bytes: largest body of one volume.
     most_waiting: jobs that may wait before submitters are told 503 `unavailable.backlog`.
     line_seconds: how long one question to Redis may take before the caller is told 503.
-    bind: addresses the server listens on (gunicorn_conf.py puts the true ones here); without keys only this
+    bind: addresses the server listens on; without keys only this
         machine is served, and only while no site is configured.
-    audit: the audit log; beside the folder of the blobs unless it is named.
+    audit: the audit log; beside the folder of the blobs unless it is named. audit_bytes: of one of its files.
     uid_secret: with it the UIDs of DICOM uploads are mapped; without it they are kept, so that reports can
         point back into the PACS.
     public_blobs: address of the bucket's server as uploaders see it, for direct uploads; "" when it is ours.
@@ -54,6 +56,7 @@ class Settings(Shared):
     """
 
     audit: str = field(default_factory=lambda: env_text("AUDIT", ""))
+    audit_bytes: int = field(default_factory=lambda: env_count("AUDIT_BYTES", MOST_BYTES, least=1 << 16))
     bind: str = field(default_factory=lambda: env_text("BIND", "127.0.0.1:8080"))
     site: str = field(default_factory=_site)
     max_upload_bytes: int = field(default_factory=lambda: env_count("MAX_UPLOAD_BYTES", 1 << 30, least=1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.dicom_magic import looks_like_dicom
-from contracts.errors import CorruptFile, NotAVolume
+from contracts.errors import CorruptFile, InputError, NotAVolume
 from gateway.headers import check_mgh, check_nifti, is_analyze, is_mgh, is_nifti, is_pair
 
 PEEK = 1 << 16
@@ -98,3 +98,12 @@ def _guess(head: bytes) -> str:
         if head.startswith(magic):
             return f"This is {name}"
     return f"No known volume starts with the bytes {head[:4].hex(' ') or 'of an empty stream'}"
+
+
+def is_known(head: bytes) -> bool:
+    """Whether `sniff` raises nothing for these first bytes."""
+    try:
+        sniff(head)
+    except InputError:
+        return False
+    return True

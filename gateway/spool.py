@@ -48,13 +48,18 @@ def nameless(blobs: BlobStore) -> Iterator[IO[bytes]]:
 
     Closing writes what is still in the buffer: a full disk says so a second time, to nobody's use.
     """
-    with _disk():
-        file = _opened(blobs.folder)
+    file = open_nameless(blobs)
     try:
         yield file
     finally:
         with suppress(OSError):
             file.close()
+
+
+def open_nameless(blobs: BlobStore) -> IO[bytes]:
+    """As `nameless`, for a caller that closes the file itself."""
+    with _disk():
+        return _opened(blobs.folder)
 
 
 def _opened(folder: Path | None) -> IO[bytes]:

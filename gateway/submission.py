@@ -72,7 +72,7 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
     path = input_path(site, new_job_id())
     with ExitStack() as held:
         with trace.span.child("receive upload"):
-            sent = held.enter_context(spooled(upload.chunks(), to.blobs))
+            sent = upload.whole() or held.enter_context(spooled(upload.chunks(), to.blobs))
         bare = _bare(
             Received(path, sent.size_bytes, sent.sha256), upload, job_id=job_id, site=site, trace=trace
         )
@@ -83,6 +83,13 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
 
         holding = Holding(lambda: _discard(to, path), store)
         return admit(bare, upload.options, to, trace=trace, holding=holding)
+
+
+def check_room(to: Resources, site: str) -> None:
+    """DiskNearlyFull, Backlog or QuotaExceeded when the next volume of the site would not be taken."""
+    to.disks.check()
+    unknown = Submission(id=new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media="")
+    to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
 
 
 def admit(
@@ -136,12 +143,10 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
     patient = Patient()
     if submission.cache == "miss":
-        if sent.size_bytes > _SMALL:
-            unknown = replace(submission, size_bytes=0)  # what is stored may be a fraction of what was sent
-            to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
+        to.line.check_room(submission, most_waiting=to.settings.most_waiting)
         kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
-        submission = replace(submission, size_bytes=kept.size_bytes, input_digest=kept.sha256)
+        submission = replace(submission, stored_bytes=kept.size_bytes, input_digest=kept.sha256)
     else:
         submission = replace(submission, unstored=True)
         if asked:

@@ -11,6 +11,7 @@ from flask import Flask, Response, g, request
 from contracts import tracing
 from contracts.tracing import NOTHING, Span
 from gateway.scopes import needed
+from gateway.server.handover import head_only
 
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
 _NONE = "0" * 32
@@ -48,7 +49,7 @@ def trace_requests(app: Flask) -> None:
 
 
 def _begin() -> None:
-    if request.url_rule is None or needed(request.endpoint or "") is None:
+    if request.url_rule is None or needed(request.endpoint or "") is None or head_only():
         return
     name = f"{request.method} {request.url_rule.rule}"
     g.span = tracing.start(

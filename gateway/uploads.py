@@ -11,10 +11,14 @@ from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 
 from contracts.errors import BadRequest, EmptyFile, TooLarge, TruncatedFile
+from gateway.auth import current_site
+from gateway.cleaning.children import Payer
 from gateway.cleaning.task import Cleaned, Kind, Task
 from gateway.errors import UnsupportedMediaType
 from gateway.forms import VolumeStream
+from gateway.reading_costs import charge
 from gateway.resources import Resources
+from gateway.server.handover import BODY
 from gateway.sniff import PEEK, Media, Sniffed, sniff
 from gateway.spool import Sent
 
@@ -50,12 +54,17 @@ KINDS = {
 """How each container is read."""
 
 
-def clean(sniffed: Sniffed | None, to: Resources, sent: Sent, out: IO[bytes]) -> Cleaned:
+def clean(sniffed: Sniffed | None, to: Resources, sent: Sent, out: IO[bytes], *, site: str) -> Cleaned:
     """`Incoming.clean` for one container; only what is fetched over a network is hashed once more."""
     kind = KINDS[sniffed.media] if sniffed else Kind.VOLUME
     limits = to.settings.max_upload_bytes, to.settings.uid_secret
     task = Task(kind, *limits, hashed=to.blobs.folder is None, in_place=out is sent.file)
-    return to.children.clean(task, sent.file, out)
+    return to.children.clean(task, sent.file, out, payer=payer(to, site))
+
+
+def payer(to: Resources, site: str) -> Payer:
+    """The site pays for what reading its upload takes."""
+    return Payer(site, lambda cpu_seconds: charge(to.client, site, cpu_seconds))
 
 
 @dataclass
@@ -116,9 +125,26 @@ class Upload:
             yield self._short(head)
         self._check_whole()
 
+    def whole(self) -> Sent | None:
+        """The body as the front took it, looked at; None when it has yet to be read through `chunks`.
+
+        Raises what `chunks` would.
+        """
+        sent = cast("Sent | None", self.request.environ.get(BODY))
+        if sent is None or self._form:
+            return None
+        self.size_bytes = sent.size_bytes
+        if self.size_bytes > self.to.settings.max_upload_bytes:
+            raise self._too_large(self.size_bytes)
+        head = sent.file.read(PEEK)
+        sent.file.seek(0)
+        self._short(head)
+        self._check_whole()
+        return sent
+
     def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
         """The volume without the text of its headers, its names, and what lies beside it."""
-        return clean(self.sniffed, self.to, sent, out)
+        return clean(self.sniffed, self.to, sent, out, site=current_site())
 
     def _body(self) -> Iterator[memoryview]:
         size = min(_PIECE, (self.request.content_length or _PIECE) + 1)  # a new one is cleared first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, field_validator
 
 from contracts.states import DeliveryState
 from gateway.schemas import DELIVERY_CURSOR, Wire
@@ -13,7 +13,17 @@ from gateway.schemas import DELIVERY_CURSOR, Wire
 class EndpointRequest(Wire):
     """A receiver of webhooks to add."""
 
-    url: HttpUrl = Field(description="http or https; its address is checked at every delivery")
+    url: HttpUrl = Field(
+        description="http or https, without user and password; its address is checked at every delivery"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _without_password(cls, url: HttpUrl) -> HttpUrl:
+        """It would be kept, listed and logged; deliveries are signed instead."""
+        if url.username is not None or url.password is not None:
+            raise ValueError("has a user or password in it; leave them out and check the signature instead")
+        return url
 
 
 class Endpoint(Wire):

@@ -22,8 +22,8 @@ DECIDING_FORMATS = ("contents.py", "labels.py", "limits.py", "series.py")
 
 BESIDE = frozenset({
     "__main__.py", "allocation.py", "consumer.py", "cpu_limit.py", "derive_grid.py", "derive_intensity.py",
-    "derive_outline.py", "digest.py", "metrics.py", "pictures.py", "png.py", "service.py", "settings.py",
-    "sheet.py", "spans.py", "warm_up.py",
+    "derive_outline.py", "digest.py", "metrics.py", "pictures.py", "png.py", "scratch.py", "service.py",
+    "settings.py", "sheet.py", "spans.py", "warm_up.py",
 })  # fmt: skip
 """The others: a change in them must not empty the cache. A test knows when a module is in neither."""
 

@@ -32,8 +32,7 @@ def folder(within: Path) -> Iterator[Path]:
 
 def sweep(within: Path) -> int:
     """Delete what processes left that were killed; how many folders."""
-    left = [path for path in within.glob(f"{_PREFIX}*") if path.is_dir() and not path.is_symlink()]
-    found = sum(_delete_if_free(path) for path in left)
+    found = sum(_delete_if_free(path) for path in list(within.glob(f"{_PREFIX}*")))
     if found:
         _log.warning("scratch.swept", extra={"count": found})
     return found
@@ -50,8 +49,8 @@ def _locked(within: Path) -> tuple[Path, int]:
 
 
 def _delete_if_free(path: Path) -> bool:
-    with suppress(OSError):  # of another user, gone meanwhile, or locked
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):  # locked, of another user, gone meanwhile, or no folder
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)

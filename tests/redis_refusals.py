@@ -13,6 +13,7 @@ from typing import Any, cast
 import redis
 
 from tests.redis_servers import Server
+from tests.support.waiting import PATIENCE_SECONDS
 
 Refusal = Callable[[Server], AbstractContextManager[None]]
 
@@ -96,15 +97,17 @@ def busy(server: Server) -> Iterator[None]:
 
 @contextmanager
 def loading(server: Server) -> Iterator[None]:
-    """LOADING: it starts again, on a snapshot that it reads slowly."""
+    """LOADING: it starts again, on a snapshot that it reads for a quarter of a minute."""
     client = _admin(server)
-    client.execute_command("DEBUG POPULATE 30 filler 2200000")  # it looks at its callers every 2 MB
+    client.execute_command("DEBUG POPULATE 40 filler 2200000")  # it looks at its callers every 2 MB
     client.save()
     server.kill()
-    slow = Server(server.folder, (*server.options, "--key-load-delay", "200000"), port=server.port).start()
-    yield
-    slow.kill()
-    server.start()
+    slow = Server(server.folder, (*server.options, "--key-load-delay", "400000"), port=server.port).start()
+    try:
+        yield
+    finally:
+        slow.kill()
+        server.start()
     _until(lambda: not _refuses(server, "loading"))
 
 
@@ -169,7 +172,7 @@ def _refuses(server: Server, word: str) -> bool:
     return False
 
 
-def _until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def _until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "Redis does not do what the test needs"

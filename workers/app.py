@@ -49,6 +49,10 @@ def build(settings: Settings) -> Celery:
     def _golden() -> None:
         maintain.prove(place())
 
+    @app.task(name=maintain.PULSE_TASK, time_limit=limit)
+    def _pulse() -> None:
+        maintain.look(place())
+
     @app.task(name=TASK[Stage.DELIVER], time_limit=int(settings.webhook_seconds) + 32)
     def _deliver() -> None:
         deliver.work_once(place())

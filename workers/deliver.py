@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import socket
+import ssl
 import time
 import zlib
 from collections.abc import Mapping
@@ -20,7 +22,9 @@ from contracts.failures import about
 from contracts.job import Claim
 from contracts.leases import held
 from contracts.line import LeaseLost
+from contracts.outcomes import AWAY_SECONDS
 from contracts.states import MOST_ATTEMPTS, Stage
+from contracts.system_errors import of_system
 from contracts.tracing import Span
 from workers.metrics import record_delivery
 from workers.outgoing import post
@@ -86,6 +90,10 @@ def _attempt(place: Workplace, claim: Claim, span: Span) -> str:
     try:
         status = _send(place, claim, endpoint, span)
     except (_Refused, TargetRefused, OSError, ValueError, *_NO_ANSWER) as error:
+        if any(one and of_system(one) for one in (error, error.__context__)):
+            _log.warning("delivery.no_resources", extra={**claim.context, **about(error)})
+            place.line.release(claim, "no resources", delay_seconds=AWAY_SECONDS, counts=False)
+            return "deferred"
         return _after_failure(place, claim, endpoint, error)
     place.redis.delete(_rest_key(endpoint), _failures_key(endpoint))
     place.line.succeed(claim, {"response_status": status})
@@ -139,9 +147,10 @@ def body_of(record: Mapping[str, str]) -> bytes:
 
 def _after_failure(place: Workplace, claim: Claim, endpoint: Endpoint, error: Exception) -> str:
     status = error.status if isinstance(error, _Refused) else 0
-    note = f"{type(error).__name__}: {error}" if not status else str(error)
+    note = told_to_site(error)
     told = {"response_status": status}
-    _log.info("delivery.refused", extra={**claim.context, "status": status, "error": type(error).__name__})
+    about_it = {"status": status, "error": f"{type(error).__name__}: {error}"}
+    _log.info("delivery.refused", extra={**claim.context, **about_it})
     if status == 410:
         disable(place.redis, endpoint, "The receiver answered 410 Gone")
         place.line.fail(
@@ -156,6 +165,26 @@ def _after_failure(place: Workplace, claim: Claim, endpoint: Endpoint, error: Ex
     pause = pause_after(claim.attempt, claim.id)
     place.line.release(claim, note, delay_seconds=pause, fields=told)
     return "retried"
+
+
+def told_to_site(error: Exception) -> str:
+    """What the site may know of a failed attempt: our network's addresses and libraries are not among it."""
+    if isinstance(error, _Refused):
+        return str(error)
+    return next((text for kind, text in _TOLD if isinstance(error, kind)), "The delivery failed")
+
+
+_TOLD: tuple[tuple[type[Exception], str], ...] = (
+    (TargetRefused, "The name leads to an address that is not public; an operator can allow its network"),
+    (socket.gaierror, "The name of the receiver is not known; look at the endpoint's address"),
+    (httpcore.TimeoutException, "The receiver did not answer in time"),
+    (httpcore.UnsupportedProtocol, "The endpoint's address is neither http nor https"),
+    (httpcore.ProtocolError, "The receiver's answer is no HTTP"),
+    (ssl.SSLError, "The receiver's certificate was not accepted, or it speaks no TLS"),
+    (httpcore.NetworkError, "The receiver could not be reached, or closed the connection"),
+    (OSError, "The receiver could not be reached, or closed the connection"),
+    (ValueError, "The endpoint's address makes no sense"),
+)
 
 
 def pause_after(attempt: int, delivery_id: str) -> float:

@@ -19,7 +19,7 @@ from workers.workplace import Workplace
 _log = logging.getLogger("hippocamp.maintain")
 
 TICK_SECONDS = 2.0
-GOLDEN_TASK = "infer.golden"
+GOLDEN_TASK, PULSE_TASK = "infer.golden", "infer.pulse"
 MOST_WAKEUPS = 200
 """Wake-ups on their way to a stage that a tick sees to: 100 a second, each good for a turn of jobs."""
 _GARBAGE = "hc:garbage"
@@ -34,6 +34,7 @@ def tick(place: Workplace) -> None:
     orphaned_uploads.collect(place)
     take_out_garbage(place)
     place.line.answers.clear()
+    ask_for_pulse(place)
     ask_for_proof(place)
     deployed.prove(place.redis, "maintain")
 
@@ -101,12 +102,39 @@ def ask_for_proof(place: Workplace) -> bool:
     return True
 
 
+def ask_for_pulse(place: Workplace) -> bool:
+    """Have an infer worker look every tick whether the model server lives, unless real work shows it."""
+    proved = deployed.health(place.redis, "model_server")
+    if proved is not None and _now(place) - proved < TICK_SECONDS:
+        return False
+    if not place.redis.set("hc:golden:pulse", 1, nx=True, px=int(TICK_SECONDS * 900)):
+        return False
+    place.app.send_task(
+        PULSE_TASK, queue=str(Stage.INFER), expires=TICK_SECONDS, ignore_result=True, retry=False
+    )
+    return True
+
+
+def look(place: Workplace) -> bool:
+    """Whether the model server gives a sign of life; one that does so again is sent the golden request."""
+    try:
+        place.model.pulse()
+    except ModelServerUnavailable as error:
+        deployed.disprove(place.redis, "model_server", str(error))
+        _log.warning("pulse.failed", extra={"detail": str(error)})
+        return False
+    if deployed.failure(place.redis, "model_server"):
+        return prove(place)
+    return True
+
+
 def prove(place: Workplace) -> bool:
     """Send the golden request; whether the model server passed."""
     started = time.monotonic()
     try:
         place.golden()
     except (ModelServerUnavailable, BatchRefused) as error:
+        deployed.disprove(place.redis, "model_server", str(error))
         _log.warning("golden.failed", extra={"error": type(error).__name__, "detail": str(error)})
         return False
     _log.info("golden.passed", extra={"seconds": round(time.monotonic() - started, 3)})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -23,6 +25,10 @@ _REFUSED = frozenset({400, 413, 500, 507})
 
 Every other one (404 no such model, 503 no worker or full queue, ...) is the server's state."""
 
+
+_NO_TOKEN = b"InvalidKeyException"
+"""In TorchServe's answer to a call without the right token."""
+PULSE_SECONDS = 5.0
 
 Known = npt.NDArray[np.float32] | None
 """(volumes, 4) covariates, NaN where nothing is known; None: of nobody."""
@@ -63,18 +69,38 @@ class NotRead(Exception):  # noqa: N818
     """The server cannot open what it was to read by itself: send it the bytes."""
 
 
+class TokenFile(httpx.Auth):
+    """The token that TorchServe wrote at its last start; it is read for each request, which are few."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Add it; without the file the server refuses the request."""
+        with suppress(OSError, ValueError, KeyError):
+            key = json.loads(self._path.read_text())["inference"]["key"]
+            request.headers["Authorization"] = f"Bearer {key}"
+        yield request
+
+
 class ModelServer:
     """A keep-alive connection to TorchServe's inference address."""
 
     def __init__(
-        self, url: str, *, timeout_seconds: float, known: frozenset[str] | None = None
-    ) -> None:  # fmt: skip
-        """known: digests of the models whose answers are taken; None: of any."""
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        known: frozenset[str] | None = None,
+        token_file: Path | None = None,
+    ) -> None:
+        """known: digests of the models whose answers are taken; None: of any. token_file: TorchServe's."""
         self._known = known
         self.url = url.rstrip("/")
         self._predictions = f"{self.url}/predictions/{MODEL}"
         timeout = httpx.Timeout(timeout_seconds, connect=min(3.0, timeout_seconds))
-        self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
+        auth = TokenFile(token_file) if token_file else None
+        self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False, auth=auth)
 
     def predict(
         self,
@@ -110,6 +136,8 @@ class ModelServer:
             response = self._post(body, traceparent, version)
             if response.status_code == httpx.codes.NOT_FOUND and version:
                 raise ModelNotServed(f"The model {version} is not served here at present")
+            if response.status_code == httpx.codes.BAD_REQUEST and _NO_TOKEN in response.content:
+                raise ModelServerUnavailable("It does not take the token in HIPPOCAMP_MODEL_TOKEN_FILE")
             if named and response.status_code == httpx.codes.BAD_REQUEST:
                 outcome = "refused"
                 raise NotRead(response.text[:200])
@@ -134,6 +162,20 @@ class ModelServer:
             )
         if version and digest != version:
             raise ModelUnknown(f"Asked for the model {version} it answers with {digest}", digest=digest)
+
+    def pulse(self) -> None:
+        """Ask a worker of the server for nothing, which costs it nothing; ModelServerUnavailable.
+
+        A body that holds no volume is refused by our handler, so that the answer came through a live worker.
+        """
+        try:
+            response = self._http.post(self._predictions, content=b"", timeout=PULSE_SECONDS)
+        except httpx.ReadTimeout:
+            return  # it is busy, or hangs: real work will tell
+        except httpx.TransportError as error:
+            raise ModelServerUnavailable(f"{type(error).__name__}: {error}") from error
+        if response.status_code != httpx.codes.BAD_REQUEST or _NO_TOKEN in response.content:
+            raise ModelServerUnavailable(f"HTTP {response.status_code}", status=response.status_code)
 
     def close(self) -> None:
         """End the connection."""

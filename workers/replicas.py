@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,9 @@ class Replicas:
         timeout_seconds: float,
         shared: redis.Redis,
         known: frozenset[str] | None = None,
+        token_file: Path | None = None,
     ) -> None:
+        self._token_file = token_file
         self._urls, self._timeout_seconds, self._known = urls, timeout_seconds, known
         self._seconds = int(timeout_seconds) + 10
         self.all: list[Replica] = []
@@ -145,6 +148,19 @@ class Replicas:
             return found
         raise found
 
+    def pulse(self) -> None:
+        """Ask every replica for a sign of life; the last one's error when none gives it."""
+        away: ModelServerUnavailable | None = None
+        for replica in self.all:
+            try:
+                replica.server.pulse()
+            except ModelServerUnavailable as error:
+                away = error
+            else:
+                return
+        if away:
+            raise away
+
     def control(self, slices: Slices, *, patience_seconds: float, version: str = "") -> bool:
         """Whether the replica that was asked last does real work, given a little time to come back."""
         replica, ends = self._asked, time.monotonic() + patience_seconds
@@ -175,7 +191,11 @@ class Replicas:
         self._looked_at = time.monotonic()
 
     def _new(self, url: str) -> Replica:
-        return Replica(url, ModelServer(url, timeout_seconds=self._timeout_seconds, known=self._known))
+        return Replica(url, self._client(url))
+
+    def _client(self, url: str) -> ModelServer:
+        seconds = self._timeout_seconds
+        return ModelServer(url, timeout_seconds=seconds, known=self._known, token_file=self._token_file)
 
     @contextmanager
     def _chosen(self, among: Sequence[Replica], volumes: int) -> Iterator[Replica]:

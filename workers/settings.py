@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from contracts.known_models import known_models
 from contracts.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
@@ -20,12 +21,18 @@ def _networks() -> tuple[Network, ...]:
         raise SettingError(f"HIPPOCAMP_WEBHOOK_ALLOW: {error}") from None
 
 
+def _file(name: str) -> Path | None:
+    text = env_text(name, "")
+    return Path(text) if text else None
+
+
 @dataclass(frozen=True)
 class Settings(Shared):
     """Shared settings plus the model server's and the webhooks'.
 
     model_server: address of TorchServe, or several with commas between them.
     model_reads_blobs: it has the blob store's folder, named in its own HIPPOCAMP_BLOBS, before its eyes.
+    model_token_file: where TorchServe writes the token that its callers need; None: it asks for none.
     infer_batch: most volumes of one request to the model server.
     model_seconds: longest wait for its answer.
     known_models: digests of the models that may answer; any other is refused.
@@ -43,6 +50,7 @@ class Settings(Shared):
     model_seconds: float = field(
         default_factory=lambda: env_number("MODEL_TIMEOUT_SECONDS", 60, least=0.1, most=3600)
     )
+    model_token_file: Path | None = field(default_factory=lambda: _file("MODEL_TOKEN_FILE"))
     infer_batch: int = field(default_factory=lambda: env_count("INFER_BATCH", 4, least=1, most=256))
     known_models: frozenset[str] = field(default_factory=known_models)
     most_distance: float = field(default_factory=lambda: env_number("MOST_DISTANCE", 3.0))

@@ -54,6 +54,7 @@ class Workplace:
             timeout_seconds=settings.model_seconds,
             shared=self.cache,
             known=settings.known_models,
+            token_file=settings.model_token_file,
         )
 
     def golden(self) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from bench.chaos import faults
 from bench.chaos.gap import kill_in_the_gap
+from bench.chaos.network import bad_network, cut_at_wait
+from bench.chaos.parts import twin
 from bench.chaos.receivers import misbehave
+from bench.chaos.surroundings import Surroundings
 from bench.chaos.system import System
 
 Fault = Callable[[System, threading.Event], None]
@@ -22,7 +25,8 @@ class Experiment:
 
     jobs: how many in the quick run; the full one has FULL. work: orders of an ordinary one.
     doomed: orders of 1 % of the jobs each, which must end as failed.
-    fsync: how Redis writes its append-only file. around: what surrounds the whole work.
+    scans: so many of the jobs are real heads of 12 MB.
+    about: what is special about its system. around: what surrounds the whole work.
     """
 
     name: str
@@ -30,16 +34,16 @@ class Experiment:
     jobs: int = 80
     work: str = "sleep 0.4"
     doomed: tuple[str, ...] = ()
-    fsync: str = "always"
+    scans: int = 0
+    about: Surroundings = field(default_factory=Surroundings)
     around: Callable[[System], AbstractContextManager[None]] | None = None
-    environment: tuple[tuple[str, str], ...] = ()
 
     def orders(self, *, quick: bool) -> list[str]:
         """One order a job, not shuffled."""
         jobs = self.jobs if quick else FULL
         each = max(1, jobs // 100)
-        ill = [order for order in self.doomed for _ in range(each)]
-        return [*ill, *[self.work] * (jobs - len(ill))]
+        special = [order for order in self.doomed for _ in range(each)] + ["scan"] * self.scans
+        return [*special, *[self.work] * (jobs - len(special))]
 
     @property
     def gap_seconds(self) -> float:
@@ -47,28 +51,33 @@ class Experiment:
         return float(self.work.split()[1]) / 4
 
 
-SHORT_LEASE = (("HIPPOCAMP_LEASE_SECONDS", "3"),)
-IMPATIENT = (("HIPPOCAMP_WEBHOOK_TIMEOUT_SECONDS", "2"),)
+SHORT_LEASE = Surroundings(environment=(("HIPPOCAMP_LEASE_SECONDS", "3"),))
+IMPATIENT = Surroundings(environment=(("HIPPOCAMP_WEBHOOK_TIMEOUT_SECONDS", "2"),))
+NETWORK = Surroundings(network=True)
 
 ALL = [
     Experiment("children", faults.kill_children),
     Experiment("workers", faults.kill_workers, jobs=120, work="sleep 0.8"),
     Experiment("gap", kill_in_the_gap, jobs=40),
     Experiment("redis always", faults.kill_redis, work="sleep 0.5"),
-    Experiment("redis everysec", faults.kill_redis, work="sleep 0.5", fsync="everysec"),
+    Experiment("redis everysec", faults.kill_redis, work="sleep 0.5", about=Surroundings(fsync="everysec")),
     Experiment("resets", faults.reset_connections),
+    Experiment("late network", bad_network, scans=16, about=NETWORK),
+    Experiment("wait", cut_at_wait, jobs=60, about=replace(NETWORK, replica=True)),
     Experiment("model server", faults.sick_model, work="sleep 0.1"),
     Experiment(
         "poison",
         faults.nothing,
         work="sleep 0.2",
         doomed=("crash", "hang", "hog", "bomb"),
-        environment=SHORT_LEASE,
+        about=SHORT_LEASE,
     ),
-    Experiment("gateway", faults.kill_gateway, work="sleep 0.2"),
-    Experiment("doubles", faults.double_everything, environment=SHORT_LEASE),
-    Experiment("receivers", misbehave, work="sleep 0.2", environment=IMPATIENT),
+    Experiment("gateway", faults.kill_gateway, work="sleep 0.2", scans=8),
+    Experiment("doubles", faults.double_everything, about=SHORT_LEASE),
+    Experiment("receivers", misbehave, work="sleep 0.2", about=IMPATIENT),
     Experiment("rolling", faults.scale_down_and_up, jobs=60),
+    Experiment("same host name", faults.same_name, work="sleep 0.8", about=Surroundings(more=(twin,))),
     Experiment("disk", faults.fill_blobs, around=faults.small_disk),
+    Experiment("full disk", faults.fill_everything, about=Surroundings(small_disk=600)),
     Experiment("maxmemory", faults.starve_redis),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +11,9 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from bench.chaos.system import WORKERS, System
+from bench.chaos.disks import mounted, without_a_byte
+from bench.chaos.parts import WORKERS
+from bench.chaos.system import System
 from contracts.connections import connect
 from contracts.states import Stage
 from contracts.wakeups import wake
@@ -70,7 +71,7 @@ def sick_model(system: System, over: threading.Event) -> None:
 
 
 def kill_gateway(system: System, over: threading.Event) -> None:
-    """SIGKILL a gunicorn worker every second while clients submit with idempotency keys."""
+    """SIGKILL a process of the server every second while clients submit with idempotency keys."""
     while not over.wait(1):
         system.kill_child("gateway")
 
@@ -112,14 +113,9 @@ def fill_blobs(system: System, over: threading.Event) -> None:
 @contextmanager
 def _full(system: System) -> Iterator[None]:
     """A file system of the folder's own with no byte left (root), else a folder that cannot be written."""
-    filler = system.blobs / "filler"
     if system.blobs.is_mount():
-        with filler.open("wb") as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 20))
-                file.flush()
-        yield
-        filler.unlink()
+        with without_a_byte(system.blobs):
+            yield
         return
     aside = system.blobs.with_name("blobs.aside")
     system.blobs.rename(aside)
@@ -132,15 +128,26 @@ def _full(system: System) -> Iterator[None]:
 @contextmanager
 def small_disk(system: System) -> Iterator[None]:
     """The blob store on a file system of its own where we may mount; where not, the folder as it is."""
-    system.blobs.mkdir(exist_ok=True)
-    size = "2g" if system.full else "300m"  # a job leaves 1.4 MB
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(system.blobs)]
-    mounted = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
-    try:
+    with mounted(system.blobs, 2000 if system.full else 300):  # a job leaves 1.4 MB
         yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "-l", str(system.blobs)], check=True)
+
+
+def fill_everything(system: System, over: threading.Event) -> None:
+    """The disk of Redis, blobs, logs and state files without a free byte, twice: Redis ends itself."""
+    folder = system.stack.settings.folder
+    if not folder.is_mount():
+        system.note = "left out: this user may not mount a small disk"
+        return
+    ended = 0
+    for _ in range(2):
+        if over.wait(3):
+            break
+        before = system.redis_started()
+        with without_a_byte(folder):
+            time.sleep(8)
+        ended += before != system.redis_started(within=20)
+    system.breaches["redis_never_full"] = int(not ended)
+    system.note = f"Redis ended {ended} times on the full disk"
 
 
 def starve_redis(system: System, over: threading.Event) -> None:
@@ -151,6 +158,16 @@ def starve_redis(system: System, over: threading.Event) -> None:
         system.redis.config_set("maxmemory", 1 << 20)  # less than it holds
         time.sleep(4)
         system.redis.config_set("maxmemory", 0)
+
+
+def same_name(system: System, over: threading.Event) -> None:
+    """A living worker of another machine with this one's host name: nobody may take its jobs."""
+    over.wait()
+    log = system.stack.log("twin").read_text()
+    taken = log.count("job.claimed")
+    system.breaches["taken_from_the_living"] = log.count("claim.lost")
+    system.breaches["twin_idle"] = int(not taken)
+    system.note = f"{taken} jobs taken by the worker on the other machine"
 
 
 def nothing(_: System, over: threading.Event) -> None:

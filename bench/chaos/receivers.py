@@ -6,9 +6,7 @@ import threading
 import time
 from contextlib import ExitStack
 
-import httpx
-
-from bench.chaos.ledger import Inbox
+from bench.chaos.inbox import Inbox
 from bench.chaos.system import System
 from contracts import endpoints
 
@@ -21,7 +19,8 @@ def misbehave(system: System, over: threading.Event) -> None:
         trap = open_.enter_context(Inbox())
         bad = {kind: open_.enter_context(Inbox(kind, elsewhere=trap.url)) for kind in KINDS}
         urls = {kind: inbox.url for kind, inbox in bad.items()} | {"down": "http://127.0.0.1:9/"}
-        made = {kind: _add(system, url) for kind, url in urls.items()}
+        hospital = system.hospitals[0]
+        made = {kind: hospital.add_endpoint(url) for kind, url in urls.items()}
         over.wait()
         deadline = time.monotonic() + 20
         while _is_on(system, made["gone"]) and time.monotonic() < deadline:
@@ -31,12 +30,7 @@ def misbehave(system: System, over: threading.Event) -> None:
         system.breaches["taken_for_good"] = _succeeded(system, set(made.values()))
         system.note = "tried: " + ", ".join(f"{kind} {inbox.tries}" for kind, inbox in bad.items())
         for one in made.values():
-            httpx.delete(f"{system.url}/v1/webhook-endpoints/{one}", trust_env=False, timeout=10)
-
-
-def _add(system: System, url: str) -> str:
-    answer = httpx.post(f"{system.url}/v1/webhook-endpoints", json={"url": url}, trust_env=False, timeout=10)
-    return str(answer.raise_for_status().json()["id"])
+            hospital.http.delete(f"/v1/webhook-endpoints/{one}")
 
 
 def _is_on(system: System, endpoint_id: str) -> bool:

@@ -1,28 +1,35 @@
 """The real preprocess consumer with scaled-down work: the voxels say what the pipeline should suffer.
 
-A bomb is the exception: it is a real compressed file and goes to the real reader.
+A bomb is the exception: it is a real compressed file and goes to the real reader. A real scan says nothing:
+it is read as a whole, and takes SCAN_SECONDS.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import signal
 import time
+import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from bench.chaos.gap_point import die_in_the_gap
 from contracts.stack import Stack
+from deploy.local.sample import sample_volume
 from preprocessing_service.formats.streams import GZIP
 from preprocessing_service.service import build
 from preprocessing_service.settings import Settings
 from preprocessing_service.steps.read import read
 
 HEADER = 352
+SCAN_SECONDS = 0.4
+_LONGEST_ORDERS = 1024
 DIGEST = "0" * 63 + "1"
 
 
@@ -38,6 +45,23 @@ def volume(orders: str) -> bytes:
     header[108:112] = np.float32(HEADER).tobytes()
     header[344:348] = b"n+1\0"
     return bytes(header) + orders.encode().ljust(1024, b"\n")
+
+
+@cache
+def _real() -> tuple[bytes, bytes]:
+    """Header and voxels (12 MB) of a real whole head."""
+    import nibabel as nib
+
+    head = nib.load(sample_volume())
+    voxels = np.asarray(head.dataobj)[..., :128].astype(np.int16)
+    image = nib.Nifti1Image(voxels, head.affine).to_bytes()
+    return image[:HEADER], image[HEADER:]
+
+
+def scan(name: str) -> bytes:
+    """A real whole head, uncompressed; `name` makes it unique."""
+    header, voxels = _real()
+    return header + hashlib.sha256(name.encode()).digest() + voxels[32:]
 
 
 def bomb(name: str) -> bytes:
@@ -63,7 +87,8 @@ def prepare(
     if path.read_bytes()[:2] == GZIP:
         read(path)
     content = path.read_bytes()[HEADER:]
-    for order in content.decode().split("\n"):
+    level = zlib.crc32(content) % 200
+    for order in _orders(content):
         match order.split():
             case ["sleep", seconds]:
                 time.sleep(float(seconds))
@@ -74,9 +99,12 @@ def prepare(
             case ["hog"]:
                 hoard = [bytearray(1 << 27) for _ in range(1 << 10)]
                 del hoard
-    level = sum(content) % 200
     slices = np.full((32, 208, 176), level, np.uint8)
     return Stack(slices, np.eye(4), (16, 16, 4), np.eye(4), {"level": float(level)}, {"work": 0.0})
+
+
+def _orders(content: bytes) -> list[str]:
+    return [f"sleep {SCAN_SECONDS}"] if len(content) > _LONGEST_ORDERS else content.decode().split("\n")
 
 
 app = build(Settings(), prepare, digest=lambda: DIGEST, warm_up=lambda: None)

@@ -66,7 +66,7 @@ def fill(system: System, waiting: int, sites: int) -> None:
                 os.link(first, system.folder / "blobs" / path)
                 record = Submission(
                     id=job, site=site, content_digest=f"{number:064x}", input_blob=path, size_bytes=len(blob),
-                    media="nifti",
+                    stored_bytes=len(blob), media="nifti",
                 )  # fmt: skip
                 script(args=["", record.to_record(), 1_000_000, ""], client=pipe)
             pipe.execute()

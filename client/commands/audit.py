@@ -16,11 +16,14 @@ def audit() -> None:
 @audit.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--head", default="", help="A hash noted earlier, which must still be in the log.")
-def verify(file: Path, head: str) -> None:
-    """Walk the chain of hashes; status 1 names the first line that breaks it."""
+@click.option("--after", default="", help="The last hash of parts that were moved away.")
+def verify(file: Path, head: str, after: str) -> None:
+    """Walk the chain of hashes, the log's parts first; status 1 names the first line that breaks it."""
     from contracts.audit import main
 
-    sys.exit(main(["verify", str(file), *(["--head", head] if head else [])]))
+    given = {"--head": head, "--after": after}
+    options = [part for name, value in given.items() if value for part in (name, value)]
+    sys.exit(main(["verify", str(file), *options]))
 
 
 @audit.command()

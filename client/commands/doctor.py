@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from client.canary_checks import canary_checks
 from client.checks import Finding, Verdict, service_checks
 from client.commands.top import read_exporter
 from client.connection import Connection
@@ -35,13 +36,15 @@ _STYLE = {Verdict.GOOD: "green", Verdict.ODD: "yellow", Verdict.BAD: "bold red",
     "--prometheus", envvar="HIPPOCAMP_PROMETHEUS_URL", default="",
     help="Address of Prometheus (operators): what it cannot scrape, and which alerts fire.",
 )  # fmt: skip
+@click.option("--submit/--no-submit", "submits", default=True, help="Send a small scan with the key.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a check.")
 @click.pass_obj
-def doctor(session: Session, *, exporter: str, address: str, prometheus: str, as_json: bool) -> None:
-    """Check address, key, clock, settings, every dependency, workers, line and Redis.
+def doctor(session: Session, /, *, submits: bool, as_json: bool, **places: str) -> None:
+    """Check address, key, clock, settings, every dependency, workers, line and Redis; submit a small scan.
 
     Says what to fix; status 10 when something is bad.
     """
+    exporter, address, prometheus = (places[name] for name in ("exporter", "address", "prometheus"))
     connection = Connection(session.url, session.key, min(15.0, session.timeout_seconds))
     checks = [
         service_checks(connection),
@@ -53,6 +56,8 @@ def doctor(session: Session, *, exporter: str, address: str, prometheus: str, as
     checks.append(figure_checks(lambda: read_exporter(exporter), named=named))
     if address:
         checks.append(redis_checks(address))
+    if submits:
+        checks.append(canary_checks(connection))
     if prometheus:
         checks.append(prometheus_checks(prometheus))
     found = list(chain.from_iterable(checks))

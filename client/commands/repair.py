@@ -121,6 +121,6 @@ def _row(client: redis.Redis, job_id: str, until: float, now: int) -> dict[str, 
         "stage": record.get("stage", ""),
         "failed": ago(float(record.get("finished_ms", now)), now) + " ago",
         "kept for": ago(now, int(until)),
-        "MB": round(int(record.get("size_bytes", 0)) / 1e6, 1),
+        "MB": round(int(record.get("stored_bytes", 0)) / 1e6, 1),
         "why": record.get("error_detail", ""),
     }

@@ -18,14 +18,17 @@ redis.call('HSET', 'hc:pace', stage, pace + 0.1 * (spent - pace))
 
 redis.call('HINCRBY', 'hc:done:' .. redis.call('HGET', rec(id), 'site'), stage, 1)
 
+local MOST_ANSWERS = 64 -- of the same bytes: each age, sex and model makes another
 local name = ''
 if TERMINAL[target] then
   if ARGV[9] ~= '' then
     local site, content = unpack(get(id, 'site', 'content_digest'))
     local answers = 'hc:answers:' .. site .. ':' .. content
-    redis.call('HSETNX', answers, ARGV[9], ARGV[9] .. ':' .. id .. ':' .. ARGV[4])
+    if redis.call('HLEN', answers) < MOST_ANSWERS then
+      redis.call('HSETNX', answers, ARGV[9], ARGV[9] .. ':' .. id .. ':' .. ARGV[4])
+    end
     redis.call('EXPIRE', answers, ARGV[10])
-    name = redis.call('HGET', answers, ARGV[9])
+    name = redis.call('HGET', answers, ARGV[9]) or ''
   end
   finish(id, target, now, ARGV[7], ARGV[8])
 else

@@ -18,7 +18,9 @@ if not TERMINAL[state] then
 end
 if redis.call('ZREM', 'hc:quarantine', id) == 1 then discard(redis.call('HGET', rec(id), 'input_blob')) end
 for _, delivery in ipairs(redis.call('SMEMBERS', 'hc:deliveries_of:' .. id)) do
-  if redis.call('EXISTS', rec(delivery)) == 1 then detach(delivery) end
+  local owed = redis.call('HGET', rec(delivery), 'state')
+  if owed then detach(delivery) end
+  if owed and not TERMINAL[owed] then owe(site, -1) end
   redis.call('DEL', rec(delivery))
   redis.call('ZREM', 'hc:deliveries:' .. site, delivery)
 end

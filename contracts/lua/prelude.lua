@@ -15,6 +15,7 @@
 --   jobs:<site>         zset    job ids of this site by creation (ms)
 --   bytes:<site>        string  bytes of uploads whose jobs have not ended
 --   batch:<id>          hash    what batches.py writes: site, created_ms, description, expected
+--   batches_unused:<site>  zset batches that no job has named yet, by creation (s); batches.py bounds them
 --   count_of:<batch>    hash    state -> jobs of this batch in it
 --   jobs_of:<batch>     zset    job ids of this batch by creation (ms)
 --   content:<site>:<digest>  set  jobs that hold these bytes; their shelf (field `shelf`) and results are shared
@@ -35,6 +36,8 @@
 --   withdrawn           zset    uploads that no record may name any more, score = their number; the latest 100,000
 --   withdrawals         string  how many uploads were ever withdrawn
 --   endpoints:<site>    hash    webhook endpoint id -> JSON
+--   deliveries_owed:<site>  string  webhook deliveries of the site that have not ended
+--   reading:<site>      string  time (ms) until which reading the site's uploads is paid for (gateway/lua/charge.lua)
 -- On the cache's server, which may be this one: cache:<...>  string  a finished result, with a TTL
 -- A transition is `enter`; nothing else writes `state`.
 
@@ -75,16 +78,26 @@ local function count(key, was, state)
   redis.call('HINCRBY', key, state, 1)
 end
 
+-- One more delivery (by = 1), or one less, is owed to a site. Those of an older revision were never counted.
+local function owe(site, by)
+  if redis.call('INCRBY', 'hc:deliveries_owed:' .. site, by) <= 0 then
+    redis.call('DEL', 'hc:deliveries_owed:' .. site)
+  end
+end
+
 local function enter(id, state, now)
-  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'size_bytes'))
+  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'stored_bytes'))
+  local live, lived = not TERMINAL[state], was and not TERMINAL[was]
+  if kind == 'delivery' and live and not lived then owe(site, 1) end
+  if kind == 'delivery' and lived and not live then owe(site, -1) end
   if kind == 'job' then
     count('hc:count:' .. site, was, state)
     if batch then count('hc:count_of:' .. batch, was, state) end
     if was then total('entered:' .. state) end
-    local live, lived = not TERMINAL[state], was and not TERMINAL[was]
     if live and not lived then redis.call('INCRBY', 'hc:bytes:' .. site, size or 0) end
     if lived and not live then redis.call('DECRBY', 'hc:bytes:' .. site, size or 0) end
   end
+  if kind == 'job' then redis.call('HDEL', rec(id), 'step') end -- of the work that this transition ended
   redis.call('HSET', rec(id), 'state', state, 'updated_ms', now)
   redis.call('HINCRBY', rec(id), 'version', 1)
 end
@@ -262,5 +275,14 @@ local function crowded(record, limit)
   local held = tonumber(redis.call('GET', 'hc:bytes:' .. record.site) or '0')
   jobs, bytes = tonumber(jobs or '0'), tonumber(bytes or '0')
   if jobs > 0 and tonumber(queued or '0') + tonumber(scored or '0') >= jobs then return 'quota:jobs' end
-  if bytes > 0 and held + (tonumber(record.size_bytes) or 0) > bytes then return 'quota:bytes' end
+  if bytes > 0 and held + (tonumber(record.stored_bytes) or 0) > bytes then return 'quota:bytes' end
+end
+
+-- Why nothing more of this site's may be recorded, whether its result is known or not, nil when it may.
+local function overfull(site)
+  local deliveries, kept = unpack(redis.call('HMGET', 'hc:site:' .. site, 'most_deliveries', 'most_kept'))
+  deliveries, kept = tonumber(deliveries or '0'), tonumber(kept or '0')
+  local owed = tonumber(redis.call('GET', 'hc:deliveries_owed:' .. site) or '0')
+  if deliveries > 0 and owed >= deliveries then return 'quota:deliveries' end
+  if kept > 0 and redis.call('ZCARD', 'hc:jobs:' .. site) >= kept then return 'quota:kept' end
 end

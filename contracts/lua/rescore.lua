@@ -10,9 +10,9 @@ if was.state ~= 'succeeded' then return was.state end
 local there = redis.call('HGET', rec(id), 'kind')
 if there then return there == 'job' and 'exists' or 'erased' end
 
-local fields = {id = id, kind = 'job', priority = 'bulk', created_ms = now, attempt = 0, fence = 0, size_bytes = 0,
+local fields = {id = id, kind = 'job', priority = 'bulk', created_ms = now, attempt = 0, fence = 0, stored_bytes = 0,
   wanted_model = model, rescored_from = old, cache = 'miss'}
-for _, name in ipairs({'site', 'content_digest', 'shelf', 'media', 'pipeline_digest', 'covariates', 'patient_age',
+for _, name in ipairs({'site', 'content_digest', 'shelf', 'media', 'size_bytes', 'pipeline_digest', 'covariates', 'patient_age',
     'patient_sex', 'trace_id'}) do
   fields[name] = was[name]
 end

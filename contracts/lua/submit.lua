@@ -21,7 +21,7 @@ if key and redis.call('HEXISTS', 'hc:answers:' .. content, key) == 0 then
 end
 
 record.unstored = nil
-local why = state == '' and crowded(record, limit)
+local why = state == '' and crowded(record, limit) or overfull(record.site)
 if why then return {why, 0, {}} end
 write(rec(record.id), record)
 redis.call('HSET', rec(record.id), 'kind', 'job', 'created_ms', now, 'attempt', 0, 'fence', 0, 'stage', 'preprocess')
@@ -29,6 +29,7 @@ redis.call('ZADD', 'hc:jobs:' .. record.site, now, record.id)
 if record.batch then
   redis.call('ZADD', 'hc:jobs_of:' .. record.batch, now, record.id)
   redis.call('PERSIST', 'hc:batch:' .. record.batch)
+  redis.call('ZREM', 'hc:batches_unused:' .. record.site, record.batch)
 end
 redis.call('SADD', 'hc:sites', record.site)
 if record.input_blob then redis.call('SADD', 'hc:inputs', record.input_blob) end

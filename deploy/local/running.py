@@ -12,8 +12,11 @@ from pathlib import Path
 
 import psutil
 
-MARK = "HIPPOCAMP_RUN"
-"""Names, in the environment of every process of a local system, the folder it belongs to."""
+MARK = "HIPPOCAMP_PART_OF"
+"""Names, in the environment of every process of a local system, the folder it belongs to.
+
+Nobody sets it by hand: HIPPOCAMP_RUN, which says where the folder is, stands in the callers' environment too.
+"""
 
 
 @dataclass(frozen=True)

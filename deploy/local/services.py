@@ -63,7 +63,6 @@ def model_server(settings: LocalSettings) -> Service:
         command=model_server_command(settings, folder),
         ports=[
             ports.model_server,
-            ports.model_management,
             ports.model_metrics,
             ports.model_grpc,
             ports.model_grpc_management,
@@ -79,17 +78,18 @@ def model_server(settings: LocalSettings) -> Service:
 
 
 def gateway(settings: LocalSettings) -> Service:
-    """Flask under gunicorn."""
+    """Flask behind the gateway's own front, under uvicorn."""
     port = settings.ports.gateway
-    command = [
-        str(BIN / "gunicorn"),
-        "--config=python:gateway.gunicorn_conf",
-        f"--bind=127.0.0.1:{port}",
-        f"--threads={settings.gateway_threads}",
-        "--no-control-socket",  # it would lie in the home folder, one for all systems of this user
-        "gateway.app:create_app()",
-    ]
-    return Service(name="gateway", command=command, ports=[port], ready_port=port)
+    return Service(
+        name="gateway",
+        command=[sys.executable, "-m", "gateway.server"],
+        ports=[port],
+        environment={
+            "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
+            "HIPPOCAMP_GATEWAY_THREADS": str(settings.gateway_threads),
+        },
+        ready_port=port,
+    )
 
 
 def _celery(app: str, *arguments: str) -> list[str]:

@@ -20,7 +20,6 @@ class Ports:
     gateway: int = field(default_factory=lambda: _port("GATEWAY_PORT", 8000))
     redis: int = field(default_factory=lambda: _port("REDIS_PORT", 6390))
     model_server: int = field(default_factory=lambda: _port("MODEL_SERVER_PORT", 8085))
-    model_management: int = field(default_factory=lambda: _port("MODEL_MANAGEMENT_PORT", 8086))
     model_metrics: int = field(default_factory=lambda: _port("MODEL_METRICS_PORT", 8087))
     model_grpc: int = field(default_factory=lambda: _port("MODEL_GRPC_PORT", 8088))
     model_grpc_management: int = field(default_factory=lambda: _port("MODEL_GRPC_MANAGEMENT_PORT", 8089))
@@ -55,6 +54,7 @@ class LocalSettings:
 
     model_threads: of TorchServe's worker; 0: what model_store/serving.yaml says.
     releases: of models to be served beside the one of this repository.
+    log_bytes: of one log, before it is put aside.
     """
 
     folder: Path = field(default_factory=lambda: Path(env_text("RUN", str(ROOT / ".run"))).resolve())
@@ -66,6 +66,7 @@ class LocalSettings:
     gateway_threads: int = field(default_factory=lambda: env_count("GATEWAY_THREADS", 16, least=1))
     model_threads: int = field(default_factory=lambda: env_count("MODEL_THREADS", 0))
     releases: tuple[Path, ...] = field(default_factory=lambda: _folders("MODEL_RELEASES"))
+    log_bytes: int = field(default_factory=lambda: env_count("LOG_BYTES", 32 << 20, least=1 << 16))
     redis_fsync: str = field(default_factory=lambda: env_text("REDIS_FSYNC", "always"))
     start_seconds: float = field(default_factory=lambda: env_number("START_SECONDS", 180, least=5))
     extra: dict[str, str] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class LocalSettings:
             "HIPPOCAMP_BLOBS": str(self.folder / "blobs"),
             "HIPPOCAMP_REDIS_FOLDER": str(self.folder / "redis"),
             "HIPPOCAMP_MODEL_SERVER": f"http://127.0.0.1:{self.ports.model_server}",
+            "HIPPOCAMP_MODEL_TOKEN_FILE": str(self.folder / "model_server" / "key_file.json"),
             "HIPPOCAMP_MODEL_READS_BLOBS": "1",
             "HIPPOCAMP_MODEL_THREADS": str(self.model_threads),
             "PYTHONUNBUFFERED": "1",

@@ -17,6 +17,7 @@ QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked
 """Celery's lists, and kombu's own; priorities are further lists with the queue's name in front."""
 
 LINE = (
+    "batches_unused", "deliveries_owed", "reading",
     "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines",
     "deliveries",
     "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
@@ -27,7 +28,9 @@ LINE = (
 """What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
 
 ANSWERS = ("answers", "cache")
-SECRETS = ("audit", "key", "keys", "load", "login", "session", "rate", "upload", "uploads")
+SECRETS = (
+    "audit", "key", "keys", "load", "login", "logins", "session", "sessions", "rate", "upload", "uploads",
+)  # fmt: skip
 """Hashes of API keys, sessions, tickets, what operators did: the gateway's and the operator's alone."""
 
 WATCHED = (

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import IO, BinaryIO, cast
 
 from contracts.deidentify import Rules, patient_of
-from contracts.dicom_file import UnreadableInstance, open_instance
+from contracts.dicom_elements import ElementBudget
+from contracts.dicom_file import OverlongHeader, UnreadableInstance, open_instance
 from contracts.dicom_magic import looks_like_dicom
-from contracts.errors import BadSeries, NotAVolume
+from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.patient import Patient
 from contracts.series_read import PassedOver
 from gateway.cleaning import volumes
@@ -39,6 +40,7 @@ class ArchiveCleaning:
     patient: Patient = field(default_factory=Patient)
     _owners: Owners = field(default_factory=Owners)
     _others: dict[str, Described] = field(default_factory=dict)
+    _budget: ElementBudget = field(default_factory=ElementBudget)
 
     def chunks(self, file: IO[bytes]) -> Iterator[bytes]:
         """A stored zip, entries in the order of the archive; any InputError."""
@@ -94,7 +96,7 @@ class ArchiveCleaning:
     def _instance(self, data: bytes, member: Member) -> tuple[Pixels, ...]:
         """The instance cleaned; () when it is none for us, which is noted."""
         try:
-            instance = open_instance(data, most_bytes=MAX_DICOM_FILE)
+            instance = open_instance(data, most_bytes=MAX_DICOM_FILE, budget=self._budget)
             described = describe(instance.header)
             unfit = described.unfit or ("" if len(instance.pixels) else str(Why.NO_PIXELS))
             if unfit:
@@ -105,6 +107,8 @@ class ArchiveCleaning:
             if self.patient == Patient():
                 self.patient = patient_of(instance.header)
             return deidentified(instance, Rules(self.secret))
+        except OverlongHeader as error:
+            raise TooLarge(f"The DICOM headers are too long: {error}; send one plain series") from error
         except UnreadableInstance as error:
             raise BadSeries(f"A DICOM file in the archive cannot be taken: {error}") from error
 

@@ -7,15 +7,16 @@ import logging
 import os
 import select
 import socket
-import threading
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import IO, Any
 
-from contracts.errors import Backlog, CorruptFile, TooLarge, Unavailable
+from contracts.errors import CorruptFile, TooLarge, Unavailable
 from gateway.cleaning.limits import Limits
 from gateway.cleaning.nurseries import Nursery
+from gateway.cleaning.places import Places
 from gateway.cleaning.task import SINGLE, Cleaned, Kind, Task, answered
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -29,15 +30,28 @@ _ATTEMPTS = 2
 
 
 class Died(Exception):  # noqa: N818  named for what happened
-    """A child ended without an answer; `slow`: at its limit of time."""
+    """A child ended without an answer; `slow`: at its limit of time. cpu_seconds: what it had spent."""
 
-    def __init__(self, text: str, *, slow: bool = False) -> None:
+    def __init__(self, text: str, *, slow: bool = False, cpu_seconds: float = 0.0) -> None:
         super().__init__(text)
-        self.slow = slow
+        self.slow, self.cpu_seconds = slow, cpu_seconds
 
 
 class NurseryGone(Exception):  # noqa: N818  named for what happened
     """The nursery ended; no file can do that, so none is to blame."""
+
+
+@dataclass(frozen=True)
+class Payer:
+    """The site whose upload is read, and what becomes of the CPU seconds that this takes."""
+
+    site: str = ""
+    charge: Callable[[float], None] | None = None
+
+    def pays(self, cpu_seconds: float) -> None:
+        """Nothing, when nobody charges."""
+        if self.charge:
+            self.charge(cpu_seconds)
 
 
 class Children:
@@ -48,7 +62,7 @@ class Children:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._free = threading.BoundedSemaphore(limits.at_once)
+        self.places = Places(limits.at_once, wait_seconds=limits.wait_seconds)
         self._nurseries = Nursery(limits, single=True), Nursery(limits, single=False)
 
     def nursery(self, kind: Kind) -> Nursery:
@@ -56,24 +70,24 @@ class Children:
         small, large = self._nurseries
         return small if kind in SINGLE else large
 
-    def clean(self, task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
+    def clean(self, task: Task, source: IO[bytes], out: IO[bytes], *, payer: Payer | None = None) -> Cleaned:
         """Read `source` from its beginning into `out`; raises the InputError that the bytes earn.
 
-        `out` is empty, or `source` itself where the task is one in place. Backlog when all children stayed
-        busy for as long as one may take.
+        `out` is empty, or `source` itself where the task is one in place. SandboxBusy when no child was free
+        for so long as an upload waits. payer: who takes a place, and is charged.
         """
-        if not self._free.acquire(timeout=self._limits.wall_seconds):
-            raise Backlog("Too many uploads are being read; send it again in a minute")
-        try:
-            return answered(self._asked(task, source, out))
-        finally:
-            self._free.release()
+        payer = payer or Payer()
+        with self.places.taken(payer.site):
+            return answered(self._asked(task, source, out, payer))
 
-    def _asked(self, task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
+    def _asked(self, task: Task, source: IO[bytes], out: IO[bytes], payer: Payer) -> dict[str, Any]:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._by_some_nursery(task, source, out)
+                told = self._by_some_nursery(task, source, out)
+                payer.pays(float(told.get("cpu_seconds", 0)))
+                return told
             except Died as died:
+                payer.pays(died.cpu_seconds)
                 _log.warning("cleaning.died", extra={"attempt": attempt, "how": str(died), "slow": died.slow})
                 if died.slow:
                     raise TooLarge("Reading the upload takes more time than one upload may have") from None
@@ -94,7 +108,8 @@ class Children:
                 continue
             if told is None:
                 nursery.stop(requests)
-                raise Died("neither child nor nursery answered", slow=True)
+                most = float(self._limits.cpu_seconds)
+                raise Died("neither child nor nursery answered", slow=True, cpu_seconds=most)
             return told
         raise Unavailable("The process that reads uploads does not stay; send it again later")
 
@@ -147,7 +162,8 @@ def _understood(answer: bytes) -> dict[str, Any]:
     except ValueError:
         raise Died("the child's answer is broken") from None
     if died := told.get("died"):
-        raise Died(f"ended by {died['signal']}", slow=bool(died["slow"]))
+        spent = float(told.get("cpu_seconds", 0))
+        raise Died(f"ended by {died['signal']}", slow=bool(died["slow"]), cpu_seconds=spent)
     return told
 
 

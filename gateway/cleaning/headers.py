@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Literal
 
 from contracts.errors import BadGeometry, NotAVolume
 from gateway.headers import check_mgh, check_nifti, is_mgh, is_nifti, is_pair, nifti_fields
@@ -58,29 +58,34 @@ def plan_of(head: bytes) -> Plan:
 
 
 def unread(head: bytes, *, matrices: bool = True) -> tuple[Span, ...]:
-    """Spans of a header whose fields count for nothing: axes that are not there, matrices without a code.
+    """Spans of a header whose fields count for nothing and hold no usual number: axes that are not there,
+    matrices without a code.
 
     matrices: whether it has them, as NIfTI does.
     """
     two = matrices and (head[4:6] == b"n+" or head[4:8] == b"ni2\0")
     dim, size, pixdim, edge = (16, 8, 104, 8) if two else (40, 2, 76, 4)
-    found: list[Span] = [(pixdim + 4 * edge, pixdim + 8 * edge)]
-    axes = _number(head, dim, size)
-    if 1 <= axes <= 7:
-        found.append((dim + size * (1 + axes), dim + size * 8))
+    order = "<" if int.from_bytes(head[:4], "little") in (348, 540) else ">"
+    spare: list[tuple[Span, str]] = [((pixdim + 4 * edge, pixdim + 8 * edge), _REAL[edge])]
+    (axes,) = struct.unpack_from(order + _WHOLE[size], head, dim)
+    if 1 <= axes < 7:
+        spare.append(((dim + size * (1 + axes), dim + size * 8), _WHOLE[size]))
     for code, at, words in _CODED[two] if matrices else ():
-        if _number(head, code, 4 if two else 2) <= 0:
-            found.append((at, at + words * edge))
-    return tuple(found)
+        if struct.unpack_from(order + ("i" if two else "h"), head, code)[0] <= 0:
+            spare.append(((at, at + words * edge), _REAL[edge]))
+    return tuple(span for span, kind in spare if not _usual(head[slice(*span)], order, kind))
 
 
+_WHOLE, _REAL = {2: "h", 8: "q"}, {4: "f", 8: "d"}
 _CODED = {False: ((252, 256, 6), (254, 280, 12)), True: ((344, 352, 6), (348, 400, 12))}
 """NIfTI-2 or not -> places of qform_code and sform_code, of what each is about, and how many numbers."""
 
 
-def _number(head: bytes, at: int, size: int) -> int:
-    order: Literal["little", "big"] = "little" if int.from_bytes(head[:4], "little") in (348, 540) else "big"
-    return int.from_bytes(head[at : at + size], order, signed=True)
+def _usual(field: bytes, order: str, kind: str) -> bool:
+    """Numbers that a header has where nobody looks; the bytes of text are much larger or smaller ones."""
+    count = len(field) // struct.calcsize(kind)
+    values = struct.unpack(f"{order}{count}{kind}", field)
+    return all(value == 0 or 1e-3 <= abs(value) <= 512 for value in values)
 
 
 def blank_pair(header: bytes) -> bytes:

@@ -20,12 +20,16 @@ HEADROOM = 16 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """memory_bytes: address space. cpu_seconds, wall_seconds: of one upload. at_once: uploads a process."""
+    """memory_bytes: address space. cpu_seconds, wall_seconds: of one upload. at_once: uploads a process.
+
+    wait_seconds: how long an upload waits until it is read.
+    """
 
     memory_bytes: int = 1 << 30
     cpu_seconds: int = 30
     wall_seconds: float = 90
     at_once: int = 4
+    wait_seconds: float = 5
 
     def to_json(self) -> dict[str, float]:
         """Plain data, for the process's command line."""

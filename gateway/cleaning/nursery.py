@@ -94,11 +94,11 @@ class Nursery:
         self._events.unregister(child.alive)
         os.close(child.alive)
         if status:
-            spent = usage.ru_utime + usage.ru_stime >= self._limits.cpu_seconds
-            slow = spent or time.monotonic() >= child.ends
+            spent = usage.ru_utime + usage.ru_stime
+            slow = spent >= self._limits.cpu_seconds or time.monotonic() >= child.ends
             died = {"signal": os.waitstatus_to_exitcode(status), "slow": slow}
             with suppress(OSError):
-                os.write(child.reply, json.dumps({"died": died}).encode())
+                os.write(child.reply, json.dumps({"died": died, "cpu_seconds": spent}).encode())
         os.close(child.reply)
 
 
@@ -108,7 +108,8 @@ def _work(task: Task, limits: Limits, handles: tuple[int, int, int, int]) -> Non
     code = 1
     try:
         confine(limits, most_bytes=task.most_bytes, keep=set(handles))
-        answer = json.dumps(_outcome(task, source, out)).encode()
+        outcome = _outcome(task, source, out)
+        answer = json.dumps({**outcome, "cpu_seconds": time.process_time()}).encode()
         while answer:
             answer = answer[os.write(reply, answer) :]
         code = 0

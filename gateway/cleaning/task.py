@@ -122,13 +122,14 @@ def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[s
 
     The place is None for what is no MR image: it is described and not kept.
     """
+    from contracts.dicom_elements import ElementBudget
     from gateway.dicomweb.instances import Unusable, open_instance
 
-    at = 0
+    at, budget = 0, ElementBudget()
     for size in task.sizes:
         data = source.read(size)
         try:
-            about, clean = open_instance(data, task.secret)
+            about, clean = open_instance(data, task.secret, budget=budget)
         except Unusable as unusable:
             yield {"reason": unusable.reason, "text": unusable.text}
             continue

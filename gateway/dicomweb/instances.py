@@ -18,7 +18,8 @@ from pydicom.uid import (
 )
 
 from contracts.deidentify import Rules, patient_of
-from contracts.dicom_file import UNREADABLE, UnreadableInstance
+from contracts.dicom_elements import ElementBudget
+from contracts.dicom_file import UNREADABLE, OverlongHeader, UnreadableInstance
 from contracts.dicom_file import open_instance as taken_apart
 from contracts.patient import Patient
 from imaging.described import Described, describe
@@ -64,14 +65,16 @@ class Instance:
         return cls(**{**told, "described": described, "patient": patient})
 
 
-def open_instance(data: bytes, secret: str = "") -> tuple[Instance, bytes]:
+def open_instance(
+    data: bytes, secret: str = "", *, budget: ElementBudget | None = None
+) -> tuple[Instance, bytes]:
     """(what it is, the cleaned instance in PS3.10 file format); Unusable otherwise.
 
-    secret: UIDs are mapped with it in what is cleaned, not in what is told. What is no MR image of ours is
-    described and not kept: b"".
+    secret: UIDs are mapped with it in what is cleaned, not in what is told. budget: one for the request. What
+    is no MR image of ours is described and not kept: b"".
     """
     try:
-        parts = taken_apart(data, most_bytes=MAX_DICOM_FILE)
+        parts = taken_apart(data, most_bytes=MAX_DICOM_FILE, budget=budget)
         instance = _identified(parts.header, describe(parts.header), pixels=bool(len(parts.pixels)))
         if instance.described.unfit:
             return instance, b""
@@ -81,6 +84,8 @@ def open_instance(data: bytes, secret: str = "") -> tuple[Instance, bytes]:
         return instance, b"".join(deidentified(parts, Rules(secret)))
     except (AttributeError, KeyError) as error:
         raise Unusable(CANNOT_UNDERSTAND, f"an attribute is missing: {error}") from error
+    except OverlongHeader as error:
+        raise Unusable(RESOURCES, f"the header is too long: {error}") from error
     except (UnreadableInstance, *UNREADABLE) as error:
         raise Unusable(CANNOT_UNDERSTAND, "not a readable DICOM file") from error
 

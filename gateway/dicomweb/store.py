@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from pydicom import Dataset
 
-from contracts.errors import HippocampError, SeveralStudies
+from contracts.errors import HippocampError, SeveralStudies, TooLarge
 from contracts.job import Job
 from contracts.series_read import PassedOver
 from gateway.dicomweb.instances import (
@@ -26,6 +26,10 @@ from imaging.limits import MAX_INSTANCES
 from imaging.series import passed_over, select
 
 MEDIA_TYPE = "application/dicom"
+MOST_PARTS = MAX_INSTANCES
+"""Parts of a request; the next one ends it."""
+_MOST_UNREAD = 100
+"""Parts without an identity that the answer lists one by one."""
 Submit = Callable[[SeriesUpload], Job]
 
 
@@ -42,7 +46,7 @@ class Store:
     _count: int = 0
 
     def instances(self, parts: Iterator[Part]) -> Iterator[bytearray]:
-        """The parts that may be instances; the others are noted as failed."""
+        """The parts that may be instances; the others are noted as failed. TooLarge at one too many."""
         for part in parts:
             try:
                 self._look_at(part)
@@ -54,8 +58,11 @@ class Store:
 
     def _look_at(self, part: Part) -> None:
         self._count += 1
-        if self._count > MAX_INSTANCES:
-            raise Unusable(RESOURCES, f"more than {MAX_INSTANCES} instances in one request")
+        if self._count > MOST_PARTS:
+            raise TooLarge(
+                f"The request has more than {MOST_PARTS} parts; send the instances in several requests",
+                limit_parts=MOST_PARTS,
+            )
         if part.too_large:
             raise Unusable(RESOURCES, "the instance is too large; send it in a zip archive")
         if part.media not in {MEDIA_TYPE, ""}:
@@ -126,13 +133,19 @@ class Store:
         answer = Dataset()
         stored = [_item(one, RetrieveURL=link(job)) for one, job in self.stored]
         failed = [_item(one, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if one]
-        unread = [
-            _item(None, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if not one
-        ]
+        unread = _unread([why for one, why in self.failed if not one])
         for name, items in (("ReferencedSOP", stored), ("FailedSOP", failed), ("OtherFailures", unread)):
             if items:
                 setattr(answer, f"{name}Sequence", items)
         return answer
+
+
+def _unread(found: list[Unusable]) -> list[Dataset]:
+    """One item each, as far as anybody reads a list; how many more there are stands in the last."""
+    items = [_item(None, FailureReason=why.reason, TextValue=why.text) for why in found[:_MOST_UNREAD]]
+    if more := len(found) - len(items):
+        items.append(_item(None, FailureReason=found[-1].reason, TextValue=f"and {more} parts more"))
+    return items
 
 
 def _item(instance: Instance | None, **about: str | int) -> Dataset:

@@ -12,6 +12,7 @@ from contracts.states import JobState
 from gateway import job_list, job_view
 from gateway.auth import current_site
 from gateway.batch_schemas import Batch, BatchCounts, BatchPage, BatchRequest
+from gateway.errors import TooManyBatches
 from gateway.operations import Answer, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import JobQuery
@@ -26,6 +27,7 @@ blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
         "batches",
         {201: Batch},
         body=BatchRequest,
+        errors=(TooManyBatches,),
     )
 )
 def create(body: BatchRequest) -> Answer:
@@ -39,7 +41,11 @@ def create(body: BatchRequest) -> Answer:
         description=body.description,
         expected=body.expected or 0,
     )
-    batches.save(client, made)
+    if not batches.save(client, made):
+        raise TooManyBatches(
+            f"{batches.MOST_UNUSED} batches of the site have no job yet; send jobs to them"
+            " (each lasts 30 days without one)"
+        )
     where = {"Location": url_for("batches.read", batch_id=made.id)}
     return Answer(Batch.model_validate(_fields(made, BatchCounts())), 201, where)
 

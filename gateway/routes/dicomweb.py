@@ -24,8 +24,9 @@ from gateway.operations import Header, Operation, operation
 from gateway.resources import resources
 from gateway.schemas import KEEP
 from gateway.spool import nameless, spooled
-from gateway.submission import accept
+from gateway.submission import accept, check_room
 from gateway.trace import trace
+from gateway.uploads import payer
 from imaging.limits import MAX_DICOM_FILE
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
@@ -33,12 +34,30 @@ blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 _ANSWER = "application/dicom+json"
 _PIECE = 1 << 18
 _KEPT = {"type": "string", "pattern": KEEP}
+
+
+def _check_head() -> int:
+    """What is wrong with a study before it comes; what it may measure."""
+    most = _most_bytes()
+    _boundary(request)
+    check_room(resources(), current_site())
+    return most
+
+
+def _most_bytes() -> int:
+    most = resources().settings.max_upload_bytes
+    if (request.content_length or 0) > most:
+        raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
+    return most
+
+
 _STORE = Operation(
     "Store DICOM instances (STOW-RS)",
     "dicomweb",
     {200: _ANSWER, 202: _ANSWER, 409: _ANSWER},
     errors=(BadRequest, TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable),
     headers={"Hippocamp-Keep": Header("what of a header to note with the job: age, sex or both", _KEPT)},
+    head=_check_head,
     uploads={f'multipart/related; type="{MEDIA_TYPE}"': None},
 )
 
@@ -58,12 +77,9 @@ def store_study(study_uid: str) -> Response:
 
 
 def _store(study_uid: str) -> Response:
-    most = resources().settings.max_upload_bytes
-    request.max_content_length = most
-    if (request.content_length or 0) > most:
-        raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
-    resources().disks.check()
+    request.max_content_length = _most_bytes()
     parts = PartReader(_body(request), _boundary(request), most_bytes=MAX_DICOM_FILE).parts()
+    check_room(resources(), current_site())
     keep = request.headers.get("Hippocamp-Keep")
     options = {"keep": keep} if keep else {}
     transaction = Store(study_uid, options=options)
@@ -77,9 +93,10 @@ def _store(study_uid: str) -> Response:
 
 
 def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str, Any], ...]:
-    settings = resources().settings
+    to = resources()
+    settings = to.settings
     task = Task(Kind.INSTANCES, settings.max_upload_bytes, settings.uid_secret, tuple(sizes))
-    return resources().children.clean(task, sent, clean).instances
+    return to.children.clean(task, sent, clean, payer=payer(to, current_site())).instances
 
 
 def _boundary(sent: Request) -> str:

@@ -24,10 +24,9 @@ def livez() -> Alive:
 @blueprint.get("/readyz")
 @operation(Operation("Can work be done", "health", {200: Readiness, 503: Readiness}, query=ReadyQuery))
 def readyz(query: ReadyQuery) -> Answer:
-    """The truth per dependency; 503 when any of them (or of `only`) is away."""
-    wanted = set(query.only.split(",")) if query.only else set(CHECKS)
-    found = check(resources())
-    ready = all(found[name].ok for name in wanted)
+    """The truth per dependency, or per one of `only`; 503 when any of these is away."""
+    found = check(resources(), query.only.split(",") if query.only else CHECKS)
+    ready = all(one.ok for one in found.values())
     return Answer(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
 
 

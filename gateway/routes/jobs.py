@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 
 from contracts.covariates import Covariates
 from contracts.errors import (
@@ -26,9 +27,11 @@ from contracts.errors import (
     TruncatedFile,
     WrongState,
 )
+from contracts.job import Job as Record
+from contracts.moves import NOWHERE
 from contracts.states import JobState, Priority
-from gateway import job_list, job_view, patience
-from gateway.auth import current_site, own_job, own_place
+from gateway import job_list, job_view
+from gateway.auth import current_site, may_read, own_job, own_place
 from gateway.direct_uploads import find_ticket
 from gateway.direct_uploads import submit as submit_arrived
 from gateway.errors import (
@@ -41,11 +44,15 @@ from gateway.errors import (
     UploadUsed,
 )
 from gateway.idempotency import HEADER, KEY, REPLAYED, job_id_for
+from gateway.links import Link, lasting_linker
+from gateway.long_polling import preferred_wait, until_ended
 from gateway.metrics import count_upload
-from gateway.operations import JSON, Answer, Header, Operation, operation, validated
+from gateway.operations import JSON, Answer, Header, Operation, json_body, operation, validated
 from gateway.resources import Resources, resources
 from gateway.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
-from gateway.submission import Accepted, accept
+from gateway.server.handover import FOLLOW, behind_front
+from gateway.server.held_answers import Wait
+from gateway.submission import Accepted, accept, check_room
 from gateway.trace import trace
 from gateway.upload_schemas import UploadedVolume
 from gateway.uploads import FORM, FORM_OVERHEAD, RAW, Upload
@@ -62,6 +69,16 @@ def _covariate(name: str) -> dict[str, object]:
     return next(one for one in _COVARIATES[name]["anyOf"] if one["type"] != "null")
 
 
+def _check_head() -> int:
+    """What is wrong with a volume before it comes; what it may measure."""
+    to = resources()
+    if request.mimetype == JSON:
+        return int(current_app.config["MAX_CONTENT_LENGTH"])
+    Upload(request, to)
+    check_room(to, current_site())
+    return to.settings.max_upload_bytes + FORM_OVERHEAD
+
+
 _SUBMIT = Operation(
     "Submit one T1-weighted volume",
     "jobs",
@@ -72,6 +89,7 @@ _SUBMIT = Operation(
         Gone, Backlog, StoreUnavailable, DiskNearlyFull, UploadNotFound, UploadMissing, UploadUsed,
     ),
     uploads={FORM: VolumeForm, JSON: UploadedVolume, **dict.fromkeys(RAW)},
+    head=_check_head,
     headers={
         HEADER: Header(
             "a request repeated with the same key is answered with the first job",
@@ -115,14 +133,27 @@ def submit() -> Answer:
     to = resources()
     key = request.headers.get(HEADER)
     accepted = _by_reference(to, key) if request.mimetype == JSON else _by_body(to, key)
-    wait = patience.wished(request.headers.get("Prefer", ""))
-    job = job_view.receipt(patience.until_ended(to.line, accepted.job, wait), to.line)
-    where = {"Location": job.links.self} | ({REPLAYED: "true"} if accepted.replayed else {})
-    if wait:
-        where["Preference-Applied"] = f"wait={wait}"
+    record, wait = accepted.job, preferred_wait(request.headers.get("Prefer", ""))
+    replayed = {REPLAYED: "true"} if accepted.replayed else {}
+    if wait and not record.state.is_terminal:
+        if behind_front():
+            request.environ[FOLLOW] = Wait(
+                record.id, wait, partial(_ended, lasting_linker(), outcome=may_read())
+            )
+        else:
+            record = until_ended(to.line, record, wait)
+            replayed["Preference-Applied"] = f"wait={wait}"
+    job = job_view.receipt(record, to.line, outcome=may_read())
+    where = {"Location": job.links.self} | replayed
     if job.state.is_terminal:
         return Answer(job, 200, where)
     return Answer(job, 202, where | {"Retry-After": _patience(job)})
+
+
+def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
+    """The answer of a caller who waited until the job had ended; `outcome` as in `job_view.view`."""
+    found = job_view.view(record, NOWHERE, link=link, outcome=outcome)
+    return found.model_dump_json(by_alias=True).encode()
 
 
 def _by_body(to: Resources, key: str | None) -> Accepted:
@@ -137,7 +168,7 @@ def _by_body(to: Resources, key: str | None) -> Accepted:
 
 def _by_reference(to: Resources, key: str | None) -> Accepted:
     """An upload is one job's, so without a key its own id makes a repeated call the same one."""
-    named = validated(UploadedVolume, request.get_json())
+    named = validated(UploadedVolume, json_body())
     job_id = job_id_for(current_site(), key or named.upload)
     ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
     given = named.model_dump(exclude={"upload"}, exclude_none=True)
@@ -172,7 +203,7 @@ def cancel(job_id: str) -> Job:
     if state is not JobState.CANCELED:
         raise WrongState(f"The job has {state} already", state=state)
     _log.info("job.canceled", extra=job.context)
-    return job_view.view(*line.look(job_id))
+    return job_view.view(*line.look(job_id), outcome=may_read())
 
 
 def _patience(job: Job) -> str:

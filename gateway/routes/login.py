@@ -53,7 +53,7 @@ def provider() -> Response | tuple[str, int]:
         response = redirect(place.address(attempt, _callback()))
     except Unavailable as error:
         return _form(error.detail), Unavailable.status
-    remember(resources().client, attempt)
+    remember(resources().client, attempt, address=request.remote_addr or "")
     # Lax: the provider's redirect back is a navigation from another site.
     response.set_cookie(
         _COOKIE, attempt.state, max_age=600, path="/login", httponly=True, samesite="Lax",

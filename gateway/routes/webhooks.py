@@ -15,7 +15,7 @@ from contracts.states import Stage
 from contracts.wakeups import wake
 from gateway import job_list
 from gateway.auth import current_site
-from gateway.errors import DeliveryNotFound, EndpointNotFound, KeyReused
+from gateway.errors import DeliveryNotFound, EndpointNotFound, KeyReused, TooManyEndpoints
 from gateway.idempotency import HEADER, KEY, checked
 from gateway.operations import Answer, Header, Operation, operation
 from gateway.resources import resources
@@ -45,7 +45,7 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
                 {"type": "string", "pattern": KEY},
             )
         },
-        errors=(KeyReused,),
+        errors=(KeyReused, TooManyEndpoints),
     )
 )
 def add(body: EndpointRequest) -> Answer:
@@ -56,6 +56,10 @@ def add(body: EndpointRequest) -> Answer:
     client, token = resources().client, checked(request.headers.get(HEADER))
     made = endpoints.new_endpoint(current_site(), str(body.url), now_ms=_now_ms(client), token=token)
     kept = endpoints.add(client, made)
+    if kept is None:
+        raise TooManyEndpoints(
+            f"The site has {endpoints.MOST_ENDPOINTS} webhook endpoints; remove one that is no longer needed"
+        )
     if kept.url != made.url:
         raise KeyReused(f"This {HEADER} was used with another address; take a new key", field="url")
     return Answer(_with_secret(kept), 201)
@@ -139,7 +143,7 @@ def _now_ms(client: redis.Redis) -> int:
 def _shown(stored: endpoints.Endpoint) -> dict[str, Any]:
     return {
         "id": stored.id,
-        "url": stored.url,
+        "url": stored.shown_url,
         "disabled": stored.disabled or None,
         "created_at": datetime.fromtimestamp(stored.created_ms / 1000, tz=UTC),
     }

@@ -1,4 +1,4 @@
-"""Step 2: see the volume along right, anterior, superior axes, without moving a voxel by more than 0.01 mm."""
+"""Step 2: see the volume along right, anterior, superior axes, without moving a voxel."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def conform(volume: Volume) -> Volume:
     return volume.with_view(voxels[steps], settled(volume.affine @ turn))
 
 
-GRAIN = 2.0**-14
-"""mm; 6e-5, over a whole head 0.01 mm."""
+STEP = 2.0**-14
+"""mm; 6e-5, which moves no voxel of a head by more than 0.01 mm."""
 
 
 def settled(affine: Matrix) -> Matrix:
-    """The affine in steps of GRAIN, so that one scan is one scan: DICOM writes decimals, NIfTI 32-bit floats.
+    """The affine in steps of STEP, so that one scan is one scan: DICOM writes decimals, NIfTI 32-bit floats.
 
     Their last digits differ, and what is decided at a threshold later may not hang on them.
     """
-    return np.asarray(np.rint(affine / GRAIN) * GRAIN)
+    return np.asarray(np.rint(affine / STEP) * STEP)
 
 
 def nearest_axes(directions: npt.NDArray[np.float64]) -> tuple[list[int], list[bool]]:

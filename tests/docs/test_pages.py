@@ -23,7 +23,7 @@ ROOT = DOCS.parent
 
 def run(command: list[str], folder: Path, reader: dict[str, str]) -> str:
     done = subprocess.run(
-        command, cwd=folder, env=reader, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=reader, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout

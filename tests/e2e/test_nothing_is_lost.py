@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from deploy.local.keeper import Keeper
 from deploy.local.supervisor import Stack
 from tests.e2e import volumes
-from tests.e2e.service import Service
+from tests.e2e.service import TERMINAL, Service
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -24,23 +25,29 @@ def children(stack: Stack, name: str) -> list[psutil.Process]:
     return list(leader.children())
 
 
+def caught(service: Service, volume: Path, states: set[str], *, first: int) -> str:
+    """A job that was seen in one of the states; they are short, so that several may get past."""
+    for number in range(first, first + 20):
+        job_id = str(service.send_raw(volumes.nudged(volume, number)).json()["id"])
+        if service.wait(job_id, states | TERMINAL)["state"] in states:
+            return job_id
+    raise AssertionError(f"twenty jobs got past {states}")
+
+
 def test_a_killed_preprocessing_child_costs_only_time(stack: Stack, service: Service, volume: Path) -> None:
-    job_id = service.send_raw(volumes.nudged(volume, 7)).json()["id"]
-    service.wait(job_id, {"preprocessing"})
+    """How much time is measured by `bench.chaos`."""
+    job_id = caught(service, volume, {"preprocessing"}, first=100)
     for child in children(stack, "preprocess"):
         child.send_signal(signal.SIGKILL)
-    started = time.monotonic()
-    job = service.finished(job_id, within=60)
+    job = service.finished(job_id)
     assert job["state"] == "succeeded", job
-    assert time.monotonic() - started < 60
 
 
 def test_a_killed_model_server_worker_costs_only_time(stack: Stack, service: Service, volume: Path) -> None:
-    job_id = service.send_raw(volumes.nudged(volume, 8)).json()["id"]
-    service.wait(job_id, {"queued_infer", "inferring"})
+    job_id = caught(service, volume, {"queued_infer", "inferring"}, first=130)
     for child in children(stack, "model_server"):
         child.send_signal(signal.SIGKILL)
-    assert service.finished(job_id, within=120)["state"] == "succeeded"
+    assert service.finished(job_id)["state"] == "succeeded"
 
 
 def test_a_restarted_redis_forgets_nothing(stack: Stack, service: Service, volume: Path) -> None:
@@ -53,8 +60,13 @@ def test_a_restarted_redis_forgets_nothing(stack: Stack, service: Service, volum
     refused = service.http.get("/v1/jobs")
     assert refused.status_code == 503
     assert refused.json()["retryable"] is True
-    stack.restart("redis")
-    deadline = time.monotonic() + 60
-    while service.http.get(f"/v1/jobs/{job_id}").status_code != 200 and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert service.finished(job_id, within=90)["state"] == "succeeded"
+    keeper = Keeper(stack)  # as `make up` has one: a Celery worker may end when its broker is away
+
+    def ended() -> bool:
+        keeper.look()
+        answer = service.http.get(f"/v1/jobs/{job_id}")
+        return answer.status_code == 200 and answer.json()["state"] in TERMINAL
+
+    eventually(ended, every=0.2)
+    assert service.job(job_id)["state"] == "succeeded"
+    eventually(lambda: not keeper.look() and stack.is_up(), every=0.2)

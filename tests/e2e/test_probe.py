@@ -11,6 +11,18 @@ from tests.conftest import free_port
 pytestmark = pytest.mark.e2e
 
 
+@pytest.fixture(autouse=True)
+def _with_the_token(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "HIPPOCAMP_MODEL_TOKEN_FILE"
+    monkeypatch.setenv(name, stack.settings.environment()[name])
+
+
+def test_a_golden_inference_without_the_token_fails(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HIPPOCAMP_MODEL_TOKEN_FILE")
+    url = f"http://127.0.0.1:{stack.settings.ports.model_server}/predictions/hippocamp"
+    assert "400" in probe(url, golden=True, seconds=30)
+
+
 def test_a_golden_inference_passes(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.settings.ports.model_server}/predictions/hippocamp"
     assert probe(url, golden=True, seconds=30) == ""

@@ -59,7 +59,7 @@ class Watcher:
     """The HTTP interface of Prometheus."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=f"{url}/api/v1", timeout=60, trust_env=False)
 
     def ask(self, path: str, **parameters: str) -> Any:
         return self.http.get(path, params=parameters).raise_for_status().json()["data"]

@@ -102,6 +102,8 @@ class FakeTorchServe:
             return 404, b'{"code": 404, "type": "ModelNotFoundException"}'
         if version not in served:
             return 404, b'{"code": 404, "type": "ModelVersionNotFoundException"}'
+        if not body and self.mode == "ok":
+            return 400, b'{"code": 400, "message": "no volume"}'
         try:
             slices, known = self._read(body)
         except OSError as error:

@@ -28,7 +28,7 @@ def cage() -> Iterator[Cage]:
 @pytest.fixture(scope="session")
 def children() -> Iterator[Children]:
     """The limited readers of a gateway."""
-    children = Children(Limits())
+    children = Children(Limits(wall_seconds=900))  # computing and memory are what it bounds
     children.start()
     yield children
     children.stop()

@@ -21,10 +21,11 @@ from typing import IO
 import psutil
 import pytest
 
-from contracts.errors import Backlog, CorruptFile, HippocampError, StoreUnavailable, TooLarge
+from contracts.errors import CorruptFile, HippocampError, StoreUnavailable, TooLarge
 from gateway.cleaning.children import Children
 from gateway.cleaning.limits import Limits
 from gateway.cleaning.task import Cleaned, Kind, Task
+from gateway.errors import SandboxBusy
 from tests.hostile.archives import zipped
 from tests.hostile.case import nifti, voxels
 from tests.hostile.dicom_files import Plan, series
@@ -148,9 +149,8 @@ def test_the_nursery_too_may_be_killed(children: Children) -> None:
 
 
 def test_who_finds_all_busy_is_told_to_come_again(children: Children) -> None:
-    hurried = Children(replace(LIMITS, wall_seconds=0.1))
-    hurried._free.acquire()
-    with pytest.raises(Backlog):
+    hurried = Children(replace(LIMITS, wait_seconds=0.1))
+    with hurried.places.taken("north"), pytest.raises(SandboxBusy):
         read(hurried, VOLUME, nifti())
 
 

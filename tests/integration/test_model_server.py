@@ -67,13 +67,13 @@ class Served:
 
     def described(self) -> dict[str, Any]:
         """How it says that it runs the model."""
-        with urllib.request.urlopen(f"{self.management}/models/hippocamp", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.management}/models/hippocamp", timeout=60) as answer:
             (found,) = json.load(answer)
         return dict(found)
 
     def requests(self) -> float:
         """Requests that it got so far, by its own count."""
-        with urllib.request.urlopen(f"{self.metrics}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.metrics}/metrics", timeout=60) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
         samples = [sample for family in families for sample in family.samples]
         return sum(sample.value for sample in samples if sample.name == "ts_inference_requests_total")

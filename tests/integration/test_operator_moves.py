@@ -21,6 +21,7 @@ def submit(line: Line, job_id: str, site: str = "a", **more: int) -> None:
     line.submit(
         Submission(
             id=job_id, site=site, content_digest="d" + job_id, input_blob=f"inputs/{job_id}", size_bytes=10,
+            stored_bytes=10,
             media="nifti", trace_id="7" * 32, **more,
         )
     )  # fmt: skip

@@ -50,7 +50,7 @@ def test_a_dead_process_gives_its_claim_back_counted(line: Line) -> None:
     child, name = process()
     job_id = claimed_by(line, name)
     assert release_orphans(line, Stage.PREPROCESS) == []
-    child.communicate("\n", timeout=30)
+    child.communicate("\n", timeout=120)
     assert release_orphans(line, Stage.PREPROCESS) == [job_id]
     job = line.get(job_id)
     assert (job.state, job.attempt, job.text("last_error")) == (JobState.QUEUED, 1, "worker died")

@@ -23,7 +23,7 @@ def test_a_wake_up_under_way_fills_no_slot(redis_url: str, redis_client: redis.R
     with app.connection_for_read() as connection:
         consumer = app.amqp.TaskConsumer(connection, on_message=taken.append)
         with consumer:
-            connection.drain_events(timeout=5)
+            connection.drain_events(timeout=60)
             assert len(taken) == 1
             assert redis_client.keys("unacked*") == []
             assert taken[0].channel.qos.can_consume()

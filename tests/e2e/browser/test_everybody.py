@@ -18,6 +18,7 @@ from contracts.api_keys import Scope
 from deploy.local.supervisor import Stack
 from tests.e2e.browser.conftest import Open
 from tests.e2e.browser.test_work import drawn, planes
+from tests.e2e.service import Service
 from tests.fakes.provider import Provider
 from tests.integration.gateway.live import serving
 from tests.support.hospital import Hospital
@@ -60,11 +61,12 @@ def refused(gateway: str, hospital: Hospital) -> str:
     answer = httpx.post(
         f"{gateway}/v1/jobs",
         files={"file": phantom(sphere())},
-        headers=hospital.headers | {"Prefer": "wait=60"},
+        headers=hospital.headers,
         timeout=90,
         trust_env=False,
     )
-    assert answer.json()["state"] == "failed", answer.text
+    with hospital.http(gateway) as http:
+        assert Service(http).finished(answer.json()["id"])["state"] == "failed"
     return str(answer.json()["links"]["page"])
 
 

@@ -156,7 +156,7 @@ def hippocamp(environment: dict[str, str], tmp_path: Path) -> Run:
             env=environment,
             input=stdin,
             capture_output=True,
-            timeout=60,
+            timeout=300,
         )
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()

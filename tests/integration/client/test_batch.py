@@ -44,7 +44,7 @@ def test_killed_half_way_and_run_again(
 ) -> None:
     journal = table.with_name("study.csv.journal")
     with subprocess.Popen([HIPPOCAMP, "batch", table], env=environment, stderr=subprocess.DEVNULL) as first:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180
         while len(entries(journal, "job_id")) < VOLUMES // 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         first.kill()

@@ -38,6 +38,7 @@ def submit(line: Line, site: str = "far") -> str:
     line.submit(
         Submission(
             id=job_id, site=site, content_digest=job_id, input_blob=f"inputs/{job_id}", size_bytes=2_000_000,
+            stored_bytes=2_000_000,
             media="nifti",
         )
     )  # fmt: skip
@@ -89,7 +90,7 @@ def test_drain_waits_for_what_is_held_and_undo_lets_it_go_on(line: Line, hippoca
 
     finishing = threading.Thread(target=finish_once_drained)
     finishing.start()
-    shown = said(hippocamp, "drain", "preprocess", "--grace", "30")
+    shown = said(hippocamp, "drain", "preprocess", "--grace", "120")
     finishing.join()
     assert shown.splitlines()[0] == "stage:preprocess claims nothing more"
     assert shown.splitlines()[-1] == "nothing is held any more", "it was finished, not handed back"

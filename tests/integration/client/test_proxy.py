@@ -28,7 +28,7 @@ class _Forward(BaseHTTPRequestHandler):
         self.server.seen.append(f"{self.command} {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {k: v for k, v in self.headers.items() if k.lower() not in {"host", "proxy-connection"}}
-        with httpx.Client(trust_env=False, timeout=30) as http:
+        with httpx.Client(trust_env=False, timeout=120) as http:
             answer = http.request(self.command, self.path, content=body, headers=headers)
         self.send_response(answer.status_code)
         for name in ("content-type", "location", "retry-after"):

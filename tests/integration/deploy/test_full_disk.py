@@ -152,6 +152,10 @@ def test_down_ends_also_what_a_full_disk_kept_from_being_written_down(machine: M
     assert marked(machine.folder)
     command = [sys.executable, "-m", "deploy.local", "down"]
     environment = {**os.environ, "HIPPOCAMP_RUN": str(machine.folder)}
+    shell = subprocess.Popen(["sleep", "60"], env=environment)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     eventually(lambda: marked(machine.folder) == [])
+    assert shell.poll() is None, "whoever only names the folder is no part of the system"
+    shell.kill()
+    shell.wait(10)

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
@@ -32,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 
 def figures(url: str) -> dict[str, float]:
     """Every sample, its labels in the key."""
-    text = httpx.get(url, timeout=10, trust_env=False).raise_for_status().text
+    text = httpx.get(url, timeout=60, trust_env=False).raise_for_status().text
     return {
         s.name + str(sorted(s.labels.items())): s.value
         for family in text_string_to_metric_families(text)
@@ -44,9 +46,20 @@ def total(found: dict[str, float], name: str) -> float:
     return sum(value for key, value in found.items() if key.startswith(f"{name}["))
 
 
+@dataclass(frozen=True)
+class Served:
+    url: str
+    leader: psutil.Process
+
+    def recycle(self) -> None:
+        """Have one of its processes finish what it has and end; another is started in its place."""
+        found = [one for one in self.leader.children() if any("spawn_main" in part for part in one.cmdline())]
+        found[0].terminate()
+
+
 @pytest.fixture
-def gunicorn(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterator[str]:
-    """The gateway on three processes, each of which ends after about twenty requests."""
+def served(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterator[Served]:
+    """The gateway on three processes."""
     port = free_port()
     folder = tmp_path / "metrics"
     folder.mkdir()
@@ -55,19 +68,16 @@ def gunicorn(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Itera
         "HIPPOCAMP_REDIS_URL": redis_url,
         "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
         "HIPPOCAMP_GATEWAY_WORKERS": "3",
+        "HIPPOCAMP_BIND": f"127.0.0.1:{port}",
         "PROMETHEUS_MULTIPROC_DIR": str(folder),
     }
-    command = [
-        sys.executable, "-m", "gunicorn", "--config=python:gateway.gunicorn_conf", f"--bind=127.0.0.1:{port}",
-        "--threads=2", "--max-requests=20", "--max-requests-jitter=5", "--no-control-socket",
-        "gateway.app:create_app()",
-    ]  # fmt: skip
-    with (tmp_path / "gunicorn.log").open("wb") as log:
+    command = [sys.executable, "-m", "gateway.server"]
+    with (tmp_path / "gateway.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
             eventually(lambda: _answers(f"{url}/livez"))
-            yield url
+            yield Served(url, psutil.Process(process.pid))
         finally:
             process.terminate()
             process.wait(60)
@@ -75,21 +85,23 @@ def gunicorn(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Itera
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=2, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=60, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
 
-def test_gunicorn_counts_every_request_once(gunicorn: str, tmp_path: Path) -> None:
-    before = figures(f"{gunicorn}/metrics")
+def test_the_server_counts_every_request_once(served: Served, tmp_path: Path) -> None:
+    before = figures(f"{served.url}/metrics")
     ledger: Counter[int] = Counter()
     seen = []
     for number in range(150):
         path = "/v1/jobs/job_none" if number % 3 else "/livez"
-        ledger[httpx.get(gunicorn + path, timeout=10, trust_env=False).status_code] += 1
+        ledger[httpx.get(served.url + path, timeout=60, trust_env=False).status_code] += 1
+        if number % 50 == 25:
+            served.recycle()
         if number % 30 == 0:
-            seen.append(total(figures(f"{gunicorn}/metrics"), "hippocamp_http_requests_total"))
-    after = figures(f"{gunicorn}/metrics")
+            seen.append(total(figures(f"{served.url}/metrics"), "hippocamp_http_requests_total"))
+    after = figures(f"{served.url}/metrics")
     assert seen == sorted(seen), "a counter must never go back"
     for status, count in ledger.items():
         told = _requests(after, status) - _requests(before, status)

@@ -223,6 +223,5 @@ def test_wrong_requests_are_problems(http: httpx.Client) -> None:
         "/dicom-web/studies",
         content=b"--B\r\nContent-Type: application/dicom\r\n\r\nxxx",
         headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=B'},
-        trust_env=False,
     )
     assert (cut.status_code, cut.json()["code"]) == (400, "request.bad_value")

@@ -20,6 +20,7 @@ import redis
 from flask.testing import FlaskClient
 
 from bench.chaos.relay import Fate, Relay
+from contracts import api_keys, sites
 from contracts.blobs import BlobStore
 from contracts.line import Line
 from contracts.scripts import Scripts
@@ -257,7 +258,7 @@ def test_a_cleaned_upload_is_checked_against_what_is_stored(
     assert sent["content_digest"] == hashlib.sha256(body).hexdigest()
     record = line.record(sent["id"])
     copy = store.local_copy(record["input_blob"], tmp_path, sha256=record["input_digest"])
-    assert copy.stat().st_size == sent["size_bytes"]
+    assert copy.stat().st_size == int(record["stored_bytes"])
     assert CANARY not in copy.read_bytes()
 
 
@@ -265,6 +266,9 @@ def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
     http: FlaskClient, put: Put, store: BlobStore, settings: Settings, bucket: str, redis_client: redis.Redis
 ) -> None:
     """Nobody knows yet whether the job is recorded: the same call finds it, and no other takes the bytes."""
+    sites.save(redis_client, sites.Site(name="north"))
+    key, _ = api_keys.issue(redis_client, "north", frozenset(api_keys.Scope), now_ms=1)
+    http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     body, line = nifti(seed=7), Line(redis_client)
     upload = put(body)
     Scripts(redis_client).load()
@@ -276,11 +280,12 @@ def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
     with Relay(int(redis_client.get_connection_kwargs()["port"]), judge=judge) as relay:
         behind = replace(settings, redis_url=relay.url, blobs=bucket, audit=f"{settings.blobs}.audit")
         slow = create_app(replace(behind, line_seconds=0.4)).test_client()
+        slow.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
         assert code(slow.post("/v1/jobs", json={"upload": upload})) == (503, "unavailable.line")
-        eventually(lambda: redis_client.zcard("hc:jobs:here") == 1)
+        eventually(lambda: redis_client.zcard("hc:jobs:north") == 1)
     other = http.post("/v1/jobs", json={"upload": upload}, headers={"Idempotency-Key": "another"})
     assert code(other) == (409, "upload.used")
     again = http.post("/v1/jobs", json={"upload": upload})
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
-    assert redis_client.zrange("hc:jobs:here", 0, -1) == [again.json["id"]]
+    assert redis_client.zrange("hc:jobs:north", 0, -1) == [again.json["id"]]
     assert store.get(line.record(again.json["id"])["input_blob"]) == body

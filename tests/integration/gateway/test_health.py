@@ -23,7 +23,7 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
     assert (answer.status_code, answer.json["ready"]) == (503, False)
     found = answer.json["dependencies"]
     assert {name: one["ok"] for name, one in found.items()} == {
-        "line": True, "blobs": True, "audit": True, "preprocess": False, "model_server": False,
+        "line": True, "blobs": True, "disk": True, "audit": True, "preprocess": False, "model_server": False,
     }  # fmt: skip
     assert http.get("/readyz?only=line,blobs,audit").status_code == 200
     before = time.time()
@@ -69,7 +69,7 @@ def test_not_ready_without_redis_or_disk(tmp_path: Path) -> None:
     with app.test_client() as http:
         answer = http.get("/readyz")
         assert answer.status_code == 503
-        assert not any(one["ok"] for one in answer.json["dependencies"].values())
+        assert [name for name, one in answer.json["dependencies"].items() if one["ok"]] == ["disk"]
         assert http.get("/livez").json == {"alive": True}
         assert http.get("/metrics").status_code == 200
 

@@ -1,4 +1,4 @@
-"""The gateway as gunicorn runs it: bodies larger than its memory, broken uploads, several processes."""
+"""The gateway as it is served: bodies larger than its memory, broken uploads, several processes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import redis
 
 from contracts.line import Line
 from tests.integration.gateway.live import Running, serving
+from tests.support.hospital import Hospital
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -30,8 +31,9 @@ def gateway(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def http(gateway: Running, redis_client: redis.Redis) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=120) as client:
+def http(gateway: Running, hospital: Hospital) -> Iterator[httpx.Client]:
+    """Sends the hospital's key."""
+    with hospital.http(gateway.url, timeout_seconds=120) as client:
         yield client
 
 
@@ -76,21 +78,24 @@ def test_an_upload_larger_than_memory_allows(
     assert answer.status_code == 202, answer.text
     assert answer.json()["content_digest"] == digest.hexdigest()
     assert highest - before < VOLUME / 10
-    stored = gateway.blobs / line.get(answer.json()["id"]).text("input_blob")
-    assert stored.stat().st_size == answer.json()["size_bytes"]
+    job = line.get(answer.json()["id"])
+    stored = gateway.blobs / job.text("input_blob")
+    assert stored.stat().st_size == int(job.text("stored_bytes"))
+    assert answer.json()["size_bytes"] == stored.stat().st_size  # sent unpacked and without texts
     stored.unlink()
 
 
 @pytest.mark.parametrize("chunked", [True, False])
 def test_an_upload_that_breaks_off_leaves_nothing(
-    gateway: Running, http: httpx.Client, redis_client: redis.Redis, chunked: bool
+    gateway: Running, http: httpx.Client, hospital: Hospital, redis_client: redis.Redis, chunked: bool
 ) -> None:
     files = set(gateway.blobs.rglob("*"))
     length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000000"
     with socket.create_connection(("127.0.0.1", gateway.port)) as sender:
         head = next(large_volume()) + bytes(100_000)
         start = b"%x\r\n" % 200_000 if chunked else b""
-        sender.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n" + start + head)
+        key = f"Authorization: {hospital.headers['Authorization']}\r\n".encode()
+        sender.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n" + key + length + b"\r\n\r\n" + start + head)
     eventually(lambda: {p for p in gateway.blobs.rglob("*") if p.is_file()} <= files)
     assert redis_client.keys("hc:rec:*") == []
     assert http.get("/livez").status_code == 200
@@ -145,7 +150,7 @@ def test_pages_carry_no_inline_script_and_a_strict_policy(http: httpx.Client) ->
     ],
 )
 def test_a_strange_head_is_refused_and_the_next_request_is_served(gateway: Running, head: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as wire:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as wire:
         try:
             wire.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n")
             said = wire.recv(1 << 16)

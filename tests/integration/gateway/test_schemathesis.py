@@ -15,6 +15,7 @@ import redis
 
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import Running, serving
+from tests.support.hospital import Hospital, configure
 
 pytestmark = pytest.mark.integration
 
@@ -58,15 +59,21 @@ parameters = {{ "path.job_id" = {{ dictionary = "spare", probability = 0.7 }} }}
 
 
 @pytest.fixture
-def gateway(redis_url: str, redis_client: redis.Redis, tmp_path: Path) -> Iterator[Running]:
-    with serving(redis_url, tmp_path, HIPPOCAMP_SITE="here") as running:
+def caller(redis_client: redis.Redis) -> Hospital:
+    """Default quotas, but for the rate: nobody waits for seven hundred requests."""
+    return configure(redis_client, "here", requests_per_second=0.0)
+
+
+@pytest.fixture
+def gateway(redis_url: str, caller: Hospital, tmp_path: Path) -> Iterator[Running]:
+    with serving(redis_url, tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-def ids(gateway: Running, finish: Callable[[str], None]) -> dict[str, str]:
+def ids(gateway: Running, caller: Hospital, finish: Callable[[str], None]) -> dict[str, str]:
     """A job that has its result, one that waits, one that was erased, one to erase; a batch; an endpoint."""
-    with httpx.Client(base_url=gateway.url, timeout=60, trust_env=False) as http:
+    with caller.http(gateway.url) as http:
 
         def made(path: str, **sent: object) -> str:
             return str(http.post(path, **sent).raise_for_status().json()["id"])
@@ -89,13 +96,16 @@ UNREACHED = {"/dicom-web/studies", "/dicom-web/studies/<study_uid>", "/v1/jobs/<
 """Calls that need DICOM, a job that nobody else ends, or a delivery: their own tests see them succeed."""
 
 
-def test_every_answer_is_the_documented_one(gateway: Running, ids: dict[str, str], tmp_path: Path) -> None:
+def test_every_answer_is_the_documented_one(
+    gateway: Running, caller: Hospital, ids: dict[str, str], tmp_path: Path
+) -> None:
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(**ids))
     command = [
         Path(sys.executable).with_name("schemathesis"), "--config-file", config,
         "run", f"{gateway.url}/openapi.json", "--phases", "examples,coverage,fuzzing", "--max-examples", "8",
-        "--seed", "1", "--request-timeout", "15", "--continue-on-failure", "--no-color",
+        "--header", f"Authorization: {caller.headers['Authorization']}",
+        "--seed", "1", "--request-timeout", "120", "--continue-on-failure", "--no-color",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "NO_PROXY": "127.0.0.1"}
     told = subprocess.run(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 from flask.testing import FlaskClient
 
-from contracts.audit import AuditLog, Event, main, read, verify
+from contracts.audit import AuditLog, Event, main, parts_of, read, verify
 from contracts.errors import StoreUnavailable
+from gateway.app import create_app
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
@@ -125,6 +128,76 @@ def test_a_line_that_a_crash_cut_short_is_replaced(tmp_path: Path) -> None:
     fill(path, 1)
     assert verify(path).broken == 0
     assert verify(path).lines == 3
+
+
+def grown(path: Path, count: int, *, most_bytes: int = 1000) -> None:
+    log = AuditLog(path, most_bytes=most_bytes)
+    for n in range(count):
+        log.append(event(n))
+
+
+def test_a_log_at_its_limit_becomes_a_part_and_the_chain_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    grown(path, 30)
+    parts = parts_of(path)
+    assert len(parts) >= 5
+    assert [part.name for part in parts[:2]] == ["audit.jsonl.000001", "audit.jsonl.000002"]
+    assert all(part.stat().st_size < 1500 for part in (*parts, path))
+    assert (verify(path).lines, verify(path).broken) == (30, 0)
+    assert [one["job"] for one in read(path)] == [f"job_{n}" for n in range(30)]
+    assert main(["verify", str(path), "--head", next(read(path))["hash"]]) == 0
+
+
+def test_every_change_of_a_part_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    grown(path, 30)
+    first, second, *_ = parts_of(path)
+    good = second.read_bytes()
+    second.write_bytes(good.replace(b'"outcome": 202', b'"outcome": 200', 1))
+    assert verify(path).broken > 0
+    second.write_bytes(b"".join(good.splitlines(keepends=True)[:-1]))
+    assert verify(path).broken > 0
+    second.unlink()
+    assert verify(path).broken > 0
+    second.write_bytes(good)
+    assert verify(path).broken == 0
+    head = json.loads(first.read_bytes().splitlines()[-1])["hash"]
+    first.unlink()
+    assert main(["verify", str(path)]) == 1
+    assert main(["verify", str(path), "--after", head]) == 0
+
+
+def test_a_crash_between_two_files_breaks_no_chain(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    fill(path, 3)
+    path.rename(tmp_path / "audit.jsonl.000001")
+    fill(path, 2)
+    assert (verify(path).lines, verify(path).broken) == (5, 0)
+
+
+def test_processes_share_one_chain_while_files_change(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=grown, args=(path, 40)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
+    assert (verify(path).lines, verify(path).broken) == (160, 0)
+    assert len(parts_of(path)) > 20
+
+
+def test_the_gateway_puts_its_log_aside(
+    settings: Settings, redis_client: redis.Redis, key: Callable[..., Caller]
+) -> None:
+    small = replace(settings, audit_bytes=2000)
+    caller = key("north")
+    with create_app(small).test_client() as http:
+        for _ in range(20):
+            http.get("/v1/webhook-endpoints", headers=caller.headers)
+    assert len(parts_of(small.audit_file)) >= 2
+    assert (verify(small.audit_file).lines, verify(small.audit_file).broken) == (20, 0)
 
 
 def test_processes_share_one_chain(tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def c_store(caller: Caller, sent: Scan) -> Answer:
     server = listener.start("127.0.0.1", port)
     try:
         scanner = AE(ae_title="SCANNER")
+        # a busy disk is no fault
+        scanner.acse_timeout = scanner.dimse_timeout = scanner.network_timeout = 300
         scanner.add_requested_context(MRImageStorage)
         association = scanner.associate("127.0.0.1", port)
         for one in sent.instances:

@@ -71,6 +71,7 @@ def test_volumes_are_refused_before_the_disk_is_full(
     assert figure(http, "free") < figure(http, "reserve") == RESERVE < figure(http, "size") / 9
     found = http.get("/readyz?only=disk")
     assert (found.status_code, found.json["dependencies"]["disk"]["ok"]) == (503, False)
+    fill(disk, leave=RESERVE // 3)
     assert http.get("/readyz?only=line,blobs,audit").status_code == 200, "what is there can be read"
     assert http.get(f"/v1/jobs/{taken.json['id']}", headers=north.headers).status_code == 200
     filler.unlink()

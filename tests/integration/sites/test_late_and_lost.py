@@ -28,7 +28,7 @@ from tests.integration.workers.scene import eventually
 
 pytestmark = pytest.mark.integration
 
-PATIENT = 0.3
+PATIENT = 1.0
 """Seconds that this gateway waits for Redis."""
 
 
@@ -206,7 +206,7 @@ def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
         )
 
     def late(name: str, request: bytes) -> tuple[Fate, float]:
-        is_it = b"HSETNX" in request and b"hc:endpoints:" in request
+        is_it = b"\r\nEXEC\r\n" in request and b"hc:endpoints:" in request
         if is_it and not relay.seen:
             return Fate.LATE, 3 * PATIENT
         return Fate.PASS, 0.0
@@ -279,4 +279,5 @@ def _submission(client: redis.Redis, job_id: str) -> object:
     return Submission(
         id=job_id, site="north", content_digest=record["content_digest"], media="nifti",
         input_blob=record["input_blob"], size_bytes=int(record["size_bytes"]),
+        stored_bytes=int(record["stored_bytes"]),
     )  # fmt: skip

@@ -59,15 +59,17 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[redis.Redis]:
-    """With the retries of a service, but not its patience."""
-    found = connect(service_url(server), timeout_seconds=2, retries=0)
+    """With the time limit of a service, but not its retries."""
+    found = connect(service_url(server), retries=0)
     yield found
     found.close()
 
 
 @pytest.fixture
 def http(server: Server, tmp_path: Path) -> Iterator[FlaskClient]:
-    app = create_app(Settings(redis_url=service_url(server), blobs=str(tmp_path / "blobs")))
+    """Patient: it is a refusal that is waited for, and a Redis that loads looks up twice a second."""
+    settings = Settings(redis_url=service_url(server), blobs=str(tmp_path / "blobs"), line_seconds=10)
+    app = create_app(settings)
     with app.test_client() as found:
         yield found
 

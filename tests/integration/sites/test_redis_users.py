@@ -162,7 +162,7 @@ def test_wake_ups_pass(servers: Servers, name: str) -> None:
     try:
         app.send_task(TASK[Stage.INFER], queue="infer", ignore_result=True, retry=False)
         with app.connection_for_read() as connection, connection.SimpleQueue("infer", no_ack=True) as queue:
-            assert queue.get(timeout=5).headers["task"] == TASK[Stage.INFER]
+            assert queue.get(timeout=60).headers["task"] == TASK[Stage.INFER]
     finally:
         app.close()
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.isolation]
 
 
 def start(redis_url: str, folder: Path, bind: str) -> subprocess.Popen[str]:
-    """gunicorn as the containers start it."""
+    """As the containers start it."""
     environment = {
         **os.environ,
         "HIPPOCAMP_REDIS_URL": redis_url,
@@ -29,9 +29,8 @@ def start(redis_url: str, folder: Path, bind: str) -> subprocess.Popen[str]:
         "HIPPOCAMP_GATEWAY_WORKERS": "1",
         "HIPPOCAMP_BIND": bind,
     }
-    command = [str(Path(sys.executable).parent / "gunicorn"), "--config=python:gateway.gunicorn_conf"]
     return subprocess.Popen(
-        [*command, "--no-control-socket", "gateway.app:create_app()"],
+        [sys.executable, "-m", "gateway.server"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

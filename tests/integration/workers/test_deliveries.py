@@ -124,7 +124,7 @@ def test_an_inward_address_is_never_reached(place: Workplace, clocked: Line) -> 
         _, delivery = owe(place, receiver.url)
         deliver.work_once(place)
     assert receiver.received == []
-    assert "not a public address" in clocked.record(delivery)["last_error"]
+    assert "an address that is not public" in clocked.record(delivery)["last_error"]
 
 
 def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: Workplace, clocked: Line) -> None:

@@ -103,7 +103,7 @@ def refuses_without_its_disk(cluster: Cluster) -> None:
     """The master's script, with an empty folder, while the sentinels know of a replica."""
     settings = [word for word in cluster.master.under if not word.startswith("DATA=")]
     command = [settings[0], f"DATA={cluster.master.folder / 'new'}", *settings[1:], str(SCRIPTS["redis"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert "my data is gone and another has it" in done.stderr
 

@@ -45,7 +45,7 @@ def sha256(text: str) -> str:
 
 
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20)
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=120)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Networks:
     def reaches(self, name: str, host: str, port: int) -> bool:
         code = f"import socket; socket.create_connection(({host!r}, {port}), 2)"
         command = [*self.within(name), sys.executable, "-c", code]
-        return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == 0
 
 
 @contextmanager

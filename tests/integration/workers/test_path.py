@@ -24,6 +24,10 @@ from contracts.result import Result, cache_key
 from contracts.stack import Stack
 from contracts.states import JobState, Stage
 from contracts.wakeups import wake
+from gateway.app import create_app
+from gateway.readiness import check
+from gateway.schemas import Dependency
+from gateway.settings import Settings as GatewaySettings
 from tests.fakes.receiver import Receiver
 from tests.fakes.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
@@ -418,6 +422,40 @@ def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: Workp
     assert maintain.prove(place)
     assert not maintain.ask_for_proof(place)
     assert deployed.current(place.redis)[1] == DIGEST
+
+
+def readiness(place: Workplace, tmp_path: Path) -> Dependency:
+    about = GatewaySettings(redis_url=place.settings.redis_url, blobs=str(tmp_path))
+    return check(create_app(about).extensions["hippocamp"])["model_server"]
+
+
+@pytest.mark.parametrize("fault", ["503", "507"], ids=["no worker", "a worker that died"])
+def test_readiness_follows_a_model_server_without_workers_within_one_round(
+    place: Workplace, torchserve: FakeTorchServe, tmp_path: Path, fault: str
+) -> None:
+    assert maintain.prove(place)
+    assert maintain.look(place)
+    assert readiness(place, tmp_path).ok
+    torchserve.mode = fault
+    assert not maintain.look(place)
+    found = readiness(place, tmp_path)
+    assert not found.ok
+    assert found.detail == f"failed its last test: HTTP {fault}"
+    torchserve.mode = "ok"
+    asked = len(torchserve.sizes)
+    assert maintain.look(place)
+    assert len(torchserve.sizes) == asked + 1, "one that is back does a whole inference before it counts"
+    assert readiness(place, tmp_path).ok
+
+
+def test_a_pulse_is_asked_for_each_round_while_nothing_else_shows_that_the_server_lives(
+    place: Workplace,
+) -> None:
+    assert maintain.ask_for_pulse(place)
+    assert not maintain.ask_for_pulse(place)
+    place.redis.delete("hc:golden:pulse")
+    deployed.prove(place.redis, "model_server")
+    assert not maintain.ask_for_pulse(place)
 
 
 def test_a_stack_that_vanished_is_made_again(place: Workplace, desk: preprocess.Workplace) -> None:

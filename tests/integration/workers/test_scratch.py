@@ -47,7 +47,7 @@ def test_the_copy_of_an_upload_goes_with_the_process_that_was_killed(tmp_path: P
     process.send_signal(signal.SIGSTOP)
     assert sweep(tmp_path) == 0, "a process that hangs lives"
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert files(tmp_path) == [copy], "killed: nobody could clean up"
     assert sweep(tmp_path) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["hippocamp-of-somebody-else"]
@@ -66,7 +66,7 @@ def test_the_parent_of_the_pool_sweeps_at_its_start_and_all_the_time(tmp_path: P
     scratch.mkdir()
     process, early = holder(scratch)
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     environment = {
         **os.environ, "HIPPOCAMP_REDIS_URL": redis_url, "HIPPOCAMP_SCRATCH": str(scratch),
         "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
@@ -81,7 +81,7 @@ def test_the_parent_of_the_pool_sweeps_at_its_start_and_all_the_time(tmp_path: P
         eventually(lambda: not early.exists(), within=60)
         process, late = holder(scratch)
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=120)
         eventually(lambda: not late.exists(), within=10)
         assert files(scratch) == []
     finally:

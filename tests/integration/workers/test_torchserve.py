@@ -6,13 +6,15 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -26,8 +28,23 @@ from workers.model_server import ModelServer
 pytestmark = pytest.mark.integration
 
 
+@dataclass(frozen=True)
+class Running:
+    """A TorchServe as the local system starts it, and a client that has its token."""
+
+    client: ModelServer
+    settings: LocalSettings
+    token: Path
+    management: Path
+
+
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
+def client(running: Running) -> ModelServer:
+    return running.client
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     if not (ROOT / "model_store" / "release" / "manifest.json").exists():
         pytest.skip("model_store/release holds no weights")
     second = changed_release(tmp_path_factory.mktemp("release"))
@@ -48,12 +65,20 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
     url = environment["HIPPOCAMP_MODEL_SERVER"]
     try:
         known = frozenset({model_digest(), *environment["HIPPOCAMP_MODELS"].split(",")})
-        with closing(ModelServer(url, timeout_seconds=60, known=known)) as client:
+        token = Path(environment["HIPPOCAMP_MODEL_TOKEN_FILE"])
+        with closing(ModelServer(url, timeout_seconds=60, known=known, token_file=token)) as client:
             wait_for(client, settings.folder / "log")
-            yield client
+            yield Running(client, settings, token, management_of(settings))
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
+
+
+def management_of(settings: LocalSettings) -> Path:
+    """The socket that its configuration names."""
+    lines = (settings.folder / "model_server" / "config.properties").read_text().splitlines()
+    (told,) = [line for line in lines if line.startswith("management_address=unix:")]
+    return Path(told.partition("unix:")[2])
 
 
 def changed_release(folder: Path) -> Path:
@@ -93,10 +118,12 @@ def test_two_models_answer_side_by_side(client: ModelServer) -> None:
         client.predict(golden_slices(), version="f" * 64)
 
 
-def test_a_model_that_is_not_known_is_refused(client: ModelServer) -> None:
+def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
+    client = running.client
     assert client._known is not None
     (other,) = client._known - {model_digest()}
-    with closing(ModelServer(client.url, timeout_seconds=60, known=frozenset({other}))) as stranger:
+    only = {"known": frozenset({other}), "token_file": running.token}
+    with closing(ModelServer(client.url, timeout_seconds=60, **only)) as stranger:
         with pytest.raises(ModelUnknown, match=model_digest()):
             stranger.predict(golden_slices())
         assert stranger.predict(golden_slices(), version=other)[0].digest == other
@@ -124,3 +151,63 @@ def test_each_volume_of_a_batch_gets_the_answer_it_would_get_alone(client: Model
     assert alone[0].probabilities.sum() == pytest.approx(1, abs=1e-4)
     assert alone[0].maps.shape[:2] == (32, 3)
     assert ((alone[0].interval[:, 0] <= alone[0].interval[:, 1]) & (alone[0].interval >= 0).all()).all()
+
+
+def test_a_process_without_the_token_can_ask_for_nothing(running: Running) -> None:
+    ports = running.settings.ports
+    with closing(ModelServer(running.client.url, timeout_seconds=60)) as stranger:
+        with pytest.raises(ModelServerUnavailable, match="HIPPOCAMP_MODEL_TOKEN_FILE"):
+            stranger.predict(golden_slices())
+        with pytest.raises(ModelServerUnavailable):
+            stranger.pulse()
+    for port in (ports.model_server, ports.model_metrics):
+        scaled = httpx.put(f"http://127.0.0.1:{port}/models/hippocamp?min_worker=0", trust_env=False)
+        assert scaled.status_code >= 400
+    assert running.client.predict(golden_slices())
+
+
+def test_management_is_a_socket_that_only_we_may_enter_and_a_port_that_asks_for_the_token(
+    running: Running,
+) -> None:
+    assert running.management.is_socket()
+    for private in (running.management.parent, running.token.parent):
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert stat.S_IMODE(running.token.stat().st_mode) == 0o600
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(running.management))) as http:
+        assert http.get("http://torchserve/models").status_code == 400  # without the token
+    address = f"http://127.0.0.1:{running.settings.ports.model_grpc_management}"
+    grpc = {"Content-Type": "application/grpc", "TE": "trailers"}
+    with httpx.Client(http1=False, http2=True, trust_env=False) as http:
+        answer = http.post(f"{address}/{MANAGEMENT}/ScaleWorker", content=SCALE_TO_NOTHING, headers=grpc)
+    assert answer.headers["grpc-status"] == "7", "PERMISSION_DENIED"
+    assert running.client.predict(golden_slices())
+
+
+MANAGEMENT = "org.pytorch.serve.grpc.management.ManagementAPIsService"
+SCALE_TO_NOTHING = b"\x00\x00\x00\x00\x0b\x0a\x09hippocamp"
+"""A message of gRPC, not compressed, 11 bytes: a ScaleWorkerRequest with the model's name alone."""
+
+
+def test_a_pulse_finds_workers_that_are_gone_and_back(running: Running) -> None:
+    """Ended as a caller of the management port could, and as a crash does."""
+    running.client.pulse()
+    scale(running, 0)
+    with pytest.raises(ModelServerUnavailable):
+        running.client.pulse()
+    scale(running, 1)
+    running.client.pulse()
+
+
+def scale(running: Running, workers: int) -> None:
+    key = json.loads(running.token.read_text())["management"]["key"]
+    shipped = model_digest()[:12]
+    transport = httpx.HTTPTransport(uds=str(running.management))
+    with httpx.Client(transport=transport, timeout=120) as http:
+        for version in {shipped, *(one[:12] for one in running.client._known or ())}:
+            told = {"min_worker": workers, "max_worker": workers, "synchronous": "true"}
+            answer = http.put(
+                f"http://torchserve/models/hippocamp/{version}",
+                params=told,
+                headers={"Authorization": f"Bearer {key}"},
+            )
+            assert answer.status_code == 200, answer.text

@@ -149,3 +149,21 @@ def test_a_job_without_result() -> None:
         drive(Conversations().result("job_1"), reply(200, failed))
     assert caught.value.job.error is not None
     assert caught.value.job.error.code == "quality.not_t1w"
+
+
+def test_an_erasure_whose_answer_was_lost_is_no_error() -> None:
+    gone = {"code": "job.erased", "detail": "It was erased", "status": 410}
+    _, calls, _ = drive(
+        Conversations(Patience(first_seconds=0.01)).erase("job_1"), reply(0), reply(410, gone)
+    )
+    assert [call.method for call in calls] == ["DELETE", "DELETE"]
+    missing = {"code": "job.not_found", "detail": "No job", "status": 404}
+    with pytest.raises(NotFound):
+        drive(Conversations(Patience()).erase("job_2"), reply(404, missing))
+
+
+def test_an_endpoint_that_is_added_again_has_the_same_key() -> None:
+    talk = Conversations(Patience(first_seconds=0.01)).add_endpoint("https://pacs.example/hook")
+    made, calls, _ = drive(talk, reply(0), reply(503), reply(201, {"id": "whe_1"}))
+    assert made == {"id": "whe_1"}
+    assert len({call.headers["Idempotency-Key"] for call in calls}) == 1

@@ -19,6 +19,7 @@ import redis
 from contracts.connections import connect
 from deploy.local import keeper, services
 from deploy.local.keeper import Keeper
+from deploy.local.running import MARK
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
@@ -126,3 +127,39 @@ def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..
 
     eventually(answers)
     client.close()
+
+
+@pytest.mark.parametrize("text", ["", "[{", '{"a": 1}', '[{"name": "first"}]'])
+def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack], text: str) -> None:
+    stack = start(second)
+    for name in ("state.json", "restarts.json", "keeper.json"):
+        (stack.settings.folder / name).write_text(text)
+    assert keeper.restarts(stack.settings) in ({}, {"a": 1})
+    assert not keeper.living(stack.settings)
+    assert stack.remembered() == []
+    stack.down()
+    marked = [one for one in psutil.process_iter() if "time.sleep(60)" in str(_words(one))]
+    assert [one for one in marked if _mark(one) == str(stack.settings.folder)] == []
+
+
+def test_down_leaves_no_counters_in_memory(start: Callable[..., Stack]) -> None:
+    stack = start(second)
+    (item,) = stack.remembered()
+    process = psutil.Process(item.pid)
+    eventually(lambda: "PROMETHEUS_MULTIPROC_DIR" in process.environ())  # empty for a moment of its exec
+    folder = Path(process.environ()["PROMETHEUS_MULTIPROC_DIR"])
+    assert folder.is_dir()
+    stack.down()
+    assert not folder.parent.exists()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def _mark(process: psutil.Process) -> str:
+    with suppress(psutil.Error, OSError):
+        return process.environ().get(MARK, "")
+    return ""

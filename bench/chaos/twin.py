@@ -1,0 +1,28 @@
+"""A worker on another machine that has this machine's host name: its process cannot be seen from here."""
+
+from __future__ import annotations
+
+import time
+
+from bench.chaos.scaled import DIGEST, prepare
+from contracts.identity import host_of, place
+from contracts.telemetry import configure_logging
+from contracts.wakeups import celery_app
+from preprocessing_service.service import Workplace, work_once
+from preprocessing_service.settings import Settings
+
+NAME = f"{host_of(place())}/{'0' * 12}-{place().rpartition('/')[2].partition('-')[2]}/4000001.5"
+
+
+def main() -> None:
+    """Take jobs until the process is told to end."""
+    configure_logging("twin")
+    settings = Settings()
+    desk = Workplace(settings, celery_app("twin", settings.redis_url), prepare, DIGEST, name=NAME)
+    while True:
+        if work_once(desk) is None:
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

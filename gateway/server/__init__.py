@@ -1,0 +1,1 @@
+"""The server: uvicorn's processes, a front that waits for clients, and Flask in a few threads."""
