@@ -31,7 +31,8 @@ VOXELS = np.random.default_rng(0).integers(0, 200, (12, 11, 10)).astype(np.int16
 
 NUMBERS = (
     "extents", "session_error", "intent_p1", "intent_p2", "intent_p3", "slice_start", "slice_end", "cal_max",
-    "cal_min", "slice_duration", "toffset", "glmax", "glmin", "quatern_b", "quatern_c", "quatern_d", "qoffset_x",
+    "cal_min", "slice_duration", "toffset", "glmax", "glmin", "quatern_b", "quatern_c", "quatern_d",
+    "qoffset_x",
 )  # fmt: skip
 """Fields of numbers in which text survived; none is needed while there is a matrix."""
 

@@ -26,8 +26,9 @@ pytestmark = [pytest.mark.inputs, pytest.mark.privacy]
 
 GEOMETRY = (
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "SliceLocation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "BitsAllocated",
-    "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "InstanceNumber", "SeriesNumber",
+    "SpacingBetweenSlices", "SliceLocation", "Rows", "Columns", "NumberOfFrames", "RescaleSlope",
+    "RescaleIntercept", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "SamplesPerPixel", "InstanceNumber", "SeriesNumber",
 )  # fmt: skip
 """What says where the voxels lie and what their values are."""
 

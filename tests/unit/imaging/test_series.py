@@ -22,14 +22,14 @@ def named(description: str, **about: object) -> Described:
 
 
 AGENTS = (
-    "T1 +C", "COR T1 SE+C", "T1 C+", "Ax T1 post", "t1_mprage_postcontrast", "T1 GD", "t1_gd", "T1GD", "t1ce",
-    "T1c", "T1 KM", "T1 mit KM", "T1 CE", "T1 with contrast", "MPRAGE Gadovist", "sub-01_ce-gadolinium_T1w",
-    "Ax FSPGR 3D POST GAD",
+    "T1 +C", "COR T1 SE+C", "T1 C+", "Ax T1 post", "t1_mprage_postcontrast", "T1 GD", "t1_gd", "T1GD",
+    "t1ce", "T1c", "T1 KM", "T1 mit KM", "T1 CE", "T1 with contrast", "MPRAGE Gadovist",
+    "sub-01_ce-gadolinium_T1w", "Ax FSPGR 3D POST GAD",
 )  # fmt: skip
 PLAINS = (
     "T1", "T1 posterior fossa", "T1 w/o contrast", "T1 without contrast", "non-contrast T1",
-    "T1 pre contrast", "t1 pre gd", "T1 ohne KM", "MPRAGE post-op", "MPRAGE part2", "sT1W_3D_TFE", "SAG MPRAGE 220 FOV",
-    "Ax BRAVO",
+    "T1 pre contrast", "t1 pre gd", "T1 ohne KM", "MPRAGE post-op", "MPRAGE part2", "sT1W_3D_TFE",
+    "SAG MPRAGE 220 FOV", "Ax BRAVO",
 )  # fmt: skip
 
 
