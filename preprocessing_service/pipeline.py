@@ -55,15 +55,17 @@ def prepare(
     scratch: Path | None = None,  # noqa: ARG001  part of the contract; no format needs a file of its own yet
     on_step: OnStep | None = None,
     on_sheet: OnSheet | None = None,
+    allow_agent: bool = False,
 ) -> Stack:
     """Turn one volume file into the stack; raises InputError or QualityRefused, nothing else for bad input.
 
     scratch: a folder for temporary files; every format is decoded in memory within `limits`, so none is made.
     on_step: called with each name of STEPS as that step begins.
     on_sheet: called with the quality sheet (PNG) before the gate judges, so that a refusal has its picture.
+    allow_agent: a contrast-enhanced series is read when the study has no plain one.
     """
     with within_memory():
-        stack, head = examine(path, on_step=on_step)
+        stack, head = examine(path, on_step=on_step, allow_agent=allow_agent)
         if on_sheet is not None:
             begun = time.perf_counter()
             on_sheet(quality_sheet(head, load_template(), stack.quality))
@@ -100,11 +102,13 @@ def look_again(volume: Volume, found: Found, template: Template) -> Found | None
     return (brain, coarse, alignment) if overlap(volume, brain, alignment, template) > fit - LOSS else None
 
 
-def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepared]:
+def examine(
+    path: Path, *, on_step: OnStep | None = None, allow_agent: bool = False
+) -> tuple[Stack, Prepared]:
     """The stack with its figures, not yet judged, and what every step found; InputError as in `prepare`."""
     clock, template = StepClock(on_step), load_template()
     with clock("read"):
-        stored = read(path)
+        stored = read(path, allow_agent=allow_agent)
     with clock("conform"):
         volume = grounded(conform(stored))
     with clock("strip"):
@@ -133,6 +137,7 @@ def examine(path: Path, *, on_step: OnStep | None = None) -> tuple[Stack, Prepar
         quality=figures,
         seconds=clock.seconds,
         source=stored.source,
+        series=stored.series,
         brain=whole,
     )
     return stack, head
