@@ -63,9 +63,13 @@ class Priors:
 
 @dataclass(frozen=True)
 class Template:
-    """The whole of it; `centre` (3,) mm is the brain's middle and `volume` its size in mm³."""
+    """The whole of it; `centre` (3,) mm is the brain's middle and `volume` its size in mm³.
+
+    levels: of the intensities, coarse to fine. outline: of the brain's shape alone.
+    """
 
     levels: tuple[Level, ...]
+    outline: Level
     priors: Priors
     centre: npt.NDArray[np.float64]
     volume: float
@@ -98,7 +102,8 @@ def _template_of(parts: dict[str, npt.NDArray[Any]]) -> Template:
         Level(parts[f"points{n}"], parts[f"design{n}"], blur) for n, (blur, _) in enumerate(LEVELS)
     )
     priors = Priors(parts["prior_points"], parts["shares"], basis(parts["prior_points"]))
-    return Template(levels, priors, parts["centre"], float(parts["volume"]), parts["brain"])
+    outline = Level(parts["outline_points"], parts["outline_design"], LEVELS[0][0])
+    return Template(levels, outline, priors, parts["centre"], float(parts["volume"]), parts["brain"])
 
 
 def _compute() -> dict[str, npt.NDArray[Any]]:
@@ -111,6 +116,7 @@ def _compute() -> dict[str, npt.NDArray[Any]]:
         look = _inside if n == len(LEVELS) - 1 else _around
         level = _level(look(head, mask, blur), affine, spacing, centre)
         parts |= {f"{name}{n}": values for name, values in level.items()}
+    parts |= _outline(mask, affine, centre)
     parts |= _priors(mask, affine)
     parts["brain"] = _every(mask, BRAIN_SPACING, affine)
     return parts
@@ -162,6 +168,14 @@ def _level(look: tuple[Floats, Mask], affine: Matrix, spacing: int, centre: Matr
     ]
     design = np.concatenate([by_affine, *gains, brain], 1)
     return {"points": points, "design": design.astype(np.float32)}
+
+
+def _outline(mask: Mask, affine: Matrix, centre: Matrix) -> dict[str, Floats]:
+    blur, spacing = LEVELS[0]
+    level = _level(_around(mask.astype(np.float32), mask, blur), affine, spacing, centre)
+    # One gain and one offset: a shape has no field.
+    design = level["design"][:, [*range(13), level["design"].shape[1] - 1]]
+    return {"outline_points": level["points"], "outline_design": np.ascontiguousarray(design)}
 
 
 def _voxels_at(points: Floats, affine: Matrix) -> tuple[npt.NDArray[np.int64], ...]:
