@@ -80,5 +80,6 @@ def _box(mask: Mask, zooms: npt.NDArray[np.float64], reach: float) -> tuple[slic
     found = ndimage.find_objects(mask.astype(np.uint8))[0]
     rims = np.ceil(MARGIN * reach / zooms).astype(int)
     return tuple(
-        slice(max(axis.start - rim, 0), axis.stop + rim) for axis, rim in zip(found, rims.tolist(), strict=True)
+        slice(max(axis.start - rim, 0), axis.stop + rim)
+        for axis, rim in zip(found, rims.tolist(), strict=True)
     )

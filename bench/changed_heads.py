@@ -48,9 +48,14 @@ class Known:
 def known(found: Prepared) -> Known:
     """Fluid told apart by depth; the volume as float32 along RAS, without the coil's field."""
     volume = found.volume
-    voxels = np.ascontiguousarray(volume.voxels, np.float32) * np.float32(volume.slope) + np.float32(volume.intercept)
+    voxels = np.ascontiguousarray(volume.voxels, np.float32) * np.float32(volume.slope) + np.float32(
+        volume.intercept
+    )
     levels = np.exp(found.tissues.means) * found.coarse.unit
-    cells = [((np.arange(n) + 0.5) * s / n).astype(int) for n, s in zip(voxels.shape, found.brain.inside.shape, strict=True)]
+    cells = [
+        ((np.arange(n) + 0.5) * s / n).astype(int)
+        for n, s in zip(voxels.shape, found.brain.inside.shape, strict=True)
+    ]
     inside = found.brain.inside[np.ix_(*cells)] > 0.5
     even = voxels / coil_field(found)
     fluid = inside & (even < (levels[0] + levels[1]) / 2)
@@ -93,7 +98,9 @@ def painted(head: Known, millilitres: float) -> Volume:
     edge = np.partition(far.ravel(), wanted)[wanted]
     fluid = float(head.levels[0])
     random = np.random.default_rng(0).normal(0, 0.05 * fluid, far.shape)
-    return Volume(np.where(far < edge, fluid + random, head.volume.voxels).astype(np.float32), head.volume.affine)
+    return Volume(
+        np.where(far < edge, fluid + random, head.volume.voxels).astype(np.float32), head.volume.affine
+    )
 
 
 def remapped(head: Known, name: str, *, noise: float = 0.0) -> Volume:
@@ -105,7 +112,9 @@ def remapped(head: Known, name: str, *, noise: float = 0.0) -> Volume:
     values[air & ~head.inside] = 0
     rng = np.random.default_rng(1)
     if noise:
-        values = np.hypot(*(values * part + noise * rng.standard_normal(values.shape, np.float32) for part in (1, 0)))
+        values = np.hypot(
+            *(values * part + noise * rng.standard_normal(values.shape, np.float32) for part in (1, 0))
+        )
     return Volume(np.asarray(values * 400, np.float32), head.volume.affine)
 
 

@@ -131,12 +131,19 @@ def drawn(labels: Labels, affine: npt.NDArray[np.float64], recipe: Recipe) -> Vo
     picture = ndimage.gaussian_filter(picture, np.maximum(widths, 0.45))
     if recipe.contrast is not CT:
         picture *= np.exp(recipe.bias * _smooth(picture.shape, 70.0, rng))
-    seen = ndimage.affine_transform(picture, np.diag(zooms), (zooms - 1) / 2, output_shape=_fitting(labels, zooms), order=1)
+    seen = ndimage.affine_transform(
+        picture, np.diag(zooms), (zooms - 1) / 2, output_shape=_fitting(labels, zooms), order=1
+    )
     noise = recipe.noise * (0.2 if recipe.contrast is CT else 1.0)
     seen = np.hypot(seen + noise * rng.standard_normal(seen.shape, np.float32),
                     noise * rng.standard_normal(seen.shape, np.float32))  # fmt: skip
     if recipe.contrast.stripped:
-        seen[ndimage.affine_transform((picture > 0.02).astype(np.float32), np.diag(zooms), output_shape=seen.shape, order=0) == 0] = 0
+        seen[
+            ndimage.affine_transform(
+                (picture > 0.02).astype(np.float32), np.diag(zooms), output_shape=seen.shape, order=0
+            )
+            == 0
+        ] = 0
     moved = affine.copy()
     moved[:3, :3] = affine[:3, :3] * zooms
     moved[:3, 3] += affine[:3, :3] @ ((zooms - 1) / 2)
@@ -181,6 +188,12 @@ def lesions(labels: Labels, millilitres: float, rng: np.random.Generator) -> Flo
 def _smooth(shape: tuple[int, ...], knot: float, rng: np.random.Generator) -> Floats:
     """Noise of unit spread, smooth over `knot` voxels."""
     small = rng.standard_normal([int(np.ceil(n / knot)) + 3 for n in shape], np.float32)
-    grown = ndimage.zoom(small, [n / (s - 1) for n, s in zip(shape, small.shape, strict=True)], order=1, grid_mode=True, mode="nearest")
+    grown = ndimage.zoom(
+        small,
+        [n / (s - 1) for n, s in zip(shape, small.shape, strict=True)],
+        order=1,
+        grid_mode=True,
+        mode="nearest",
+    )
     grown = grown[tuple(slice(n) for n in shape)]
     return np.asarray(grown / grown.std(), np.float32)

@@ -22,8 +22,9 @@ from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import normalise
-from preprocessing_service.steps.quality import Prepared, judge, measure
+from preprocessing_service.steps.quality import Prepared, measure
 from preprocessing_service.steps.resample import resample
+from preprocessing_service.steps.rules import judge
 from preprocessing_service.steps.strip import strip
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Matrix, Volume

@@ -19,10 +19,11 @@ from preprocessing_service.steps.ground import grounded
 from preprocessing_service.steps.keep import keep
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.outline import HELD, register_outline
-from preprocessing_service.steps.quality import LEAST_OVERLAP, Prepared, judge, measure, overlap
+from preprocessing_service.steps.quality import Prepared, measure, overlap
 from preprocessing_service.steps.read import read
 from preprocessing_service.steps.register import Alignment, register
 from preprocessing_service.steps.resample import grid_to_world, resample
+from preprocessing_service.steps.rules import LEAST_OVERLAP, judge
 from preprocessing_service.steps.strip import Brain, strip
 from preprocessing_service.template import Template, load_template
 from preprocessing_service.volume import Volume

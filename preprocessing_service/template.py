@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from preprocessing_service.assets import assets_digest, cache_folder, template_file
 from preprocessing_service.polynomial import basis
+from preprocessing_service.regions import SPACING, region_numbers
 from preprocessing_service.volume import Matrix
 
 Floats = npt.NDArray[np.float32]
@@ -62,6 +63,17 @@ class Priors:
 
 
 @dataclass(frozen=True)
+class Regions:
+    """points (n, 3) mm of neighbouring grey and white matter and of the ventricles.
+
+    numbers: (n,) as in `regions.NAMES`.
+    """
+
+    points: Floats
+    numbers: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
 class Template:
     """The whole of it; `centre` (3,) mm is the brain's middle and `volume` its size in mm³.
 
@@ -71,6 +83,7 @@ class Template:
     levels: tuple[Level, ...]
     outline: Level
     priors: Priors
+    regions: Regions
     centre: npt.NDArray[np.float64]
     volume: float
     brain: Floats
@@ -80,6 +93,7 @@ class Template:
 def load_template() -> Template:
     """The template of this process; computed and stored on first use, then read back in milliseconds."""
     source = Path(__file__).read_bytes() + (Path(__file__).parent / "polynomial.py").read_bytes()
+    source += (Path(__file__).parent / "regions.py").read_bytes()
     key = hashlib.sha256(source + assets_digest().encode()).hexdigest()[:20]
     file = cache_folder() / f"template-{key}.npz"
     if not file.exists():
@@ -103,7 +117,8 @@ def _template_of(parts: dict[str, npt.NDArray[Any]]) -> Template:
     )
     priors = Priors(parts["prior_points"], parts["shares"], basis(parts["prior_points"]))
     outline = Level(parts["outline_points"], parts["outline_design"], LEVELS[0][0])
-    return Template(levels, outline, priors, parts["centre"], float(parts["volume"]), parts["brain"])
+    regions = Regions(parts["region_points"], parts["region_numbers"])
+    return Template(levels, outline, priors, regions, parts["centre"], float(parts["volume"]), parts["brain"])
 
 
 def _compute() -> dict[str, npt.NDArray[Any]]:
@@ -118,6 +133,7 @@ def _compute() -> dict[str, npt.NDArray[Any]]:
         parts |= {f"{name}{n}": values for name, values in level.items()}
     parts |= _outline(mask, affine, centre)
     parts |= _priors(mask, affine)
+    parts |= _regions(mask, affine)
     parts["brain"] = _every(mask, BRAIN_SPACING, affine)
     return parts
 
@@ -182,9 +198,16 @@ def _voxels_at(points: Floats, affine: Matrix) -> tuple[npt.NDArray[np.int64], .
     return tuple(np.rint(apply_affine(np.linalg.inv(affine), points)).astype(np.int64).T)
 
 
-def _share_at(points: Floats, name: str) -> Floats:
+def _regions(mask: Mask, affine: Matrix) -> dict[str, npt.NDArray[Any]]:
+    points = _every(mask, SPACING, affine)
+    depth = ndimage.distance_transform_edt(mask)[_voxels_at(points, affine)].astype(np.float32)
+    numbers = region_numbers(points, (_share_at(points, "gm", 1.0), _share_at(points, "wm", 1.0)), depth)
+    return {"region_points": points[numbers > 0], "region_numbers": numbers[numbers > 0]}
+
+
+def _share_at(points: Floats, name: str, blur: float = 1.5) -> Floats:
     share, affine = _image(name)
-    blurred = _blur(share, 1.5)
+    blurred = _blur(share, blur)
     return np.asarray(blurred[_voxels_at(points, affine)] / 255, dtype=np.float32)
 
 

@@ -1,8 +1,8 @@
 """Step 4c, only when the first alignment lost the brain: the template laid on the brain's outer surface.
 
-Wide ventricles pull an alignment by intensities away: a template shrunk to where the head is even explains more
-of the variance. The outer surface hardly changes with atrophy, so it decides when sizes do not agree; the
-intensities may then still move the template a little.
+Wide ventricles pull an alignment by intensities away: a template shrunk to where the head is even explains
+more of the variance. The outer surface hardly changes with atrophy, so it decides where intensities lost the
+brain; these may then still move the template a little.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from preprocessing_service.template import Template
 from preprocessing_service.volume import Matrix
 
 HELD = 0.85
-"""Overlap of brain and template from which the first alignment has held the brain; good heads have 0.88 to 0.97."""
+"""Overlap of brain and template from which the first alignment has held the brain; good heads have 0.9."""
 
 FREE = 5.0
 """mm, mean over the brain, that the intensities may move the template away from the surface's alignment."""

@@ -79,8 +79,8 @@ def converging() -> Iterator[None]:
             yield
     except (np.linalg.LinAlgError, FloatingPointError) as error:
         raise RegistrationFailed(
-            "the template could not be laid on the brain that was found. Look at the image: the whole head should "
-            "be in it, upright, without large artefacts"
+            "The template could not be laid on the brain that was found. "
+            "Send a T1-weighted series of the whole head, upright and complete."
         ) from error
 
 
