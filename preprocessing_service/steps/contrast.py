@@ -33,7 +33,7 @@ LEAST_PAIRS = 2
 FEWEST, LEAST_SHARE = 5, 0.05
 """Points of a region, and share of them, that must be free of fluid for it to count."""
 
-UNKNOWN = 0.0, 9.0
+UNKNOWN = 0.0, 0.0, 9.0
 """The ratios when too little can be compared: no image that is accepted has them."""
 
 
@@ -41,10 +41,12 @@ UNKNOWN = 0.0, 9.0
 class Contrast:
     """white_grey_ratio: brightness of white matter over its grey neighbours', the median over the pairs.
 
+    white_dark_ratio: the same with all the points that may hold fluid, or grey matter as dark as that.
     fluid_white_ratio: brightness of the ventricles over that of white matter.
     """
 
     white_grey_ratio: float
+    white_dark_ratio: float
     fluid_white_ratio: float
 
 
@@ -59,18 +61,27 @@ def contrast(head: CoarseHead, alignment: Alignment, tissues: Tissues, regions: 
     )
     bright = float(np.quantile(seen, BRIGHT))
     tissue = darkest > NEAR_FLUID * bright
-    levels = [_level(seen, tissue, regions.numbers == number) for number in range(VENTRICLES)]
-    ratios = [levels[white] / levels[grey] for white, grey in PAIRS if levels[white] * levels[grey] > 0]
-    if len(ratios) < LEAST_PAIRS:
+    levels = _levels(seen, tissue, regions)
+    if sum(levels[white] * levels[grey] > 0 for white, grey in PAIRS) < LEAST_PAIRS:
         return Contrast(*UNKNOWN)
-    fluid = np.quantile(darkest[regions.numbers == VENTRICLES], DARK)
-    white = np.median([levels[white] for white, _ in PAIRS if levels[white] > 0])
-    return Contrast(float(np.median(ratios)), float(fluid / white))
+    white = float(np.median([levels[white] for white, _ in PAIRS if levels[white] > 0]))
+    fluid = float(np.quantile(darkest[regions.numbers == VENTRICLES], DARK))
+    return Contrast(_ratio(levels), _ratio(_levels(seen, seen > 0, regions)), fluid / white)
 
 
-def _level(seen: Floats, tissue: npt.NDArray[np.bool_], region: npt.NDArray[np.bool_]) -> float:
-    """Median of the region's points that hold no fluid; 0 when too few are left."""
-    values = seen[region & tissue]
+def _ratio(levels: list[float]) -> float:
+    ratios = [levels[white] / levels[grey] for white, grey in PAIRS if levels[white] * levels[grey] > 0]
+    return float(np.median(ratios))
+
+
+def _levels(seen: Floats, wanted: npt.NDArray[np.bool_], regions: Regions) -> list[float]:
+    """Of every region by its number, 0 being none of them."""
+    return [_level(seen, wanted, regions.numbers == number) for number in range(VENTRICLES)]
+
+
+def _level(seen: Floats, wanted: npt.NDArray[np.bool_], region: npt.NDArray[np.bool_]) -> float:
+    """Median of the region's wanted points; 0 when there are too few."""
+    values = seen[region & wanted]
     enough = max(FEWEST, LEAST_SHARE * np.count_nonzero(region))
     return float(np.median(values)) if len(values) >= enough else 0.0
 

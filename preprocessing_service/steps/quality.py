@@ -56,6 +56,7 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
         "mirror_overlap": mirror_overlap(head, template),
         "fluid_white_ratio": seen.fluid_white_ratio,
         "white_grey_ratio": seen.white_grey_ratio,
+        "white_dark_ratio": seen.white_dark_ratio,
         "contrast_uncertain": float(LEAST_RATIO <= seen.white_grey_ratio < SURE_RATIO),
         "surface": surface_ratio(head.brain, head.volume),
         "grey_to_csf": float(grey - csf),
@@ -116,7 +117,7 @@ def mirror_overlap(head: Prepared, template: Template) -> float:
         sample(head.brain.inside, to_cell, (template.brain * side).astype(np.float32)) > 0.5
         for side in (np.array([1, 1, 1]), np.array([-1, 1, 1]))
     )
-    return 2 * float(np.count_nonzero(one & other)) / max(np.count_nonzero(one) + np.count_nonzero(other), 1)
+    return 2 * float(np.mean(one & other)) / max(float(np.mean(one)) + float(np.mean(other)), 1e-9)
 
 
 def same_neighbours(volume: Volume, brain: Brain) -> float:

@@ -38,7 +38,7 @@ LEAST_MIRROR = 0.92
 LEAST_RATIO, SURE_RATIO = 1.075, 1.10
 """White over grey matter. Between the two an answer is given, and marked uncertain."""
 
-MOST_RATIO = 2.5
+MOST_RATIO = 2.4
 BRIGHT_FLUID, MOST_FLUID = 1.1, 0.65
 """Fluid over white matter, in T2; and the most in T1."""
 
@@ -95,8 +95,8 @@ RULES = (
         0.0,
         MOST_FLUID,
         NotT1w,
-        "This looks like a proton density, echo-planar or CT image: fluid is hardly darker than white matter "
-        "({value:.2f} times as bright)",
+        "This looks like a proton density, echo-planar or CT image, or like a part of a brain: fluid is hardly "
+        "darker than white matter ({value:.2f} times as bright)",
     ),
     Rule(
         "white_grey_ratio",
@@ -107,8 +107,8 @@ RULES = (
         "{value:.2f} times as bright as grey matter",
     ),
     Rule(
-        "white_grey_ratio",
-        LEAST_RATIO,
+        "white_dark_ratio",
+        0.0,
         MOST_RATIO,
         NotT1w,
         "This looks like a computed map, such as anisotropy: white matter is {value:.1f} times as bright as "
