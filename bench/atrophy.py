@@ -1,4 +1,4 @@
-"""Simulated atrophy: a smooth warp that widens ventricles, temporal horns or sulci of an image or a label map.
+"""Simulated atrophy: a smooth warp that widens ventricles, temporal horns or sulci of images and label maps.
 
 Tissue is moved away from a fluid mask along the gradient of the distance to it; the push fades with that
 distance. Nothing is painted: what grows is the fluid that is there. Uses numpy and scipy only.
@@ -26,7 +26,7 @@ STEEPEST = 0.8
 
 @dataclass(frozen=True)
 class Push:
-    """mask: the fluid, bool over the image. by, reach: mm at its edge, and mm over which that fades to a third."""
+    """mask: the fluid, bool over the image. by: mm at its edge. reach: mm over which that fades to a third."""
 
     mask: Mask
     by: float
@@ -48,7 +48,7 @@ def push_for(mask: Mask, zooms: npt.NDArray[np.float64], *, factor: float, reach
 
 
 def warped(image: npt.NDArray[np.generic], pushes: list[Push], zooms: npt.NDArray[np.float64]) -> Floats:
-    """The image with every mask widened, (a, b, c) float32; label maps stay what they are, images are linear."""
+    """The image with every mask widened, (a, b, c) float32; integers are label maps and keep their values."""
     labels = np.issubdtype(image.dtype, np.integer)
     out = np.array(image, np.float32)
     for push in pushes:

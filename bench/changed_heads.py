@@ -1,4 +1,4 @@
-"""A real T1 head as it would be with atrophy, fluid painted in, coarser voxels, less contrast, or as another contrast."""
+"""A real T1 head with atrophy, fluid painted in, coarser voxels, less contrast, or as another contrast."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ LOWEST = 250
 class Contrast:
     """name: what it is called in the table. levels: brightness of each tissue, white matter being 1.
 
-    spread: relative spread of every level from drawing to drawing; air: brightness of air; stripped: brain only.
-    blur: mm of the scanner's own blur beyond the voxel (PET).
+    spread: relative spread of every level from drawing to drawing. air: brightness of air. stripped: brain
+    only. blur: mm of the scanner's own blur beyond the voxel (PET).
     """
 
     name: str
@@ -85,8 +85,8 @@ OTHERS = (FLAIR, FLAIR_FLAT, T2, PD, EPI, DWI, PET, CT, ADC, FA, INVERTED, SUSCE
 class Recipe:
     """How one head is drawn.
 
-    voxel: mm along right, anterior and superior. lesions: ml. ventricles, sulci: times as large. noise: of white
-    matter's brightness. bias: standard deviation of the coil's log field.
+    voxel: mm along right, anterior and superior. lesions: ml. ventricles, sulci: times as large. noise: of
+    white matter's brightness. bias: standard deviation of the coil's log field.
     """
 
     contrast: Contrast
@@ -176,7 +176,7 @@ def _painted(labels: Labels, recipe: Recipe, rng: np.random.Generator) -> Floats
 
 
 def lesions(labels: Labels, millilitres: float, rng: np.random.Generator) -> Floats:
-    """(a, b, c) share of lesion in white matter: patches around the ventricles first, as in small vessel disease."""
+    """(a, b, c) share of lesion in white matter: patches around the ventricles first, as in old age."""
     white = np.isin(labels, (2, 41))
     near = ndimage.gaussian_filter(np.isin(labels, VENTRICLES).astype(np.float32), 8.0)
     likely = np.where(white, 6 * near / near.max() + _smooth(labels.shape, 9.0, rng), -9.0)

@@ -1,8 +1,8 @@
-"""`python -m bench.gate`: what the quality gate says about scans of known contrast, and where its thresholds come from.
+"""`python -m bench.gate`: the quality gate on scans of known contrast, and where its thresholds come from.
 
-Reads cases/, volumes/, anatomy/ and label_maps/ of HIPPOCAMP_DATA, and others/ where that is: NAME_....nii.gz,
-NAME being the contrast. `--quick` takes the real scans and changes and draws one head; `--rows FILE` keeps what
-was measured; `--write` puts table and curves into docs/. `--check` ends with 1 when a target is missed.
+Reads cases/, volumes/, anatomy/ and label_maps/ of HIPPOCAMP_DATA, and others/ where there is one (files
+CONTRAST_name.nii.gz). `--quick` takes the real scans and changes and draws one head; `--rows FILE` keeps what was
+measured; `--write` puts table and curves into docs/. `--check` ends with 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def line(row: Row) -> str:
 
 
 def counts(found: list[Row]) -> str:
-    """Markdown: of every contrast and kind, how many were accepted, accepted as uncertain, and refused by which code."""
+    """Markdown: of every contrast and kind, how many were accepted, uncertain, and refused by which code."""
     lines = [
         "| contrast | kind | scans | accepted | of these uncertain | refused |",
         "|---|---|---|---|---|---|",
@@ -68,14 +68,13 @@ def counts(found: list[Row]) -> str:
         codes = Counter(row.code for row in part if row.code != "ok")
         refused = ", ".join(f"{count} {code.removeprefix('quality.')}" for code, count in codes.most_common())
         accepted = [row for row in part if row.code == "ok"]
-        lines.append(
-            f"| {contrast} | {kind} | {len(part)} | {len(accepted)} | {sum(row.uncertain for row in accepted)} | {refused or '-'} |"
-        )
+        unsure = sum(row.uncertain for row in accepted)
+        lines.append(f"| {contrast} | {kind} | {len(part)} | {len(accepted)} | {unsure} | {refused or '-'} |")
     return "\n".join(lines)
 
 
 def targets(found: list[Row]) -> list[str]:
-    """What is missed, in words: no T1 head refused, nearly all else refused, none of it called T1 with certainty."""
+    """What is missed: no T1 head refused, nearly all else refused, none of it called T1 with certainty."""
     lost = [row.name for row in found if row.wanted and row.code != "ok"]
     others = [row for row in found if not row.wanted]
     passed = [row for row in others if row.code == "ok"]
@@ -90,13 +89,14 @@ def page(found: list[Row], thresholds: str) -> str:
     """docs/gate.md."""
     return f"""# The quality gate, measured
 
-Written by `python -m bench.gate --write`; do not edit. What the rules mean stands in [preprocessing.md](preprocessing.md#gate).
+Written by `python -m bench.gate --write`; do not edit. What the rules mean stands in
+[preprocessing.md](preprocessing.md#gate).
 
 ## Thresholds
 
-A threshold is derived as the middle between the nearest T1 head and the nearest other image of one half of the
-subjects; the last two columns are the other half, at the threshold in service. Real scans decide where it is put
-between the two: drawings have no vessels and no artefacts.
+A threshold is derived as the middle between the nearest T1 head and the nearest other image of one half of
+the subjects; the last two columns are the other half, at the threshold in service. Real scans decide where it
+is put between the two: drawings have no vessels and no artefacts.
 
 {thresholds}
 
@@ -104,8 +104,8 @@ between the two: drawings have no vessels and no artefacts.
 
 ## Outcome
 
-"Changed" are real scans with simulated atrophy, coarser voxels, less contrast, noise or another contrast; "drawn" are
-whole heads from label maps, with lesions up to 45 ml.
+"Changed" are real scans with simulated atrophy, coarser voxels, less contrast, noise or another contrast;
+"drawn" are whole heads from label maps, with lesions up to 45 ml.
 
 {counts(found)}
 """

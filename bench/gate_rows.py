@@ -18,7 +18,7 @@ from preprocessing_service.template import load_template
 
 @dataclass(frozen=True)
 class Row:
-    """One scan: its truth, the gate's code ("ok" or a refusal's), and the figures (none when no brain was found)."""
+    """One scan: its truth, the gate's code ("ok" or a refusal's), and the figures, if a brain was found."""
 
     name: str
     subject: str

@@ -1,4 +1,4 @@
-"""Each threshold of the gate from the scans it must tell apart: chosen on one half of the subjects, tried on the other."""
+"""Each threshold of the gate from the scans it must tell apart: half of the subjects choose, the others try."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Answer:
-    """derived: the middle between the extremes of the first half of the subjects. held, refused: of the other half."""
+    """derived: the middle between the nearest of the first half. chosen_on, tried_on: T1 heads and others."""
 
     question: Question
     derived: float
@@ -100,9 +100,10 @@ def _middle(question: Question, wanted: Values, others: Values) -> float:
 
 
 def table(found: list[Answer]) -> str:
-    """Markdown: every threshold, where it comes from and how it does on the half that it was not chosen on."""
+    """Markdown: every threshold, where it comes from, and the half that it was not chosen on."""
     lines = [
-        "| measure | T1 heads, all | told apart from | theirs | derived | in service | ROC area | other half: T1 passed | others passed |",
+        "| measure | T1 heads, all | told apart from | theirs | derived | in service | ROC area "
+        "| other half: T1 passed | others passed |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for answer in found:

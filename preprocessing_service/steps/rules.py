@@ -95,8 +95,8 @@ RULES = (
         0.0,
         MOST_FLUID,
         NotT1w,
-        "This looks like a proton density, echo-planar or CT image, or like a part of a brain: fluid is hardly "
-        "darker than white matter ({value:.2f} times as bright)",
+        "This looks like a proton density, echo-planar or CT image, or like a part of a brain: fluid is "
+        "hardly darker than white matter ({value:.2f} times as bright)",
     ),
     Rule(
         "white_grey_ratio",
