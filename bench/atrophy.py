@@ -26,7 +26,7 @@ STEEPEST = 0.8
 
 @dataclass(frozen=True)
 class Push:
-    """mask: the fluid, bool over the image. by: mm at its edge. reach: mm over which that fades to a third."""
+    """mask: the fluid, bool over the image. by: mm at its edge. reach: mm over which it fades to a third."""
 
     mask: Mask
     by: float
@@ -71,8 +71,10 @@ def _source(push: Push, box: tuple[slice, ...], zooms: npt.NDArray[np.float64]) 
 
 def _distance(mask: Mask, zooms: npt.NDArray[np.float64]) -> Floats:
     """mm to the mask's edge, negative inside it."""
+    # From the edge between two voxels, not from the middle of the next one.
+    half = float(zooms.mean()) / 2
     outside, inside = (ndimage.distance_transform_edt(part, zooms) for part in (~mask, mask))
-    signed = (outside - inside).astype(np.float32)
+    signed = np.where(mask, half - inside, outside - half).astype(np.float32)
     return np.asarray(ndimage.gaussian_filter(signed, SMOOTH / zooms), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Scans of known contrast to measure the quality gate by: real ones, these changed, drawn ones, and no heads."""
+"""Scans of known contrast to measure the quality gate by: real, changed and drawn ones."""
 
 from __future__ import annotations
 
@@ -87,7 +87,24 @@ def _others(root: Path) -> Iterator[Scan]:
         *sorted((root / "others").glob("*.nii.gz")),
     ]:
         name = file.name.removesuffix(".nii.gz")
-        yield Scan(file.name, name, name.split("_")[0].upper(), "real", partial(_read, file))
+        contrast = name.split("_")[0].upper()
+        yield Scan(file.name, name, contrast, "real", partial(_read, file))
+        for change, make in _disturbances(file).items():
+            yield Scan(f"{file.name}: {change}", name, contrast, "changed", make)
+
+
+def _disturbances(file: Path) -> dict[str, Callable[[], Volume]]:
+    """What must not make a T1 of another contrast."""
+    return {
+        "2 x 2 x 6 mm": lambda: coarser(_read(file), (2, 2, 6)),
+        "noise 7 %": lambda: noisy(_float(_read(file)), 0.07),
+        "coils 0.20": lambda: coil_biased(_float(_read(file)), 0.2),
+        "ventricles x 2.5": lambda: atrophied(known(examine(_read(file))), ventricles=2.5, sulci=1.5),
+    }
+
+
+def _float(volume: Volume) -> Volume:
+    return Volume(np.ascontiguousarray(volume.voxels, np.float32), volume.affine)
 
 
 def _read(file: Path) -> Volume:

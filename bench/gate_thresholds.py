@@ -1,4 +1,4 @@
-"""Each threshold of the gate from the scans it must tell apart: half of the subjects choose, the others try."""
+"""Each threshold of the gate from the scans it must tell apart: one half of the subjects chooses."""
 
 from __future__ import annotations
 
@@ -111,14 +111,19 @@ def table(found: list[Answer]) -> str:
         wanted, others = (
             np.concatenate(pair) for pair in zip(answer.chosen_on, answer.tried_on, strict=True)
         )
-        shares = [
-            f"{answer.passed(values, question.in_service):.1%} of {values.size}" for values in answer.tried_on
+        cut = question.in_service
+        shares = [f"{answer.passed(values, cut):.1%} of {values.size}" for values in answer.tried_on]
+        cells = [
+            f"`{question.measure}`",
+            f"{wanted.min():.3f} to {wanted.max():.3f}",
+            ", ".join(question.others),
+            f"{others.min():.3f} to {others.max():.3f}",
+            f"{answer.derived:.3f}",
+            f"{'≥' if question.above else '≤'} {cut:g}",
+            f"{answer.area:.4f}",
+            *shares,
         ]
-        lines.append(
-            f"| `{question.measure}` | {wanted.min():.3f} to {wanted.max():.3f} | {', '.join(question.others)} | "
-            f"{others.min():.3f} to {others.max():.3f} | {answer.derived:.3f} | "
-            f"{'≥' if question.above else '≤'} {question.in_service:g} | {answer.area:.4f} | {' | '.join(shares)} |"
-        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -33,13 +33,14 @@ LEAST_PAIRS = 2
 FEWEST, LEAST_SHARE = 5, 0.05
 """Points of a region, and share of them, that must be free of fluid for it to count."""
 
-UNKNOWN = 0.0, 0.0, 9.0
-"""The ratios when too little can be compared: no image that is accepted has them."""
+NO_WHITE = 9.0
+"""Fluid over white matter where there is no white matter."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """white_grey_ratio: brightness of white matter over its grey neighbours', the median over the pairs.
+    """white_grey_ratio: brightness of white matter over its grey neighbours', the median over the pairs; 0 if
+    too few can be compared.
 
     white_dark_ratio: the same with all the points that may hold fluid, or grey matter as dark as that.
     fluid_white_ratio: brightness of the ventricles over that of white matter.
@@ -62,16 +63,18 @@ def contrast(head: CoarseHead, alignment: Alignment, tissues: Tissues, regions: 
     bright = float(np.quantile(seen, BRIGHT))
     tissue = darkest > NEAR_FLUID * bright
     levels = _levels(seen, tissue, regions)
-    if sum(levels[white] * levels[grey] > 0 for white, grey in PAIRS) < LEAST_PAIRS:
-        return Contrast(*UNKNOWN)
-    white = float(np.median([levels[white] for white, _ in PAIRS if levels[white] > 0]))
+    white = [levels[white] for white, _ in PAIRS if levels[white] > 0]
     fluid = float(np.quantile(darkest[regions.numbers == VENTRICLES], DARK))
-    return Contrast(_ratio(levels), _ratio(_levels(seen, seen > 0, regions)), fluid / white)
+    return Contrast(
+        _ratio(levels),
+        _ratio(_levels(seen, seen > 0, regions)),
+        fluid / float(np.median(white)) if white else NO_WHITE,
+    )
 
 
 def _ratio(levels: list[float]) -> float:
     ratios = [levels[white] / levels[grey] for white, grey in PAIRS if levels[white] * levels[grey] > 0]
-    return float(np.median(ratios))
+    return float(np.median(ratios)) if len(ratios) >= LEAST_PAIRS else 0.0
 
 
 def _levels(seen: Floats, wanted: npt.NDArray[np.bool_], regions: Regions) -> list[float]:

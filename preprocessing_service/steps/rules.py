@@ -35,7 +35,7 @@ LEAST_OVERLAP, BRAINLIKE = 0.84, 0.6
 of another contrast, of which the wrong part was taken for brain."""
 
 LEAST_MIRROR = 0.92
-LEAST_RATIO, SURE_RATIO = 1.075, 1.10
+LEAST_RATIO, SURE_RATIO = 1.085, 1.12
 """White over grey matter. Between the two an answer is given, and marked uncertain."""
 
 MOST_RATIO = 2.4
@@ -84,6 +84,14 @@ RULES = (
         SEND_WHOLE,
     ),
     Rule(
+        "white_dark_ratio",
+        0.0,
+        MOST_RATIO,
+        NotT1w,
+        "This looks like a computed map, such as anisotropy: white matter is {value:.1f} times as bright as "
+        "grey matter",
+    ),
+    Rule(
         "fluid_white_ratio",
         0.0,
         BRIGHT_FLUID,
@@ -105,14 +113,6 @@ RULES = (
         NotT1w,
         "This looks like a FLAIR image, or a diffusion or PET image: fluid is dark, but white matter is only "
         "{value:.2f} times as bright as grey matter",
-    ),
-    Rule(
-        "white_dark_ratio",
-        0.0,
-        MOST_RATIO,
-        NotT1w,
-        "This looks like a computed map, such as anisotropy: white matter is {value:.1f} times as bright as "
-        "grey matter",
     ),
     Rule(
         "voxel_mm3",
