@@ -1,8 +1,8 @@
 """`python -m bench.gate`: the quality gate on scans of known contrast, and where its thresholds come from.
 
 Reads cases/, volumes/, anatomy/ and label_maps/ of HIPPOCAMP_DATA, and others/ where there is one (files
-CONTRAST_name.nii.gz). `--quick` takes the real scans, and changes and draws one head; `--rows FILE` keeps what
-was measured; `--write` puts table and curves into docs/. `--check` ends with 1 when a target is missed.
+CONTRAST_name.nii.gz). `--quick` takes the real scans, and changes and draws one head; `--rows FILE` keeps
+what was measured; `--write` puts table and curves into docs/. `--check` ends with 1 when a target is missed.
 """
 
 from __future__ import annotations

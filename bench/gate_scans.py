@@ -9,11 +9,11 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from bench.changed_heads import Known, atrophied, coarser, known, painted, remapped
 from bench.drawn_heads import OTHERS, T1, T1_SOFT, TISSUES, Contrast, Recipe, drawn, load_labels
 from bench.heads import coil_biased, noisy
+from bench.no_heads import BODIES, PARTS, body
 from bench.preprocess_measures import examine
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.ground import grounded
@@ -68,7 +68,12 @@ def scans(*, quick: bool) -> Iterator[Scan]:
     maps = sorted((root / "label_maps").glob("seg_*.nii.gz"))
     for number, file in enumerate(maps[:1] if quick else maps[::EVERY]):
         yield from _drawn(file, number)
-    yield from _no_heads(root / "volumes" / "ds000031_T1w.nii.gz")
+    whole = root / "volumes" / "ds000031_T1w.nii.gz"
+    for part, change in PARTS.items():
+        make = partial(_part, whole, change)
+        yield Scan(f"{whole.name}: {part}", "parts", "no head", "changed", make)
+    for name, radii in BODIES.items():
+        yield Scan(name, name, "no head", "drawn", partial(body, radii))
 
 
 def _real(root: Path) -> list[Path]:
@@ -209,49 +214,6 @@ def _tissues(file: Path, step: int) -> Volume:
     return Volume(table[np.asarray(whole.voxels, np.int64)], whole.affine)
 
 
-def _no_heads(file: Path) -> Iterator[Scan]:
-    """Parts of a head, heads with a wrong header, and phantoms."""
-    parts: dict[str, Callable[[Volume], Volume]] = {
-        "left half": lambda head: head.with_view(head.voxels[: head.shape[0] // 2], head.affine),
-        "front half": lambda head: _from(head, 1, 0.5),
-        "upper half": lambda head: _from(head, 2, 0.6),
-        "half in black": lambda head: Volume(_blackened(head), head.affine),
-        "upside down": lambda head: head.with_view(head.voxels[:, :, ::-1], head.affine),
-    }
-    for name, part in parts.items():
-        yield Scan(f"{file.name}: {name}", "parts", "no head", "changed", partial(_part, file, part))
-    for name, radii in {"sphere": (35, 35, 35), "brain-sized body": (34, 43, 32)}.items():
-        yield Scan(name, name, "no head", "drawn", partial(_body, radii))
-    yield Scan("noise", "noise", "no head", "drawn", partial(_body, (0, 0, 0)))
-
-
-def _part(file: Path, part: Callable[[Volume], Volume]) -> Volume:
-    whole = part(coarser(_read(file), BASE))
-    return Volume(np.ascontiguousarray(whole.voxels), whole.affine)
-
-
-def _from(head: Volume, axis: int, share: float) -> Volume:
-    first = int(head.shape[axis] * share)
-    affine = head.affine.copy()
-    affine[:3, 3] += affine[:3, axis] * first
-    return head.with_view(np.moveaxis(np.moveaxis(head.voxels, axis, 0)[first:], 0, axis), affine)
-
-
-def _blackened(head: Volume) -> np.ndarray:
-    voxels = np.array(head.voxels)
-    voxels[: head.shape[0] // 2] = 0
-    return voxels
-
-
-def _body(radii: tuple[int, int, int]) -> Volume:
-    """A body with a brighter core and noise; without a size, noise alone."""
-    rng, shape = np.random.default_rng(0), (100, 120, 100)
-    noise = rng.normal(20, 5, shape) if any(radii) else rng.uniform(0, 900, shape)
-    far = np.zeros(shape)
-    for axis, (n, radius) in enumerate(zip(shape, radii, strict=True)):
-        along = ((np.arange(n) - n / 2) / max(radius, 1)) ** 2
-        far += along.reshape([-1 if k == axis else 1 for k in range(3)])
-    body = (200 * (far < 1) + 100 * (far < 0.35)) if any(radii) else 0
-    return Volume(
-        np.clip(ndimage.gaussian_filter(noise + body, 0.5), 0, None).astype(np.int16), np.diag([2.0, 2, 2, 1])
-    )
+def _part(file: Path, change: Callable[[Volume], Volume]) -> Volume:
+    part = change(coarser(_read(file), BASE))
+    return Volume(np.ascontiguousarray(part.voxels), part.affine)

@@ -30,7 +30,7 @@ class Rule:
     advice: str = SEND_T1
 
 
-LEAST_OVERLAP, BRAINLIKE = 0.84, 0.6
+LEAST_OVERLAP, BRAINLIKE = 0.84, 0.68
 """Dice of brain and template: half heads, spheres and noise reach 0.83. From BRAINLIKE on it may be a brain
 of another contrast, of which the wrong part was taken for brain."""
 

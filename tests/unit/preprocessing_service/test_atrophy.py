@@ -11,11 +11,13 @@ import pytest
 from bench.atrophy import push_for, warped
 from bench.changed_heads import Known, atrophied, coarser, known, painted, remapped
 from bench.preprocess_measures import examine
-from contracts.errors import NotT1w
+from contracts.errors import NotT1w, RegistrationFailed
+from preprocessing_service import pipeline
 from preprocessing_service.coarse import coarsen
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.outline import register_outline
-from preprocessing_service.steps.quality import measure, mirror_overlap
+from preprocessing_service.steps.quality import measure, mirror_overlap, overlap
+from preprocessing_service.steps.register import Alignment
 from preprocessing_service.steps.rules import judge
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
@@ -66,6 +68,24 @@ def test_the_outer_surface_finds_a_head_that_intensities_lose() -> None:
     apart = np.linalg.norm(template.brain @ step[:, :3].T + step[:, 3], axis=1)
     assert apart.mean() < 4.0
     assert mirror_overlap(plain, template) > 0.97
+
+
+def collapsed(*_: object) -> Alignment:
+    return Alignment(np.diag([0.3, 0.3, 0.3, 1.0]), 0.2)
+
+
+def diverged(*_: object) -> Alignment:
+    raise RegistrationFailed("no convergence")
+
+
+@pytest.mark.parametrize("register", [collapsed, diverged])
+def test_a_lost_alignment_is_replaced(
+    register: Callable[..., Alignment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, template = examine(whole().volume), load_template()
+    monkeypatch.setattr(pipeline, "register", register)
+    found = pipeline.align(plain.volume, (plain.brain, plain.coarse), template)
+    assert overlap(plain.volume, plain.brain, found, template) > 0.93
 
 
 @pytest.mark.parametrize("factor", [1.3, 2.5, 4.0])
