@@ -25,8 +25,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 
 from client.connection import Connection
 from client.inbox import BOUNDARY, Inbox, Waiting
-from contracts.deidentify import Rules, deidentify
+from contracts.deidentify import Rules
 from contracts.dicom_file import UnreadableInstance
+from imaging.instances import deidentify
 
 _log = logging.getLogger("hippocamp.listener")
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from client.checks import Finding, Verdict
 
 _PREFIX = "HIPPOCAMP_"
-_PACKAGES = ("contracts", "gateway", "preprocessing_service", "workers", "deploy", "model_store", "client")
+_PACKAGES = (
+    "contracts",
+    "imaging",
+    "gateway",
+    "preprocessing_service",
+    "workers",
+    "deploy",
+    "model_store",
+    "client",
+)
 _READ = re.compile(
     r"""(?:env_(?:text|number|count|flag|redis|folder)|_port)\(\s*"([A-Z_]+)"|HIPPOCAMP_([A-Z_]+)"""
 )

@@ -6,7 +6,6 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from isal import isal_zlib
@@ -120,8 +119,3 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
             raise CorruptFile(f"zip compression method {entry.compress_type} is not supported")
         if entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
             raise TooLarge("a zip entry unpacks to more than deflate can hold")
-
-
-def suffix_of(entry: zipfile.ZipInfo) -> str:
-    """`.hdr` of `Folder/Scan.HDR`: names only tell which entry is header and which is image."""
-    return PurePosixPath(entry.filename).suffix.lower()

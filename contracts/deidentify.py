@@ -16,10 +16,12 @@ from typing import Any
 
 import pydicom
 from pydicom.datadict import dictionary_VM, keyword_for_tag
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 
-from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
+from contracts.dicom_file import Instance
 from contracts.patient import Patient
+from contracts.series_words import descriptor
 
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 """Identifiers a report needs to point back; mapped when there is a secret."""
@@ -29,7 +31,9 @@ NUMBERS = frozenset((
     "MagneticFieldStrength", "SliceThickness", "SpacingBetweenSlices", "InstanceNumber",
     "ImagePositionPatient", "ImageOrientationPatient", "SamplesPerPixel", "NumberOfFrames", "Rows", "Columns",
     "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration",
-    "RescaleIntercept", "RescaleSlope", "InStackPositionNumber", "TemporalPositionIndex",
+    "RescaleIntercept", "RescaleSlope", "InStackPositionNumber", "TemporalPositionIndex", "SliceLocation",
+    "PixelAspectRatio", "SeriesNumber", "AcquisitionNumber", "ImagesInAcquisition",
+    "NumberOfSeriesRelatedInstances",
 ))  # fmt: skip
 """Geometry, acquisition and the shape of the pixels."""
 
@@ -44,14 +48,23 @@ CODES: dict[str, frozenset[str]] = {
     )),
     "ImageType": frozenset((
         "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "M", "P", "R", "I", "ND", "NORM", "DIS2D", "DIS3D",
-        "M_FFE", "M_SE", "FFE", "SE",
+        "M_FFE", "M_SE", "FFE", "SE", "MPR", "UNI", "INV1", "INV2", "MAGNITUDE", "PHASE", "PHASE MAP", "REAL",
+        "IMAGINARY", "SUB", "SUBTRACTION", "REFORMATTED", "RESAMPLED", "PROJECTION IMAGE", "MIP", "MIN IP",
+        "LOCALIZER", "ADC", "TRACEW", "FA", "OTHER", "NONE", "MIXED", "VOLUME", "T1", "T1 MAP", "CSA MPR",
     )),
+    "ComplexImageComponent": frozenset(("MAGNITUDE", "PHASE", "REAL", "IMAGINARY", "MIXED")),
+    "PatientPosition": frozenset("HFS HFP HFDR HFDL FFS FFP FFDR FFDL".split()),  # noqa: SIM905
 }  # fmt: skip
 CODES["FrameType"] = CODES["ImageType"]
 """Coded values that stay; any other becomes the words of it that `descriptor` knows, or OTHER."""
 
-LEAST, MOST = 1e-9, 1e9
-"""Magnitudes that numbers may have, unless they are zero."""
+MOST = 1e9
+"""Magnitude that numbers may have."""
+
+LEAST = {"FL": 1e-9, "FD": 1e-28}
+"""Magnitude that binary numbers must have unless they are zero: the bytes of digits and blanks read as
+smaller ones. Numbers written as text have no such bound: a cosine of 2.05e-10 or a position of -1e-14 is
+geometry."""
 
 SEQUENCES = frozenset((
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PlaneOrientationSequence",
@@ -60,13 +73,6 @@ SEQUENCES = frozenset((
     "MRImageFrameTypeSequence",
 ))  # fmt: skip
 """Sequences of enhanced images that hold geometry; the same rules hold inside them."""
-
-WORDS = re.compile(
-    r"t1|mp-?rage|f?spgr|bravo|tfl|ir-?fse_?3d|3d_?tfe|ir_?gre|t2|flair|dwi|dti|diff|adc|trace|bold|fmri|perf|asl"
-    r"|swi|tof|mra\b|local|scout|survey|\bpd\b|post|gad|\+c\b|mpr\b",
-    re.IGNORECASE,
-)
-"""What series are called by; every other part of a description may be a name."""
 
 DESCRIBED = ("SeriesDescription", "ProtocolName", "SequenceName")
 METHODS = (
@@ -80,9 +86,24 @@ MOST_AGE = 90
 """Older people are told apart by their age: they all count as this old."""
 
 
-def descriptor(text: str) -> str:
-    """The words of a series' description that say how it was made, without anything else."""
-    return " ".join(dict.fromkeys(found.lower() for found in WORDS.findall(text)))
+def agent_given(header: Dataset) -> bool:
+    """Whether the header names a contrast agent (PS3.3, C.7.6.4, C.8.13.2)."""
+    if header.get("ContrastBolusAgentSequence"):
+        return True
+    return not _NO_AGENT.fullmatch(str(header.get("ContrastBolusAgent") or ""))
+
+
+_NO_AGENT = re.compile(r"\W*(?:none|no|non|nein|n/?a|unknown|without|ohne.*|kein.*|0)?\W*", re.IGNORECASE)
+_GE_COMPONENTS = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
+
+
+def component_of(header: Dataset) -> str:
+    """PHASE, REAL or IMAGINARY where GE says so, which it does in a private element only; else ""."""
+    block = str(header[0x0043, 0x0010].value) if (0x0043, 0x0010) in header else ""
+    if not block.startswith("GEMS_PARM_01") or (0x0043, 0x102F) not in header:
+        return ""
+    value = header[0x0043, 0x102F].value
+    return _GE_COMPONENTS.get(value, "") if isinstance(value, int) else ""
 
 
 def pseudonym(uid: str, secret: str) -> str:
@@ -107,15 +128,11 @@ class Rules:
     keep: frozenset[str] = frozenset()
 
 
-def deidentified(instance: Instance, rules: Rules) -> tuple[bytes, bytes | memoryview]:
-    """(header in PS3.10 file format, pixel element) of the instance, cleaned; UnreadableInstance."""
-    try:
-        return _encoded(instance, rules), instance.pixels
-    except (*UNREADABLE, OSError) as error:  # pydicom turns what it cannot write into OSError, quoting it
-        raise UnreadableInstance(f"a value in the header cannot be read ({type(error).__name__})") from None
+def header_without_identity(instance: Instance, rules: Rules) -> bytes:
+    """The header in PS3.10 file format, cleaned; raises what UNREADABLE lists, and OSError.
 
-
-def _encoded(instance: Instance, rules: Rules) -> bytes:
+    The doors call imaging.instances.deidentify, which cleans the pixels too.
+    """
     clean = _clean(instance.header, rules.secret)
     _describe(clean, instance.header, rules)
     whole = FileDataset(
@@ -127,11 +144,6 @@ def _encoded(instance: Instance, rules: Rules) -> bytes:
     out = io.BytesIO()
     pydicom.dcmwrite(out, whole, enforce_file_format=True)
     return out.getvalue()
-
-
-def deidentify(data: bytes, rules: Rules | None = None) -> bytes:
-    """A whole file cleaned; UnreadableInstance."""
-    return b"".join(deidentified(open_instance(data), rules or Rules()))
 
 
 def _clean(dataset: Dataset, secret: str) -> Dataset:
@@ -152,22 +164,23 @@ def _without_identity(dataset: Dataset) -> Dataset:
         if name in SEQUENCES:
             setattr(clean, name, [_without_identity(item) for item in dataset[tag].value or []])
         elif name in NUMBERS or name in CODES:
-            _keep(clean, name, dataset[tag].value)
+            _keep(clean, name, dataset[tag])
     return clean
 
 
-def _keep(clean: Dataset, name: str, value: Any) -> None:
+def _keep(clean: Dataset, name: str, element: DataElement) -> None:
+    value = element.value
     if value is None or value == "":
         return
     if name in NUMBERS:
-        if _are_numbers(value, _most_values(name)):
+        if _are_numbers(value, _most_values(name), LEAST.get(element.VR, 0.0)):
             setattr(clean, name, value)
     else:
         words = [value] if isinstance(value, str) else [str(word) for word in value]
         setattr(clean, name, [_coded(word, CODES[name]) for word in words])
 
 
-def _are_numbers(value: Any, most: int) -> bool:
+def _are_numbers(value: Any, most: int, least: float) -> bool:
     """Whether these are so many numbers at most, of a size that geometry and acquisition have.
 
     Text under a binary type reads as numbers too: as too many of them, or as absurd ones ("Zqxcanar" as a
@@ -179,7 +192,7 @@ def _are_numbers(value: Any, most: int) -> bool:
         found = [float(one) for one in ([value] if isinstance(value, (int, float, str)) else value)]
     except (TypeError, ValueError, OverflowError):
         return False
-    return len(found) <= most and all(one == 0 or LEAST <= abs(one) <= MOST for one in found)
+    return len(found) <= most and all(one == 0 or least <= abs(one) <= MOST for one in found)
 
 
 def _most_values(name: str) -> int:
@@ -201,6 +214,10 @@ def _describe(clean: Dataset, header: Dataset, rules: Rules) -> None:
         clean.PatientAge = f"{kept.age_years:03d}Y"
     if kept.sex:
         clean.PatientSex = kept.sex
+    if agent_given(header):
+        clean.ContrastBolusAgent = "CONTRAST"  # a dummy: that one was given, not which
+    if (component := component_of(header)) and "ComplexImageComponent" not in clean:
+        clean.ComplexImageComponent = component
     if label := descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED)):
         clean.SeriesDescription = label[:64]
     clean.PatientIdentityRemoved = "YES"

@@ -14,9 +14,10 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomFileLike
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from contracts.dicom_elements import MOST_ELEMENTS, ElementBudget, TooManyElements
+from contracts.dicom_magic import META, VRS, is_bare
 
 MOST_HEADER = 8 << 20
 """Bytes before the pixels: 512 frames' functional groups take about one million."""
@@ -27,6 +28,7 @@ UNREADABLE = (
 )  # fmt: skip
 """What pydicom raises at broken files. Its messages quote values, which may be names."""
 
+_MARK = bytes(128) + b"DICM"
 _PIXEL_TAGS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
@@ -51,12 +53,24 @@ class Instance:
     syntax: UID
 
 
-def looks_like_dicom(start: bytes) -> bool:
-    """The DICM mark behind the 128-byte preamble (PS3.10)."""
-    return start[128:132] == b"DICM"
+def as_file(data: bytes) -> bytes:
+    """The instance in PS3.10 file format: preamble and meta group are added when it lacks them."""
+    begins = 132 if data[128:132] == b"DICM" else 0
+    if not is_bare(data[begins : begins + 12]):
+        raise InvalidDicomError
+    if data[begins : begins + 2] == META:
+        return data if begins else _MARK + data
+    syntax = ExplicitVRLittleEndian if data[begins + 4 : begins + 6] in VRS else ImplicitVRLittleEndian
+    meta, whole = FileMetaDataset(), io.BytesIO()
+    meta.TransferSyntaxUID = syntax
+    whole.write(_MARK)
+    write_file_meta_info(DicomFileLike(whole), meta, enforce_standard=False)
+    return whole.getvalue() + data[begins:]
 
 
-def open_instance(data: bytes, *, most_bytes: int = 1 << 28, budget: ElementBudget | None = None) -> Instance:
+def open_instance(
+    data: bytes, *, most_bytes: int = 120 << 20, budget: ElementBudget | None = None
+) -> Instance:
     """The file's parts; UnreadableInstance, OverlongHeader.
 
     A deflated one is inflated to at most `most_bytes`. budget: one for all instances of an upload.
@@ -101,7 +115,8 @@ def _inflated(packed: bytes, most_bytes: int) -> bytes:
 
 
 def undeflated(data: bytes, *, most_bytes: int) -> bytes:
-    """The file itself, or the same instance not deflated; raises what UNREADABLE lists."""
+    """The instance in PS3.10 file format, not deflated; raises what UNREADABLE lists."""
+    data = as_file(data)
     file = io.BytesIO(data)
     read_preamble(file, False)
     meta = read_dataset(file, False, True, stop_when=_past_meta)

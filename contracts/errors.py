@@ -4,7 +4,7 @@ HippocampError
 ├── InputError                 the bytes are not a volume we can read (415/422, never retried)
 │   ├── NotAVolume             ├── EmptyFile          ├── TruncatedFile     ├── CorruptFile
 │   ├── TooLarge               ├── NotThreeD          ├── BadGeometry       ├── BadVoxels
-│   └── BadSeries
+│   ├── BadSeries          ├── SeveralStudies     └── ContrastEnhanced
 ├── QualityRefused             readable, but not a T1 head we may answer for (422, never retried)
 │   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  ├── Noise  └── OutOfDistribution
 ├── RequestError               the request itself is at fault (4xx)
@@ -111,6 +111,20 @@ class BadSeries(InputError):
 
     code = "input.bad_series"
     title = "The DICOM series is not usable"
+
+
+class SeveralStudies(InputError):
+    """One upload holds images of more than one person or study; nobody may guess which is meant."""
+
+    code = "input.several_studies"
+    title = "The upload holds more than one patient or study"
+
+
+class ContrastEnhanced(InputError):
+    """Every T1 series was taken with a contrast agent, which the model has never seen."""
+
+    code = "input.contrast_enhanced"
+    title = "Only a contrast-enhanced T1 series was sent"
 
 
 class QualityRefused(HippocampError):

@@ -75,6 +75,7 @@ class Rescoring:
         kept = {
             "stack_blob": slices,
             "quality": json.dumps(was.get("quality", {})),
+            "series": json.dumps(was.get("series")),
             "seconds_preprocess": json.dumps(prepared),
         }
         found = self._scripts.run("rescore", ["", job.id, self.new_id(job), self.model, json.dumps(kept)])

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.covariates import Known, told_apart
+from contracts.series_read import SeriesRead
 
 NOTICE = "Research use only. Not a medical device. Not for diagnosis."
 
@@ -65,6 +66,10 @@ class Result(_Frozen):
     )
     clinical: Clinical | None = Field(
         default=None, description="The answer that also knows the covariates; null when none were sent"
+    )
+    series: SeriesRead | None = Field(
+        default=None,
+        description="The series that was read of those sent, and those passed over; null for a single volume",
     )
     quality: dict[str, float] = Field(description="Measures of the quality gate")
     seconds: dict[str, float] = Field(description="Seconds of each step that made this result")

@@ -30,6 +30,7 @@ class Site:
     quarantine_seconds: how long the upload of a job that we failed is kept for a second look; 0, as long as
         the site asked for nothing else: it goes when the job ends, as every upload.
     webhook_allow: networks its webhooks may reach although they are not public, as CIDR.
+    allow_contrast: whether a contrast-enhanced T1 series is read when a study has no plain one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Site:
     retention_seconds: int = 30 * 86400
     quarantine_seconds: int = 0
     webhook_allow: tuple[str, ...] = ()
+    allow_contrast: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -63,7 +65,8 @@ class Site:
 
     def to_fields(self) -> dict[str, str]:
         """The Redis hash `hc:site:<name>`."""
-        plain = asdict(self) | {"enabled": int(self.enabled), "webhook_allow": json.dumps(self.webhook_allow)}
+        flags = {"enabled": int(self.enabled), "allow_contrast": int(self.allow_contrast)}
+        plain = asdict(self) | flags | {"webhook_allow": json.dumps(self.webhook_allow)}
         return {name: str(value) for name, value in plain.items()}
 
     @classmethod
@@ -82,6 +85,7 @@ class Site:
             retention_seconds=int(fields["retention_seconds"]),
             quarantine_seconds=int(fields.get("quarantine_seconds", cls.quarantine_seconds)),
             webhook_allow=tuple(json.loads(fields["webhook_allow"])),
+            allow_contrast=fields.get("allow_contrast") == "1",
         )
 
 

@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from contracts.series_read import SeriesRead
 from contracts.source import DicomSource
 
 SLICES, HEIGHT, WIDTH = 32, 208, 176
@@ -30,6 +31,7 @@ class Stack:
     quality: measure name -> figure, as compared by the quality gate.
     seconds: step name -> CPU-bound wall seconds it took.
     source: the DICOM series the volume came from, None for other formats.
+    series: which series was read and which were passed over, None for a single volume.
     brain: the whole stripped brain as gzipped NIfTI, for people to look at; it becomes a blob of its
         own, so it is b"" when the stack was read back.
     """
@@ -41,6 +43,7 @@ class Stack:
     quality: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     source: DicomSource | None = None
+    series: SeriesRead | None = None
     brain: bytes = b""
 
     def __post_init__(self) -> None:
@@ -55,6 +58,7 @@ class Stack:
             "quality": self.quality,
             "seconds": self.seconds,
             "source": self.source.to_json() if self.source else None,
+            "series": self.series.to_json() if self.series else None,
         }
         out = io.BytesIO()
         np.savez(
@@ -86,4 +90,5 @@ class Stack:
             quality=about["quality"],
             seconds=about["seconds"],
             source=DicomSource.of(about.get("source")),
+            series=SeriesRead.of(about.get("series")),
         )

@@ -9,7 +9,8 @@ import math
 import struct
 from collections.abc import Sequence
 
-from contracts.errors import BadGeometry, BadVoxels, NotThreeD, TruncatedFile
+from contracts.errors import BadGeometry, BadVoxels, NotThreeD, TooLarge, TruncatedFile
+from imaging.limits import MAX_AXIS, MAX_DIMENSIONS
 
 _NIFTI_BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}
 """NIfTI datatype code -> bytes a voxel, of the real scalar types."""
@@ -20,8 +21,6 @@ _NIFTI2 = (("8q", 16), ("h", 12), ("q", 168))
 _MGH_BYTES = {0: 1, 1: 4, 3: 4, 4: 2}
 """MGH type code -> bytes a voxel."""
 _MGH_DATA = 284
-_MOST_AXIS = 4096
-"""No scanner makes more voxels along an axis; preprocessing has tighter bounds."""
 
 
 def is_nifti(head: bytes) -> bool:
@@ -50,8 +49,9 @@ def is_mgh(head: bytes) -> bool:
 def check_nifti(head: bytes) -> int:
     """Bytes the file must have; NotThreeD, BadGeometry or BadVoxels when it cannot be one volume."""
     dims, kind, offset = nifti_fields(head)
-    if not 1 <= dims[0] <= 7:
-        raise BadGeometry(f"The header names {dims[0]} dimensions; 1 to 7 exist", dimensions=dims[0])
+    if not 1 <= dims[0] <= MAX_DIMENSIONS:
+        most = MAX_DIMENSIONS
+        raise BadGeometry(f"The header names {dims[0]} dimensions; 1 to {most} exist", dimensions=dims[0])
     _check_axes(dims[1 : 1 + dims[0]])
     if not (math.isfinite(offset) and 0 <= offset <= 1 << 30):
         raise BadGeometry(f"The voxels cannot start at byte {offset}", offset=str(offset))
@@ -94,5 +94,5 @@ def _check_axes(dims: Sequence[int]) -> None:
         raise NotThreeD(
             f"The image is {shape}; a volume has more than one voxel along three axes", shape=shape
         )
-    if max(dims) > _MOST_AXIS:
-        raise BadGeometry(f"The image is {shape}; an axis has at most {_MOST_AXIS} voxels", shape=shape)
+    if max(dims) > MAX_AXIS:
+        raise TooLarge(f"The image is {shape}; an axis may have {MAX_AXIS} voxels", shape=shape)

@@ -15,6 +15,8 @@ from contracts.failures import about
 from contracts.job import Job as Record
 from contracts.line import Line
 from contracts.moves import NOWHERE, Outlook
+from contracts.notices import Notice, notices_of
+from contracts.result import Result
 from contracts.states import JobState
 from gateway.links import Link, linker
 from gateway.problems import describe, kind_of
@@ -61,6 +63,18 @@ def cache(record: Record) -> Literal["hit", "miss"]:
 def created(record: Record) -> datetime:
     """When the record was written."""
     return record.time("created_ms") or datetime.fromtimestamp(0, tz=UTC)
+
+
+def notices(record: Record) -> list[Notice]:
+    """What a reader of the record's result must know; [] when there is none."""
+    found = record.result
+    return notices_of(Result.model_validate(found), age=age_of(record)) if found else []
+
+
+def age_of(record: Record) -> float | None:
+    """As the sender told it, else as it was kept of the header; None when neither is there."""
+    told = Covariates.of(record.text("covariates")).age if record.text("covariates") else None
+    return told if told is not None else int(record.text("patient_age") or 0) or None
 
 
 def problem(record: Record) -> Problem | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.covariates import NAMES, Covariates
 from contracts.model_card import ModelCard as Card
+from contracts.notices import Notice
 from contracts.result import Cdr, Result
 from contracts.states import JobState, Priority, Stage
 
@@ -75,7 +76,7 @@ class SubmitOptions(Covariates):
 class VolumeForm(SubmitOptions):
     """The multipart form of a submission."""
 
-    file: bytes = Field(description="NIfTI, MGH/MGZ, or a zip of one DICOM series or one Analyze pair")
+    file: bytes = Field(description="NIfTI, MGH, enhanced DICOM, or a zip of a DICOM study or a pair")
 
 
 class Progress(Wire):
@@ -194,6 +195,7 @@ class JobResult(Result):
     """The answer about one volume and where it came from."""
 
     job_id: str = Field(examples=[JOB_ID])
+    notices: list[Notice] = Field(description="What a reader must know beside the answer")
     content_digest: str = Field(description="SHA-256 of the uploaded bytes")
     cache: Literal["hit", "miss"]
     created_at: datetime

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contracts.dicom_magic import looks_like_dicom
 from contracts.errors import CorruptFile, InputError, NotAVolume
 from gateway.headers import check_mgh, check_nifti, is_analyze, is_mgh, is_nifti, is_pair
 
@@ -13,7 +14,10 @@ PEEK = 1 << 16
 """Bytes to look at: gzip may hide a name of any length before the 540 bytes of a NIfTI-2 header."""
 
 _INFLATED = 1024
-_SUPPORTED = "Send NIfTI (.nii, .nii.gz), MGH/MGZ, or a zip of one DICOM series or one Analyze pair"
+_SUPPORTED = (
+    "Send NIfTI (.nii, .nii.gz), MGH/MGZ, an enhanced DICOM file, or a zip of one DICOM study or one Analyze"
+    " pair"
+)
 _FOREIGN = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG", "a PNG picture"),
@@ -38,6 +42,8 @@ class Media(StrEnum):
     MGH = "mgh"
     MGZ = "mgz"
     ZIP = "zip"
+    DICOM = "dicom"
+    DICOM_GZ = "dicom.gz"
 
 
 PLAIN = frozenset({Media.NIFTI, Media.MGH})
@@ -62,6 +68,8 @@ def sniff(head: bytes) -> Sniffed:
         return Sniffed(Media.NIFTI, check_nifti(head))
     if is_mgh(head):
         return Sniffed(Media.MGH, check_mgh(head))
+    if looks_like_dicom(head):
+        return Sniffed(Media.DICOM)
     raise NotAVolume(f"{_guess(head)}. {_SUPPORTED}")
 
 
@@ -76,12 +84,12 @@ def _gzip(head: bytes) -> Sniffed:
     if is_mgh(inner):
         check_mgh(inner)
         return Sniffed(Media.MGZ)
+    if looks_like_dicom(inner):
+        return Sniffed(Media.DICOM_GZ)
     raise NotAVolume(f"Inside the gzip: {_guess(inner)}. {_SUPPORTED}")
 
 
 def _guess(head: bytes) -> str:
-    if head[128:132] == b"DICM":
-        return "This is a single DICOM file; zip the whole series"
     if is_pair(head) or is_analyze(head):
         return "This is a header without its image; zip the .hdr and .img together"
     if head.startswith(b"PK\x05\x06"):

@@ -30,7 +30,7 @@ FORM_OVERHEAD = 1 << 20
 """Bytes a form may have besides the volume."""
 RAW = (
     "application/octet-stream", "application/gzip", "application/x-gzip", "application/zip",
-    "application/x-nifti", "application/x-mgh",
+    "application/x-nifti", "application/x-mgh", "application/dicom",
 )  # fmt: skip
 _HEADERS = {
     "priority": "Hippocamp-Priority",
@@ -47,12 +47,16 @@ _HEADERS = {
 _ENVIRON = {name: f"HTTP_{header.upper().replace('-', '_')}" for name, header in _HEADERS.items()}
 """The same under the names that WSGI (PEP 3333) gives them."""
 
-_KINDS = {Media.ZIP: Kind.ARCHIVE, Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED}
+KINDS = {
+    Media.ZIP: Kind.ARCHIVE, Media.DICOM: Kind.ARCHIVE, Media.DICOM_GZ: Kind.ARCHIVE,
+    Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED, Media.NIFTI: Kind.VOLUME, Media.MGH: Kind.VOLUME,
+}  # fmt: skip
+"""How each container is read."""
 
 
 def clean(sniffed: Sniffed | None, to: Resources, sent: Sent, out: IO[bytes], *, site: str) -> Cleaned:
     """`Incoming.clean` for one container; only what is fetched over a network is hashed once more."""
-    kind = _KINDS.get(sniffed.media, Kind.VOLUME) if sniffed else Kind.VOLUME
+    kind = KINDS[sniffed.media] if sniffed else Kind.VOLUME
     limits = to.settings.max_upload_bytes, to.settings.uid_secret
     task = Task(kind, *limits, hashed=to.blobs.folder is None, in_place=out is sent.file)
     return to.children.clean(task, sent.file, out, payer=payer(to, site))

@@ -6,15 +6,19 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+import imaging
 from contracts.grid import GRID_TO_MNI
 from preprocessing_service.assets import assets_digest
 
 DECIDING = (
-    "formats/*.py", "steps/*.py", "activations.py", "assets.py", "coarse.py", "compiled.py", "limits.py",
-    "network.py", "pieces.py", "pipeline.py", "polynomial.py", "sampling.py", "slabs.py", "template.py",
-    "volume.py",
+    "formats/*.py", "steps/*.py", "activations.py", "assets.py", "coarse.py", "compiled.py",
+    "network.py", "pieces.py", "pipeline.py", "polynomial.py", "regions.py", "sampling.py", "slabs.py",
+    "template.py", "volume.py",
 )  # fmt: skip
 """The sources that decide what the stack holds."""
+
+DECIDING_FORMATS = ("contents.py", "labels.py", "limits.py", "series.py")
+"""Those of `imaging`; its others only take away what names a person."""
 
 BESIDE = frozenset({
     "__main__.py", "allocation.py", "consumer.py", "cpu_limit.py", "derive_grid.py", "derive_intensity.py",
@@ -32,8 +36,10 @@ def pipeline_digest() -> str:
     """
     folder = Path(__file__).parent
     whole = hashlib.sha256(assets_digest().encode() + GRID_TO_MNI.tobytes())
-    for source in sorted(file for pattern in DECIDING for file in folder.glob(pattern)):
+    sources = sorted(file for pattern in DECIDING for file in folder.glob(pattern))
+    formats = Path(imaging.__file__).parent
+    for source in (*sources, *(formats / name for name in DECIDING_FORMATS)):
         text = source.read_bytes().replace(b"\r\n", b"\n")
-        name = source.relative_to(folder).as_posix().encode()
+        name = source.relative_to(folder.parent).as_posix().encode()
         whole.update(name + b"\0" + hashlib.sha256(text).digest())
     return whole.hexdigest()

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from celery import Celery, signals
 
-from contracts import deployed, presence, tracing
+from contracts import deployed, presence, sites, tracing
 from contracts.blobs import BlobStore, brain_path, sheet_path, stack_path
 from contracts.connections import connect
+from contracts.errors import ContrastEnhanced
 from contracts.identity import worker_name
 from contracts.job import Claim
 from contracts.leases import held
@@ -59,6 +60,7 @@ class Prepare(Protocol):
         scratch: Path | None,
         on_step: Callable[[str], None] | None,
         on_sheet: Callable[[bytes], None] | None,
+        allow_agent: bool = False,
     ) -> Stack: ...
 
 
@@ -146,7 +148,8 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
         stored = record.get("input_digest") or record["content_digest"]
         volume = place.blobs.local_copy(record["input_blob"], scratch, sha256=stored)
         with within_cpu(place.settings.cpu_seconds), steps:
-            stack = place.prepare(volume, scratch=scratch, on_step=on_step, on_sheet=on_sheet)
+            prepare = partial(place.prepare, volume, scratch=scratch, on_step=on_step, on_sheet=on_sheet)
+            stack = _prepared(place, claim, prepare)
     if stack.quality.get("escalated"):
         record_escalation()
     whole = brain_path(claim.job.site, claim.job.shelf, place.digest)
@@ -155,12 +158,24 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
     return stack, False
 
 
+def _prepared(place: Workplace, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
+    """A contrast-enhanced series is read only for a site that has chosen so."""
+    try:
+        return prepare()
+    except ContrastEnhanced:
+        site = sites.find(place.redis, claim.job.site)
+        if site is None or not site.allow_contrast:
+            raise
+        return prepare(allow_agent=True)
+
+
 def _commit(place: Workplace, claim: Claim, stack: Stack) -> None:
     fields = {
         "stack_blob": _stack_blob(place, claim),
         "pipeline_digest": place.digest,
         "seconds_preprocess": json.dumps(stack.seconds),
         "quality": json.dumps(stack.quality),
+        "series": json.dumps(stack.series.to_json() if stack.series else None),
     }
     if place.line.advance(claim, Stage.INFER, fields).lacking:
         wake(place.redis, Stage.INFER)

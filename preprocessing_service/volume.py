@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contracts.series_read import SeriesRead
 from contracts.source import DicomSource
+
+ASSUMED = (("orientation_assumed", 1.0),)
+"""Fact of a file that does not say how its voxels lie: left and right are a convention then."""
 
 Matrix = npt.NDArray[np.float64]
 """(4, 4) homogeneous affine; lengths in mm, world axes right, anterior, superior (RAS+)."""
@@ -22,6 +26,7 @@ class Volume:
     affine: (4, 4), voxel -> mm (RAS+).
     facts: figures about the file that quality and the operator may want to see.
     source: the DICOM series it was read from.
+    series: which series that was, and which were passed over; None for a single volume.
     """
 
     voxels: npt.NDArray[Any]
@@ -30,6 +35,7 @@ class Volume:
     intercept: float = 0.0
     facts: tuple[tuple[str, float], ...] = ()
     source: DicomSource | None = None
+    series: SeriesRead | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from contracts.explanation import Explanation
 from contracts.job import Claim
 from contracts.regions import activation_by_region
 from contracts.result import CDR, LABELS, Cdr, Clinical, Intervals, Probabilities, Result
+from contracts.series_read import SeriesRead
 from workers.model_server import Answer
 
 
@@ -46,6 +47,7 @@ def result_of(claim: Claim, answer: Answer) -> Result:
         model_engine=answer.engine,
         clinical=_clinical(claim, answer),
         regions={k: round(v, 3) for k, v in activation_by_region(answer.maps[:, CDR.index(cdr)]).items()},
+        series=SeriesRead.of(json.loads(claim.record.get("series") or "null")),
         quality=json.loads(claim.record.get("quality") or "{}"),
         seconds={**seconds, "inference": round(answer.seconds, 4)},
     )

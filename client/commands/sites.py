@@ -25,6 +25,7 @@ _Function = Callable[..., Any]
 def _quotas(command: _Function) -> _Function:
     """The options that `add` and `change` share; one that is not given changes nothing."""
     for name, kind, about in (
+        ("--allow-contrast", bool, "Whether a contrast-enhanced T1 is read when there is no plain one."),
         ("--webhook-allow", str, "Networks its webhooks may reach although not public, as CIDR,CIDR."),
         (
             "--quarantine-days",

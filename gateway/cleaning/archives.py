@@ -1,35 +1,34 @@
-"""A zip archive as it is stored: cleaned volumes or DICOM instances under numbers, and nothing else."""
+"""An archive or DICOM file as it is stored: a zip of cleaned volumes or instances, and nothing else."""
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, BinaryIO, cast
 
-from contracts.archive import Archive, suffix_of
-from contracts.deidentify import Rules, deidentified, patient_of
+from contracts.deidentify import Rules, patient_of
 from contracts.dicom_elements import ElementBudget
-from contracts.dicom_file import (
-    Instance,
-    OverlongHeader,
-    UnreadableInstance,
-    looks_like_dicom,
-    open_instance,
-)
+from contracts.dicom_file import OverlongHeader, UnreadableInstance, open_instance
+from contracts.dicom_magic import looks_like_dicom
 from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.patient import Patient
+from contracts.series_read import PassedOver
 from gateway.cleaning import volumes
 from gateway.cleaning.headers import blank_pair
 from gateway.headers import is_analyze, is_mgh, is_nifti, is_pair
+from imaging import manifest
+from imaging.contents import MANIFEST, Contents, Member, contents_of
+from imaging.described import Described, describe
+from imaging.instances import Pixels, deidentified
+from imaging.limits import MAX_DICOM_FILE, MAX_HEADER
+from imaging.owners import Owners
+from imaging.series import Why, passed_over, refusal
+from imaging.single_file import entries_of, refuse_slice
 
-SINGLE = (".nii", ".mgh", ".mgz", ".gz")
 EPOCH = (1980, 1, 1, 0, 0, 0)
-MOST_INSTANCE = 208 << 20
-"""Bytes of one DICOM file: a multi-frame volume (preprocessing_service/limits.py)."""
 
-Entry = tuple[str, Iterable[bytes | memoryview]]
+Entry = tuple[str, Iterable[bytes | bytearray | memoryview]]
 
 
 @dataclass
@@ -39,49 +38,72 @@ class ArchiveCleaning:
     most_bytes: int
     secret: str = ""
     patient: Patient = field(default_factory=Patient)
+    _owners: Owners = field(default_factory=Owners)
+    _others: dict[str, Described] = field(default_factory=dict)
     _budget: ElementBudget = field(default_factory=ElementBudget)
 
     def chunks(self, file: IO[bytes]) -> Iterator[bytes]:
         """A stored zip, entries in the order of the archive; any InputError."""
         sink = _Sink()
         with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_STORED) as out:
-            for name, pieces in self._entries(Archive(cast("BinaryIO", file))):
+            for name, pieces in self._entries(contents_of(entries_of(cast("BinaryIO", file)))):
                 with out.open(zipfile.ZipInfo(name, EPOCH), "w", force_zip64=False) as entry:
                     for piece in pieces:
                         entry.write(piece)
                         yield from sink.taken()
         yield from sink.taken()
 
-    def _entries(self, archive: Archive) -> Iterator[Entry]:
-        entries = {suffix_of(entry): entry for entry in archive.entries}
-        if len(archive.entries) == 2 and set(entries) == {".hdr", ".img"}:
-            yield from _pair(archive.unpack(entries[".hdr"]), archive.unpack(entries[".img"]))
-        elif len(archive.entries) == 1 and suffix_of(archive.entries[0]) in SINGLE:
-            yield self._single(archive.unpack(archive.entries[0]))
+    def _entries(self, contents: Contents) -> Iterator[Entry]:
+        if contents.header and contents.image:
+            yield from self._pair(contents.header, contents.image)
+        elif contents.volume:
+            yield from self._volume(contents.volume)
         else:
-            yield from self._instances(archive)
+            yield from self._instances(contents.instances)
+        listed = [passed_over(one, Why(one.unfit)) for one in self._others.values()]
+        if contents.series:
+            yield MANIFEST, [manifest.written(contents.series.passed_over, contents.series)]
+        elif listed:
+            yield MANIFEST, [manifest.written(listed)]
 
-    def _single(self, data: bytes) -> Entry:
-        if not (is_nifti(data) or is_mgh(data)):
-            raise NotAVolume("The file in the zip archive is no plain NIfTI or MGH; send it without the zip")
-        name = "volume.nii" if is_nifti(data) else "volume.mgh"
-        return name, volumes.cleaned(io.BytesIO(data), most_bytes=self.most_bytes)
+    def _volume(self, member: Member) -> Iterator[Entry]:
+        with member.opened() as stream:
+            start = stream.read(352)
+        if not (is_nifti(start) or is_mgh(start)):
+            raise NotAVolume("The volume in the zip archive is neither NIfTI nor MGH")
+        with member.opened() as stream:
+            name = "volume.nii" if is_nifti(start) else "volume.mgh"
+            yield name, volumes.cleaned(stream, most_bytes=self.most_bytes)
 
-    def _instances(self, archive: Archive) -> Iterator[Entry]:
+    def _pair(self, header: Member, image: Member) -> Iterator[Entry]:
+        head = header.data(MAX_HEADER)
+        if not (is_pair(head) or is_analyze(head)):
+            raise NotAVolume("The .hdr in the zip archive is neither Analyze nor NIfTI")
+        yield "volume.hdr", [blank_pair(head)]
+        yield "volume.img", [image.data(self.most_bytes)]
+
+    def _instances(self, members: Iterable[Member]) -> Iterator[Entry]:
         count = 0
-        for entry in archive.entries:
-            if entry.file_size > MOST_INSTANCE:
-                raise TooLarge(f"A DICOM file of {entry.file_size} bytes; {MOST_INSTANCE} are taken")
-            data = archive.unpack(entry)
-            if looks_like_dicom(data[:132]):
+        for member in members:
+            data = member.data(MAX_DICOM_FILE)
+            if looks_like_dicom(data[:132]) and (pieces := self._instance(data, member)):
                 count += 1
-                yield f"{count:05d}.dcm", self._instance(data)
+                yield f"{count:05d}.dcm", pieces
         if not count:
-            raise BadSeries("The archive holds no DICOM image")
+            raise self._nothing()
+        self._owners.check()
 
-    def _instance(self, data: bytes) -> tuple[bytes | memoryview, ...]:
+    def _instance(self, data: bytes, member: Member) -> tuple[Pixels, ...]:
+        """The instance cleaned; () when it is none for us, which is noted."""
         try:
-            instance: Instance = open_instance(data, most_bytes=MOST_INSTANCE, budget=self._budget)
+            instance = open_instance(data, most_bytes=MAX_DICOM_FILE, budget=self._budget)
+            described = describe(instance.header)
+            unfit = described.unfit or ("" if len(instance.pixels) else str(Why.NO_PIXELS))
+            if unfit:
+                self._pass_over(str(instance.header.get("SeriesInstanceUID") or ""), described, unfit)
+                return ()
+            refuse_slice(member, described)
+            self._owners.add(instance.header, described)
             if self.patient == Patient():
                 self.patient = patient_of(instance.header)
             return deidentified(instance, Rules(self.secret))
@@ -90,12 +112,16 @@ class ArchiveCleaning:
         except UnreadableInstance as error:
             raise BadSeries(f"A DICOM file in the archive cannot be taken: {error}") from error
 
+    def _pass_over(self, series: str, described: Described, unfit: str) -> None:
+        before = self._others.get(series)
+        images = described.images + (before.images if before else 0)
+        self._others[series] = replace(before or described, images=images, unfit=unfit)
 
-def _pair(header: bytes, image: bytes) -> Iterator[Entry]:
-    if not (is_pair(header) or is_analyze(header)):
-        raise NotAVolume("The .hdr in the zip archive is neither Analyze nor NIfTI")
-    yield "volume.hdr", [blank_pair(header)]
-    yield "volume.img", [image]
+    def _nothing(self) -> BadSeries:
+        listed: list[PassedOver] = [passed_over(one, Why(one.unfit)) for one in self._others.values()]
+        if not listed:
+            return BadSeries("The archive holds no DICOM image")
+        return cast("BadSeries", refusal(listed))
 
 
 class _Sink:
@@ -104,7 +130,7 @@ class _Sink:
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
 
-    def write(self, data: bytes | memoryview) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         """Keep a piece."""
         self._pieces.append(bytes(data))
         return len(data)

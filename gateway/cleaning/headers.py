@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from contracts.errors import BadGeometry, NotAVolume
@@ -9,17 +10,20 @@ from gateway.headers import check_mgh, check_nifti, is_mgh, is_nifti, is_pair, n
 
 Span = tuple[int, int]
 
-NIFTI1: tuple[Span, ...] = ((4, 32), (148, 252), (328, 344))
-"""data_type and db_name; descrip and aux_file; intent_name."""
+NIFTI1: tuple[Span, ...] = ((4, 38), (56, 70), (74, 76), (120, 123), (124, 252), (328, 344))
+"""To session_error; intent; slice_start; slice_end, slice_code; cal_max to aux_file, intent_name."""
 
-NIFTI2: tuple[Span, ...] = ((240, 344), (508, 524), (525, 540))
-"""descrip and aux_file; intent_name; unused_str."""
+NIFTI2: tuple[Span, ...] = ((80, 104), (192, 344), (496, 500), (504, 524), (525, 540))
+"""Intent's parameters; cal_max to aux_file; slice_code; intent_code and intent_name; unused_str."""
 
-ANALYZE: tuple[Span, ...] = ((4, 32), (56, 70), (148, 252), (253, 348))
-"""The same, units, and what stands around `orient`: originator, scan number, patient, dates."""
+ANALYZE: tuple[Span, ...] = ((4, 38), (39, 40), (56, 70), (74, 76), (112, 252), (253, 348))
+"""All but sizes, type, scale of the axes, where the voxels begin, and `orient`."""
 
 MGH: tuple[Span, ...] = ((90, 284),)
 """Behind the 15 numbers of the geometry."""
+
+MGH_WITHOUT_GEOMETRY: tuple[Span, ...] = ((30, 284),)
+"""The same where `goodRASFlag` says that the 15 numbers count for nothing."""
 
 MOST_TAGS = 1 << 20
 """Bytes that may follow an MGH's voxels: its tags hold the commands that made it, with paths and names."""
@@ -42,21 +46,55 @@ def plan_of(head: bytes) -> Plan:
     if not is_nifti(head):
         if not is_mgh(head):
             raise NotAVolume("The content is neither NIfTI nor MGH")
-        return Plan(MGH, check_mgh(head), MOST_TAGS)
+        good = int.from_bytes(head[28:30], "big", signed=True) > 0
+        return Plan(MGH if good else MGH_WITHOUT_GEOMETRY, check_mgh(head), MOST_TAGS)
     promised = check_nifti(head)
     least, text = (540, NIFTI2) if head[4:6] == b"n+" else (348, NIFTI1)
     offset = int(nifti_fields(head)[2])
     begins = offset or least + 4
     if begins < least:
         raise BadGeometry(f"The header puts the voxels at byte {offset}, inside itself", offset=offset)
-    return Plan((*text, (least, begins)), promised + begins - offset)
+    return Plan((*text, *unread(head), (least, begins)), promised + begins - offset)
+
+
+def unread(head: bytes, *, matrices: bool = True) -> tuple[Span, ...]:
+    """Spans of a header whose fields count for nothing and hold no usual number: axes that are not there,
+    matrices without a code.
+
+    matrices: whether it has them, as NIfTI does.
+    """
+    two = matrices and (head[4:6] == b"n+" or head[4:8] == b"ni2\0")
+    dim, size, pixdim, edge = (16, 8, 104, 8) if two else (40, 2, 76, 4)
+    order = "<" if int.from_bytes(head[:4], "little") in (348, 540) else ">"
+    spare: list[tuple[Span, str]] = [((pixdim + 4 * edge, pixdim + 8 * edge), _REAL[edge])]
+    (axes,) = struct.unpack_from(order + _WHOLE[size], head, dim)
+    if 1 <= axes < 7:
+        spare.append(((dim + size * (1 + axes), dim + size * 8), _WHOLE[size]))
+    for code, at, words in _CODED[two] if matrices else ():
+        if struct.unpack_from(order + ("i" if two else "h"), head, code)[0] <= 0:
+            spare.append(((at, at + words * edge), _REAL[edge]))
+    return tuple(span for span, kind in spare if not _usual(head[slice(*span)], order, kind))
+
+
+_WHOLE, _REAL = {2: "h", 8: "q"}, {4: "f", 8: "d"}
+_CODED = {False: ((252, 256, 6), (254, 280, 12)), True: ((344, 352, 6), (348, 400, 12))}
+"""NIfTI-2 or not -> places of qform_code and sform_code, of what each is about, and how many numbers."""
+
+
+def _usual(field: bytes, order: str, kind: str) -> bool:
+    """Numbers that a header has where nobody looks; the bytes of text are much larger or smaller ones."""
+    count = len(field) // struct.calcsize(kind)
+    values = struct.unpack(f"{order}{count}{kind}", field)
+    return all(value == 0 or 1e-3 <= abs(value) <= 512 for value in values)
 
 
 def blank_pair(header: bytes) -> bytes:
     """The .hdr of a NIfTI or Analyze pair without its text and whatever follows it."""
     if header[4:8] == b"ni2\0":
-        return blank(header[:540], 0, NIFTI2)
-    return blank(header[:348], 0, NIFTI1 if is_pair(header) else ANALYZE)
+        return blank(header[:540], 0, (*NIFTI2, *unread(header)))
+    if is_pair(header):
+        return blank(header[:348], 0, (*NIFTI1, *unread(header)))
+    return blank(header[:348], 0, (*ANALYZE, *unread(header, matrices=False)))
 
 
 def blank(piece: bytes, at: int, spans: tuple[Span, ...]) -> bytes:

@@ -118,7 +118,10 @@ def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Cleaned:
 
 
 def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """For each, what it is and `place`, its first byte in `out` and its size; or `reason` and `text`."""
+    """For each, what it is and `place`, its first byte in `out` and its size; or `reason` and `text`.
+
+    The place is None for what is no MR image: it is described and not kept.
+    """
     from contracts.dicom_elements import ElementBudget
     from gateway.dicomweb.instances import Unusable, open_instance
 
@@ -131,7 +134,7 @@ def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[s
             yield {"reason": unusable.reason, "text": unusable.text}
             continue
         out.write(clean)
-        yield {"place": (at, len(clean)), "about": about.to_json()}
+        yield {"place": (at, len(clean)) if clean else None, "about": about.to_json()}
         at += len(clean)
     out.flush()
 

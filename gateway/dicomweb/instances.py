@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydicom
-from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
-from contracts.deidentify import DESCRIBED, Rules, deidentified, patient_of
+from contracts.deidentify import Rules, patient_of
 from contracts.dicom_elements import ElementBudget
 from contracts.dicom_file import UNREADABLE, OverlongHeader, UnreadableInstance
 from contracts.dicom_file import open_instance as taken_apart
 from contracts.patient import Patient
+from imaging.described import Described, describe
+from imaging.instances import deidentified
+from imaging.limits import MAX_DICOM_FILE
+from imaging.series import Why
 
 CANNOT_UNDERSTAND, NOT_SUPPORTED, BAD_SYNTAX, MISMATCH, RESOURCES = 0xC000, 0x0122, 0xC122, 0xA900, 0xA700
 """Failure reasons of the Store transaction (PS3.18, 10.5.3; PS3.4, B.2.3)."""
 
-COMPRESSED = (RLELossless, JPEGLSLossless, JPEG2000Lossless, JPEG2000)
+COMPRESSED = (RLELossless, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, JPEG2000)
 """Compressed transfer syntaxes that preprocessing decodes."""
-
-_NAMED = (*DESCRIBED, "ImageType")
 
 
 class Unusable(Exception):  # noqa: N818  named for what happened
@@ -34,30 +44,25 @@ class Unusable(Exception):  # noqa: N818  named for what happened
 
 @dataclass(frozen=True)
 class Instance:
-    """Identity and acquisition of an instance; times in ms, 0 when not given."""
+    """Identity and acquisition of an instance. person: tells people of one request apart; names nobody."""
 
     study: str
     series: str
     sop_class: str
     uid: str
-    modality: str
-    label: str
-    sequences: frozenset[str]
-    repetition_ms: float
-    echo_ms: float
-    inversion_ms: float
-    frames: int
+    described: Described
     patient: Patient
+    person: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {**asdict(self), "sequences": sorted(self.sequences)}
+        return {**vars(self), "described": self.described.to_json(), "patient": vars(self.patient)}
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Instance:
         """Read what `to_json` wrote."""
-        patient, sequences = Patient(**told["patient"]), frozenset(told["sequences"])
-        return cls(**{**told, "patient": patient, "sequences": sequences})
+        described, patient = Described.of(told["described"]), Patient(**told["patient"])
+        return cls(**{**told, "described": described, "patient": patient})
 
 
 def open_instance(
@@ -65,14 +70,18 @@ def open_instance(
 ) -> tuple[Instance, bytes]:
     """(what it is, the cleaned instance in PS3.10 file format); Unusable otherwise.
 
-    secret: UIDs are mapped with it in what is cleaned, not in what is told. budget: one for the request.
+    secret: UIDs are mapped with it in what is cleaned, not in what is told. budget: one for the request. What
+    is no MR image of ours is described and not kept: b"".
     """
     try:
-        parts = taken_apart(data, budget=budget)
+        parts = taken_apart(data, most_bytes=MAX_DICOM_FILE, budget=budget)
+        instance = _identified(parts.header, describe(parts.header), pixels=bool(len(parts.pixels)))
+        if instance.described.unfit:
+            return instance, b""
         syntax = parts.syntax
         if syntax.is_compressed and syntax not in COMPRESSED:
             raise Unusable(BAD_SYNTAX, f"transfer syntax {syntax.name}; send uncompressed instances")
-        return _describe(parts.header), b"".join(deidentified(parts, Rules(secret)))
+        return instance, b"".join(deidentified(parts, Rules(secret)))
     except (AttributeError, KeyError) as error:
         raise Unusable(CANNOT_UNDERSTAND, f"an attribute is missing: {error}") from error
     except OverlongHeader as error:
@@ -81,28 +90,21 @@ def open_instance(
         raise Unusable(CANNOT_UNDERSTAND, "not a readable DICOM file") from error
 
 
-def _describe(dataset: pydicom.Dataset) -> Instance:
+def _identified(dataset: pydicom.Dataset, described: Described, *, pixels: bool) -> Instance:
+    if not (described.unfit or pixels):
+        described = replace(described, unfit=str(Why.NO_PIXELS))
     return Instance(
         study=str(dataset.StudyInstanceUID),
         series=str(dataset.SeriesInstanceUID),
         sop_class=str(dataset.SOPClassUID),
         uid=str(dataset.SOPInstanceUID),
-        modality=str(dataset.get("Modality") or ""),
-        label=" ".join(str(dataset.get(name) or "") for name in _NAMED),
-        sequences=frozenset(_several(dataset.get("ScanningSequence"))),
-        repetition_ms=_number(dataset.get("RepetitionTime")),
-        echo_ms=_number(dataset.get("EchoTime")),
-        inversion_ms=_number(dataset.get("InversionTime")),
-        frames=int(dataset.get("NumberOfFrames", 1) or 1),
+        described=described,
         patient=patient_of(dataset),
+        person=_person(dataset),
     )
 
 
-def _several(value: object) -> list[str]:
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else [str(one) for one in value]  # type: ignore[attr-defined]
-
-
-def _number(value: object) -> float:
-    return float(str(value)) if value not in (None, "") else 0.0
+def _person(dataset: pydicom.Dataset) -> str:
+    """A digest that lives as long as the request; it is compared and never stored."""
+    known = str(dataset.get("PatientID") or dataset.get("PatientName") or "").strip().upper()
+    return hashlib.sha256(known.encode()).hexdigest() if known else ""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from pydicom import Dataset
 
-from contracts.errors import HippocampError, TooLarge
+from contracts.errors import HippocampError, SeveralStudies, TooLarge
 from contracts.job import Job
+from contracts.series_read import PassedOver
 from gateway.dicomweb.instances import (
     CANNOT_UNDERSTAND,
     MISMATCH,
+    NOT_SUPPORTED,
     RESOURCES,
     Instance,
     Unusable,
 )
 from gateway.dicomweb.related import Part
 from gateway.dicomweb.series import Series, SeriesUpload
+from imaging.limits import MAX_INSTANCES
+from imaging.series import passed_over, select
 
 MEDIA_TYPE = "application/dicom"
-MOST_PARTS = 8192
+MOST_PARTS = MAX_INSTANCES
 """Parts of a request; the next one ends it."""
 _MOST_UNREAD = 100
 """Parts without an identity that the answer lists one by one."""
@@ -74,29 +79,47 @@ class Store:
                 self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
             else:
                 series = self.series.setdefault(instance.series, Series(instance, spool))
-                series.add(instance, tuple(one["place"]))
+                series.add(instance, tuple(one["place"]) if one["place"] else None)
 
-    def submit(self, submit: Submit) -> None:
-        """Make one job of each T1 series; what the gateway refuses is noted as failed.
+    def submit(self, submit: Submit, *, allow_agent: bool = False) -> None:
+        """Make one job of the T1 series of each study; what is passed over or refused is noted as failed."""
+        studies: dict[str, dict[str, Series]] = defaultdict(dict)
+        for uid, series in self.series.items():
+            studies[series.first.study][uid] = series
+        for study in studies.values():
+            self._submit_study(study, submit, allow_agent=allow_agent)
 
-        A refusal that may pass, or a fault of ours, is raised while nothing is stored; later it is one of
+    def _submit_study(self, study: dict[str, Series], submit: Submit, *, allow_agent: bool) -> None:
+        described = {uid: series.described for uid, series in study.items()}
+        selection = select(described, allow_agent=allow_agent, strict=True)
+        listed = [passed_over(described[uid], why) for uid, why in selection.passed.items()]
+        for (uid, _), one in zip(selection.passed.items(), listed, strict=True):
+            self._fail(study[uid], Unusable(NOT_SUPPORTED, f"ignored: {one.reason}"))
+        if selection.chosen is None:
+            return
+        chosen = study[selection.chosen]
+        if len({one.person for one in chosen.instances.values()} - {""}) > 1:
+            self._fail(chosen, Unusable(MISMATCH, f"{SeveralStudies.code}: images of several patients"))
+            return
+        self._submit_one(chosen, listed, submit)
+
+    def _submit_one(self, series: Series, listed: list[PassedOver], submit: Submit) -> None:
+        """A refusal that may pass, or a fault of ours, is raised while nothing is stored; later it is one of
         these series alone, so that nobody sends those again that were taken.
         """
-        for series in self.series.values():
-            try:
-                series.judge()
-                job = submit(SeriesUpload(series, options=self.options))
-            except Unusable as unusable:
-                self.failed += [(one, unusable) for one in series.instances.values()]
-            except HippocampError as error:
-                ours = error.retryable or error.status >= 500
-                if ours and not self.stored:
-                    raise
-                reason = RESOURCES if ours else CANNOT_UNDERSTAND
-                refused = Unusable(reason, f"{error.code}: {error.detail}")
-                self.failed += [(one, refused) for one in series.instances.values()]
-            else:
-                self.stored += [(one, job) for one in series.instances.values()]
+        try:
+            job = submit(SeriesUpload(series, listed, options=self.options))
+        except HippocampError as error:
+            ours = error.retryable or error.status >= 500
+            if ours and not self.stored:
+                raise
+            reason = RESOURCES if ours else CANNOT_UNDERSTAND
+            self._fail(series, Unusable(reason, f"{error.code}: {error.detail}"))
+        else:
+            self.stored += [(one, job) for one in series.instances.values()]
+
+    def _fail(self, series: Series, why: Unusable) -> None:
+        self.failed += [(one, why) for one in series.instances.values()]
 
     @property
     def status(self) -> int:

@@ -80,6 +80,8 @@ def _pixels(report: Report) -> npt.NDArray[np.uint8]:
         f"CDR {result.cdr}: {result.label}   {stage.probability:.0%} ({stage.low:.0%} to {stage.high:.0%})"
     )
     doubt = "   UNCERTAIN: no stage can be ruled out" if result.uncertain else ""
+    if any(one.code == "orientation.assumed" for one in report.notices):
+        doubt += "   LEFT AND RIGHT ARE ASSUMED"
     edge = left_edge(report.stack)
     draw.text((12, 4), answer + doubt, fill="white", font=ImageFont.load_default(20))
     side = f"Nose up; left edge of each slice: patient's {_SIDE[edge]}."

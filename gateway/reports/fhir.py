@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from contracts.notices import Severity, named
 from contracts.result import NOTICE
 from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 
@@ -25,6 +26,7 @@ def render(report: Report) -> bytes:
     """The bundle as JSON, UTF-8; every resource is referred to by a urn:uuid of its own."""
     observations = [_stage_observation(report), *(_probability(report, stage) for stage in report.stages)]
     observations += [*_clinical(report), _distance(report), *_regions(report), *_quality(report)]
+    observations += [*_notices(report), *_series(report)]
     resources = [_diagnostic_report(report, observations), *observations, _device(report)]
     bundle = {
         "resourceType": "Bundle",
@@ -40,6 +42,7 @@ def _diagnostic_report(report: Report, observations: list[Json]) -> Json:
     result = report.result
     stages = ", ".join(result.prediction_set)
     doubt = " No stage can be ruled out." if result.uncertain else ""
+    warnings = _warnings(report)
     return {
         "resourceType": "DiagnosticReport",
         "id": "report",
@@ -52,8 +55,37 @@ def _diagnostic_report(report: Report, observations: list[Json]) -> Json:
         "performer": [{"display": f"{SOFTWARE} {software_version()} (software, research use only)"}],
         "result": [{"reference": _urn(report, one["id"])} for one in observations],
         **_imaging_study(report),
-        "conclusion": f"CDR {result.cdr} ({result.label}); 90 % set: CDR {stages}.{doubt} {NOTICE}",
+        "conclusion": f"CDR {result.cdr} ({result.label}); 90 % set: CDR {stages}.{doubt} {warnings}{NOTICE}",
     }
+
+
+def _warnings(report: Report) -> str:
+    return "".join(f"{one.text} " for one in report.notices if one.severity is Severity.WARNING)
+
+
+def _notices(report: Report) -> list[Json]:
+    """One observation, a coded value and a text a notice, so that a receiver may sort them by code."""
+    parts = [
+        {
+            "code": _code("notice", f"Notice ({one.severity})"),
+            "valueCodeableConcept": {"coding": [{"system": CODES, "code": one.code}], "text": one.text},
+        }
+        for one in report.notices
+    ]
+    return (
+        [_observation(report, "notices", "What a reader must know") | {"component": parts}] if parts else []
+    )
+
+
+def _series(report: Report) -> list[Json]:
+    """The series that was read, and as notes those passed over."""
+    series = report.result.series
+    if series is None:
+        return []
+    value: Json = {"valueString": named(series)}
+    if report.passed_over:
+        value["note"] = [{"text": f"Passed over: {line}"} for line in report.passed_over]
+    return [_observation(report, "series", "Series that was read") | value]
 
 
 def _imaging_study(report: Report) -> Json:

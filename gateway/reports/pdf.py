@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contracts.notices import Severity, named
 from contracts.result import NOTICE
 from contracts.stack import SLICES
 from gateway import pictures
 from gateway.geometry import left_edge
-from gateway.reports.page import GREY, RED, Page
+from gateway.reports.page import GREY, INK, RED, Page
 from gateway.reports.report import SOFTWARE, Report, software_version
 
 MEDIA_TYPE = "application/pdf"
 _SHOWN = (4, 9, 14, 19, 24, 29)
 """Slices on the page, 1 is the lowest; every fifth of the slab."""
+_LISTED = 4
+"""Series passed over that fit the page; the JSON names all."""
 _LIMITS = (
     "The model was trained on 166 subjects of one study (OASIS-1, T1-weighted, 1.5 T); its accuracy is"
     " modest and age is a confound. It looks at one axial slab of 32 slices and sees nothing elsewhere. The"
@@ -29,6 +32,7 @@ def render(report: Report) -> bytes:
     page.text(f"Job {report.job_id}   finished {report.finished:%Y-%m-%d %H:%M} UTC", size=8.5, colour=GREY)
     page.y += 1.5
     page.banner(NOTICE)
+    _notices(page, report)
     _answer(page, report)
     _pictures(page, report)
     _regions(page, report)
@@ -36,6 +40,12 @@ def render(report: Report) -> bytes:
     page.heading("Limits")
     page.text(_LIMITS, size=8.5)
     return bytes(page.pdf.output())
+
+
+def _notices(page: Page, report: Report) -> None:
+    for one in report.notices:
+        warns = one.severity is Severity.WARNING
+        page.text(f"{'Warning: ' if warns else 'Note: '}{one.text}", size=8.5, colour=RED if warns else INK)
 
 
 def _answer(page: Page, report: Report) -> None:
@@ -50,12 +60,6 @@ def _answer(page: Page, report: Report) -> None:
     else:
         stages = ", ".join(f"CDR {cdr}" for cdr in result.prediction_set)
         page.text(f"At 90 % confidence these stages cannot be ruled out: {stages}.", size=10.5)
-    if result.out_of_distribution > 1:
-        page.text(
-            "This image is unlike those the model was trained on; trust the answer less.",
-            size=10.5,
-            colour=RED,
-        )
     page.y += 2
     for stage in report.stages:
         page.bar(f"CDR {stage.cdr}  {stage.label}", stage.probability, stage.low, stage.high)
@@ -112,5 +116,8 @@ def _figures(page: Page, report: Report) -> None:
     ]
     if source:
         rows.append(("DICOM series", source.series))
+    if result.series:
+        rows.append(("Series that was read", named(result.series)))
+        rows += [("Passed over", line) for line in report.passed_over[:_LISTED]]
     for name, value in rows:
         page.row(name, value)

@@ -10,9 +10,12 @@ from importlib.metadata import version
 from contracts.blobs import BlobStore
 from contracts.explanation import Explanation
 from contracts.job import Job
+from contracts.notices import Notice, notices_of
 from contracts.result import CDR, CLASS_KEYS, LABELS, Result
+from contracts.series_read import PassedOver
 from contracts.stack import Stack
 from gateway.artefacts import load_explanation, load_stack
+from gateway.job_view import age_of
 
 _NAMESPACE = uuid.UUID("8f0d4e0c-6b0c-5d43-9a4e-2f4a35d0c7a1")
 """Ours, for ids that are derived from a job's id and so are the same whenever they are asked for."""
@@ -34,7 +37,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Report:
-    """One finished job with all that a document about it shows."""
+    """One finished job with all that a document about it shows. age: in years, None when it is not known."""
 
     job_id: str
     content_digest: str
@@ -43,6 +46,18 @@ class Report:
     result: Result
     stack: Stack
     explanation: Explanation
+    age: float | None = None
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What a reader must know beside the answer, warnings first."""
+        return notices_of(self.result, age=self.age)
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Series of the study that were not read, a line each."""
+        series = self.result.series
+        return tuple(line_of(one) for one in series.passed_over) if series else ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -78,6 +93,13 @@ def software_version() -> str:
     return version("hippocamp")
 
 
+def line_of(one: PassedOver) -> str:
+    """A series that was not read, and why, in one line."""
+    number = f"series {one.number}" if one.number else "series"
+    words = f" {one.description!r}" if one.description else ""
+    return f"{number}{words}, {one.images} images: {one.reason}"
+
+
 def gather(job: Job, blobs: BlobStore) -> Report:
     """Everything about a succeeded job; NoPictures when its stack or maps are no longer kept."""
     never = datetime.fromtimestamp(0, tz=UTC)
@@ -89,4 +111,5 @@ def gather(job: Job, blobs: BlobStore) -> Report:
         result=Result.model_validate(job.result),
         stack=load_stack(blobs, job),
         explanation=load_explanation(blobs, job),
+        age=age_of(job),
     )

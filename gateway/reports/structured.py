@@ -77,6 +77,7 @@ def _answer(report: Report, picture: highdicom.sc.SCImage) -> sr.MeasurementsAnd
         ),
         *((_IN_SET, _code(f"cdr-{cdr}", f"CDR {cdr}")) for cdr in result.prediction_set),
         (_code("use", "Intended use"), _code("research", NOTICE)),
+        *((_NOTICE, _code(one.code.replace(".", "-")[:16], one.text)) for one in report.notices),
     ]
     distance = _code("out-of-distribution", "Distance from the training data")
     return sr.MeasurementsAndQualitativeEvaluations(
@@ -93,6 +94,7 @@ def _answer(report: Report, picture: highdicom.sc.SCImage) -> sr.MeasurementsAnd
     )
 
 
+_NOTICE = Code("notice", SCHEME, "What a reader must know")
 _IN_SET = Code("prediction-set", SCHEME, "Cannot be ruled out at 90 %")
 
 

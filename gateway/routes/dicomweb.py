@@ -27,12 +27,11 @@ from gateway.spool import nameless, spooled
 from gateway.submission import accept, check_room
 from gateway.trace import trace
 from gateway.uploads import payer
+from imaging.limits import MAX_DICOM_FILE
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
 _ANSWER = "application/dicom+json"
-_MOST_INSTANCE = 64 << 20
-"""A multi-frame head of 1 mm has 34 MB; one instance a request is in memory."""
 _PIECE = 1 << 18
 _KEPT = {"type": "string", "pattern": KEEP}
 
@@ -79,7 +78,7 @@ def store_study(study_uid: str) -> Response:
 
 def _store(study_uid: str) -> Response:
     request.max_content_length = _most_bytes()
-    parts = PartReader(_body(request), _boundary(request), most_bytes=_MOST_INSTANCE).parts()
+    parts = PartReader(_body(request), _boundary(request), most_bytes=MAX_DICOM_FILE).parts()
     check_room(resources(), current_site())
     keep = request.headers.get("Hippocamp-Keep")
     options = {"keep": keep} if keep else {}

@@ -38,6 +38,7 @@ def read(job_id: str) -> JobResult | Response:
         return negotiation.render(record, media)
     about = {
         "job_id": record.id,
+        "notices": job_view.notices(record),
         "content_digest": record.text("content_digest"),
         "cache": job_view.cache(record),
         "created_at": job_view.created(record),

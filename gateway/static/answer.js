@@ -56,6 +56,23 @@ function unusual(score) {
     element("p", { textContent: words }));
 }
 
+function notice(one) {
+  return element("div", { className: one.severity === "warning" ? "alert bad" : "alert plain" },
+    element("p", {}, element("strong", { textContent: one.severity === "warning" ? "Warning: " : "Note: " }), one.text));
+}
+
+const seriesName = (one) => [one.number ? `series ${one.number}` : "series", one.description].filter(Boolean).join(" ");
+
+function seriesRead(found) {
+  if (!found) return [];
+  const edges = found.voxel_mm.map((edge) => +edge.toFixed(2)).join(" × ");
+  const others = found.passed_over.map((one) => element("li", { textContent: `${seriesName(one)}, ${one.images} images: ${one.reason}` }));
+  return [
+    element("p", {}, element("strong", { textContent: "Read: " }), `${seriesName(found)}, ${found.images} images, ${edges} mm`),
+    ...(others.length ? [element("p", { textContent: "Passed over:" }), element("ul", {}, ...others)] : []),
+  ];
+}
+
 function figures(list, pairs) {
   list.replaceChildren(...pairs.flatMap(([name, value]) =>
     [element("dt", { textContent: name }), element("dd", { textContent: value })]));
@@ -63,6 +80,8 @@ function figures(list, pairs) {
 
 export function showAnswer(result, job) {
   at("verdict").replaceChildren(...verdict(result));
+  at("notices").replaceChildren(...(result.notices ?? []).map(notice));
+  at("series").replaceChildren(...seriesRead(result.series));
   at("bars").replaceChildren(...CLASSES.map((one) => bar(result, one)));
   at("clinical").replaceChildren(...clinical(result.clinical, job.covariates));
   at("unusual").replaceChildren(unusual(result.out_of_distribution));

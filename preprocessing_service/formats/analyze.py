@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
-from contracts.errors import BadGeometry, BadVoxels, CorruptFile
+from contracts.errors import BadGeometry, BadVoxels
+from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
-from preprocessing_service.volume import Matrix, Volume
+from preprocessing_service.volume import ASSUMED, Matrix, Volume
 
 HEADER_BYTES, ORIENT = 348, 252
 _HEADER: Any = nibabel.analyze.AnalyzeHeader
@@ -30,8 +32,8 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
     endianness = "<" if int.from_bytes(data[:4], "little") == HEADER_BYTES else ">"
     parsed: Any = _HEADER(data, endianness=endianness, check=False)
     count = int(parsed["dim"][0])
-    if not 1 <= count <= 7:
-        raise CorruptFile(f"the header states {count} dimensions")
+    if not 1 <= count <= limits.MAX_DIMENSIONS:
+        raise BadGeometry(f"the header states {count} dimensions; 1 to {limits.MAX_DIMENSIONS} exist")
     shape = three_axes([int(n) for n in parsed["dim"][1 : count + 1]])
     try:
         dtype = np.dtype(parsed.get_data_dtype())
@@ -42,7 +44,7 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
         raise BadGeometry(f"voxel edges {sizes} mm are not usable")
     volume = decode(image, Layout(shape, dtype, affine_of(data[ORIENT], sizes, shape)))
     finish(image, 4096)
-    return volume
+    return replace(volume, facts=ASSUMED)
 
 
 def affine_of(orient: int, sizes: list[float], shape: tuple[int, int, int]) -> Matrix:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import BadGeometry, BadVoxels, NotThreeD, TooLarge
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.formats.streams import fill
 from preprocessing_service.volume import Matrix, Volume
 

@@ -1,106 +1,85 @@
-"""A DICOM series in a zip archive: one evenly spaced stack of MR slices (PS3.3, C.7.6.2)."""
+"""A DICOM study in an archive: one evenly spaced stack of MR slices of its T1 series (PS3.3, C.7.6.2)."""
 
 from __future__ import annotations
 
-import io
-import re
-import zipfile
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 
-from contracts.archive import Archive
-from contracts.dicom_file import UNREADABLE, looks_like_dicom, undeflated
-from contracts.errors import BadSeries, TooLarge
+from contracts.errors import BadSeries, InputError
+from contracts.series_read import PassedOver, SeriesRead
 from contracts.source import DicomSource
-from preprocessing_service import limits
+from imaging import limits
+from imaging.contents import Member
+from imaging.described import Described
+from imaging.series import Why, passed_over, refusal, select, with_agent
 from preprocessing_service.formats.decode import check_affine, halves, kept, stacked, three_axes
-from preprocessing_service.formats.frames import Frame, frames_of
-from preprocessing_service.formats.pixels import pixels_of
-from preprocessing_service.formats.series import choose
+from preprocessing_service.formats.study import NAMES, Slice, Study, dataset_of, slices_of
 from preprocessing_service.volume import Matrix, Volume
 
-TAGS = [
-    "StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID",
-    "SeriesDescription", "ProtocolName", "SequenceName", "Modality",
-    "BitsStored", "PhotometricInterpretation",
-    "EchoNumbers", "ImageType", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns", "BitsAllocated",
-    "PixelRepresentation", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient",
-    "RescaleSlope", "RescaleIntercept", "PixelData",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
-NAMES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
-"""What a report needs, besides the instances, to point back at a series."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 TOLERANCE = 0.1
 """How far a slice may lie from its even place, as a share of the gap."""
 
 
-@dataclass(frozen=True)
-class Slice:
-    """One image of a series: who it is, where it lies (mm, LPS+) and its stored values.
+def read_dicom(
+    members: Sequence[Member], listed: Sequence[PassedOver] = (), *, allow_agent: bool = False
+) -> Volume:
+    """The T1 series of the study as one volume; any InputError.
 
-    pixels: (rows, columns) of `shape` and `dtype`; None when they were let go, to be read again from `entry`.
+    listed: what was passed over before.
+    allow_agent: a contrast-enhanced series is read when there is no other.
     """
-
-    entry: zipfile.ZipInfo
-    series: str
-    uid: str
-    frame: int
-    label: str
-    position: npt.NDArray[np.float64]
-    axes: npt.NDArray[np.float64]
-    spacing: tuple[float, float]
-    rescale: tuple[float, float]
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
-    pixels: npt.NDArray[Any] | None
-    names: dict[str, str]
-
-
-def read_dicom(archive: Archive) -> Volume:
-    """The T1 series of the archive as one volume; any InputError."""
-    groups: dict[str, list[Slice]] = defaultdict(list)
-    held = 0
-    for entry in archive.entries:
-        for image in images_of(archive, entry):
-            held += image.shape[0] * image.shape[1] * image.dtype.itemsize
-            lasting = image if held <= limits.MAX_HELD else replace(image, pixels=None)
-            groups[f"{image.series}/{image.shape}/{np.round(image.axes, 2).tolist()}"].append(lasting)
-    if not groups:
-        raise BadSeries("the archive holds no DICOM image")
-    seen, chosen = len(groups), choose(groups)
-    groups.clear()
-    return assemble(chosen, seen, Pixels(archive))
+    study = Study()
+    for member in members:
+        study.add(member)
+    study.owners.check()
+    described = {key: _whole(images) for key, images in study.groups.items()}
+    selection = select(described, allow_agent=allow_agent)
+    others = [passed_over(one, Why(one.unfit)) for one in study.others.values()]
+    others = (
+        [passed_over(described[key], why) for key, why in selection.passed.items()] + others + list(listed)
+    )
+    if selection.chosen is None:
+        raise _nothing(study, others)
+    chosen, one = study.groups[selection.chosen], described[selection.chosen]
+    if error := study.broken.get(chosen[0].names["SeriesInstanceUID"]):
+        raise error
+    seen = len(study.groups) + len(study.others)
+    study.groups.clear()
+    series = SeriesRead(
+        number=one.number,
+        description=one.words,
+        images=one.images,
+        candidates=selection.candidates,
+        agent=with_agent(one),
+        passed_over=tuple(others),
+    )
+    return assemble(chosen, series, Pixels(), seen=seen)
 
 
-def images_of(archive: Archive, entry: zipfile.ZipInfo) -> list[Slice]:
-    """The images of one file of the archive, none when it is no DICOM; BadSeries names what it lacks."""
-    if entry.file_size > limits.MAX_DICOM_ENTRY:
-        raise TooLarge(f"a DICOM file of {entry.file_size} bytes is no slice and no volume")
-    data = archive.unpack(entry)
-    if not looks_like_dicom(data[:132]):
-        return []
-    try:
-        plain = undeflated(data, most_bytes=limits.MAX_DICOM_ENTRY)
-        return _slices_of(pydicom.dcmread(io.BytesIO(plain), specific_tags=TAGS), entry)
-    except (AttributeError, KeyError) as error:
-        raise BadSeries(f"a DICOM file lacks what a slice needs ({error})") from error
-    except UNREADABLE as error:
-        raise BadSeries(f"a DICOM file cannot be read ({type(error).__name__})") from error
+def _nothing(study: Study, others: list[PassedOver]) -> InputError:
+    if study.broken and not study.groups:
+        return next(iter(study.broken.values()))
+    return refusal(others) if others else BadSeries("the archive holds no DICOM image")
+
+
+def _whole(images: list[Slice]) -> Described:
+    """A stack as the rule sees it."""
+    first, last = images[0], images[-1]
+    gap = float(np.linalg.norm(last.position - first.position)) / max(len(images) - 1, 1)
+    return replace(
+        first.described, images=len(images), voxel_mm3=round(gap * first.spacing[0] * first.spacing[1], 2)
+    )
 
 
 class Pixels:
     """The pixels of images, read again where they were let go; the frames of one file follow one another."""
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self) -> None:
         self._file: dict[tuple[str, int], npt.NDArray[Any]] = {}
 
     def of(self, image: Slice) -> npt.NDArray[Any]:
@@ -109,56 +88,13 @@ class Pixels:
             return image.pixels
         if (image.uid, image.frame) not in self._file:
             self._file.clear()
-            again = images_of(self._archive, image.entry)
+            dataset = dataset_of(image.member)
+            again = slices_of(dataset, image.member) if dataset else []
             self._file |= {(one.uid, one.frame): one.pixels for one in again if one.pixels is not None}
         return self._file[image.uid, image.frame]
 
 
-def _slices_of(dataset: pydicom.Dataset, entry: zipfile.ZipInfo) -> list[Slice]:
-    if dataset.get("Modality", "MR") != "MR":
-        raise BadSeries(f"modality {_code(dataset.Modality)}; MR is needed")
-    if int(dataset.get("SamplesPerPixel", 1)) > 1:
-        raise BadSeries("colour DICOM files are not supported; send grey slices")
-    label = " ".join(
-        str(dataset.get(name, ""))
-        for name in ("SeriesDescription", "ProtocolName", "SequenceName", "ImageType")
-    )
-    names = {name: str(dataset.get(name) or "") for name in NAMES}
-    one = partial(_slice, dataset, entry=entry, label=label, names=names)
-    return [one(frame) for frame in frames_of(dataset)]
-
-
-def _slice(
-    dataset: pydicom.Dataset, frame: Frame, *, entry: zipfile.ZipInfo, label: str, names: dict[str, str]
-) -> Slice:
-    axes, position = np.array(frame.orientation).reshape(2, 3), np.array(frame.position).reshape(3)
-    if not (np.isfinite(axes).all() and np.isfinite(position).all()):
-        raise BadSeries("a slice's position or orientation is not finite")
-    row, column = frame.spacing
-    pixels = pixels_of(dataset, frame.index)
-    return Slice(
-        entry=entry,
-        series=f"{dataset.SeriesInstanceUID}/{frame.kind}",
-        uid=str(dataset.SOPInstanceUID),
-        frame=frame.index,
-        label=label,
-        position=position,
-        axes=axes,
-        spacing=(row, column),
-        rescale=frame.rescale,
-        shape=(pixels.shape[0], pixels.shape[1]),
-        dtype=pixels.dtype,
-        pixels=pixels,
-        names=names,
-    )
-
-
-def _code(value: object) -> str:
-    """A coded value as it may be shown; anything else may be a name in the wrong place."""
-    return str(value) if re.fullmatch(r"[A-Z]{2,5}", str(value)) else "unknown"
-
-
-def assemble(images: list[Slice], series_seen: int, pixels: Pixels) -> Volume:
+def assemble(images: list[Slice], series: SeriesRead, pixels: Pixels, *, seen: int) -> Volume:
     """Order the slices along their normal and stack them, emptying the list; BadSeries when uneven."""
     images[:] = {(image.uid, image.frame): image for image in images}.values()
     shape = three_axes([len(images), *images[0].shape])
@@ -166,14 +102,16 @@ def assemble(images: list[Slice], series_seen: int, pixels: Pixels) -> Volume:
     images.sort(key=lambda image: float(image.position @ normal))
     step = even_step(np.array([image.position for image in images]), normal)
     affine = check_affine(LPS_TO_RAS @ _affine_of(images[0], step), shape)
-    facts, source = (("series_in_archive", float(series_seen)),), source_of(images)
+    facts, source = (("series_in_archive", float(seen)),), source_of(images)
     uneven = len({(image.rescale, image.dtype) for image in images}) > 1
     (slope, intercept), dtype = images[0].rescale, images[0].dtype
     if uneven:
         slope, intercept, dtype = 1.0, 0.0, np.dtype(np.float32)
     halved = halves(shape, affine, dtype)
     voxels = stacked(_emptied(images, pixels, uneven=uneven), shape, dtype, halved)
-    return kept(Volume(voxels, affine, slope, intercept, facts, source), halved)
+    x, y, z = (round(float(edge), 3) for edge in np.linalg.norm(affine[:3, :3], axis=0))
+    series = replace(series, voxel_mm=(x, y, z))
+    return kept(Volume(voxels, affine, slope, intercept, facts, source, series), halved)
 
 
 def _emptied(images: list[Slice], pixels: Pixels, *, uneven: bool) -> Iterator[npt.NDArray[Any]]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydicom.dataset import Dataset
 
 from contracts.errors import BadSeries, TooLarge
-from preprocessing_service import limits
+from imaging import limits
 
 
 @dataclass(frozen=True)
 class Frame:
     """Geometry in mm (LPS+) and what tells frames of one series apart: echo, and the enhanced frame's type.
 
-    spacing: between rows, between columns.
+    spacing: between rows, between columns. type_item: what tells its type, empty for a classic image.
     """
 
     index: int
@@ -25,6 +25,7 @@ class Frame:
     orientation: list[float]
     spacing: tuple[float, float]
     rescale: tuple[float, float]
+    type_item: Dataset = field(default_factory=Dataset)
 
 
 def frames_of(dataset: Dataset) -> Iterator[Frame]:
@@ -55,9 +56,8 @@ def _enhanced(index: int, own: Dataset, shared: Dataset) -> Frame:
         raise BadSeries(f"a frame has no {missing[0]}")
     echo = _macro("MREchoSequence", own, shared) or Dataset()
     kind = _macro("MRImageFrameTypeSequence", own, shared) or Dataset()
-    return _frame(
-        index, f"{echo.get('EffectiveEchoTime')}/{kind.get('FrameType')}", [one or Dataset() for one in found]
-    )
+    told = f"{echo.get('EffectiveEchoTime')}/{kind.get('FrameType')}"
+    return replace(_frame(index, told, [one or Dataset() for one in found]), type_item=kind)
 
 
 def _macro(name: str, own: Dataset, shared: Dataset) -> Dataset | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
 
 from contracts.errors import BadVoxels
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
-from preprocessing_service.volume import Matrix, Volume
+from preprocessing_service.volume import ASSUMED, Matrix, Volume
 
 HEADER = struct.Struct(">7ih15f")
 HEADER_BYTES = 284
@@ -34,7 +35,7 @@ def read_mgh(stream: BinaryIO) -> Volume:
     geometry = fields[8:] if fields[7] > 0 else CORONAL
     volume = decode(stream, Layout(shape, np.dtype(TYPES[fields[5]]), affine_of(geometry, shape)))
     finish(stream, limits.MAX_TRAILING)
-    return volume
+    return volume if fields[7] > 0 else replace(volume, facts=ASSUMED)
 
 
 def affine_of(geometry: tuple[float, ...], shape: tuple[int, int, int]) -> Matrix:

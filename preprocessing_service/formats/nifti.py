@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import nibabel
@@ -9,10 +10,10 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from contracts.errors import BadGeometry, BadVoxels, CorruptFile
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.formats.decode import Layout, decode, three_axes
 from preprocessing_service.formats.streams import finish, read_exactly
-from preprocessing_service.volume import Matrix, Volume
+from preprocessing_service.volume import ASSUMED, Matrix, Volume
 
 SIZES = {1: 348, 2: 540}
 MAGICS = {b"n+1\0": (1, True), b"ni1\0": (1, False), b"n+2\0": (2, True), b"ni2\0": (2, False)}
@@ -42,7 +43,12 @@ def read_nifti(header: BinaryIO, image: BinaryIO | None = None) -> Volume:
         read_exactly(image, int(parsed["vox_offset"]))
     volume = decode(image, layout)
     finish(image, 4096)
-    return volume
+    return volume if is_oriented(parsed) else replace(volume, facts=ASSUMED)
+
+
+def is_oriented(header: Any) -> bool:
+    """Whether a matrix of the header says how the voxels lie."""
+    return max(int(header["sform_code"]), int(header["qform_code"])) > 0
 
 
 def parse(data: bytes, version: int) -> Any:
@@ -67,8 +73,8 @@ def offset_of(header: Any) -> int:
 def layout_of(header: Any) -> Layout:
     """Dimensions, type, scaling and affine, each checked before a voxel is read."""
     count = int(header["dim"][0])
-    if not 1 <= count <= 7:
-        raise CorruptFile(f"the header states {count} dimensions")
+    if not 1 <= count <= limits.MAX_DIMENSIONS:
+        raise BadGeometry(f"the header states {count} dimensions; 1 to {limits.MAX_DIMENSIONS} exist")
     shape = three_axes([int(n) for n in header["dim"][1 : count + 1]])
     try:
         dtype = np.dtype(header.get_data_dtype())
@@ -88,9 +94,8 @@ def affine_of(header: Any) -> Matrix:
     qform = _usable(_qform(header)) if int(header["qform_code"]) > 0 else None
     if sform is not None and qform is not None and _mirrored(sform, qform):
         raise BadGeometry("sform and qform disagree about left and right")
-    coded = max(int(header["sform_code"]), int(header["qform_code"])) > 0
     chosen = sform if sform is not None else qform
-    if chosen is None and not coded and (header["pixdim"][1:4] > 0).all():
+    if chosen is None and not is_oriented(header) and (header["pixdim"][1:4] > 0).all():
         chosen = _usable(header.get_base_affine())
     if chosen is None:
         raise BadGeometry("neither sform, qform nor voxel sizes give a usable affine")
@@ -107,6 +112,8 @@ def _sform(header: Any) -> Matrix:
 
 
 def _qform(header: Any) -> Matrix | None:
+    # The standard knows -1 and 1; 0, which many tools write, means 1.
+    header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError):  # a quaternion that is none

@@ -11,13 +11,18 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from contracts.dicom_file import UNREADABLE
 from contracts.errors import BadSeries, BadVoxels
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.formats.decode import narrow
 
-DECODED = (
-    pydicom.uid.RLELossless, pydicom.uid.JPEGLSLossless, pydicom.uid.JPEG2000Lossless, pydicom.uid.JPEG2000,
-)  # fmt: skip
-"""Compressed transfer syntaxes that are taken: RLE, JPEG-LS (pyjpegls), JPEG 2000 (Pillow)."""
+DECODED = {
+    pydicom.uid.RLELossless: "pydicom",
+    pydicom.uid.JPEGLossless: "gdcm",
+    pydicom.uid.JPEGLosslessSV1: "gdcm",
+    pydicom.uid.JPEGLSLossless: "pyjpegls",
+    pydicom.uid.JPEG2000Lossless: "pillow",
+    pydicom.uid.JPEG2000: "pillow",
+}
+"""Compressed transfer syntaxes that are taken, and the plugin of pydicom that decodes each."""
 
 
 def pixels_of(dataset: pydicom.Dataset, index: int) -> npt.NDArray[Any]:
@@ -33,7 +38,30 @@ def pixels_of(dataset: pydicom.Dataset, index: int) -> npt.NDArray[Any]:
     begins, data = index * rows * columns * bits // 8, dataset.PixelData
     if len(data) < begins + rows * columns * bits // 8:
         raise BadSeries("a DICOM file ends inside its pixels")
-    return narrow(np.frombuffer(data, kind, rows * columns, begins).reshape(rows, columns))
+    stored = np.frombuffer(data, kind, rows * columns, begins).reshape(rows, columns)
+    return narrow(meant(stored, dataset, aligned=False))
+
+
+def meant(stored: npt.NDArray[Any], dataset: pydicom.Dataset, *, aligned: bool) -> npt.NDArray[Any]:
+    """The values that the bits stand for (PS3.5, 8.1.1): what lies above and below them may be an overlay.
+
+    BitsStored 4, HighBit 5 of 8:  . . [v v v v] . .  ->  v v v v, sign-extended when values are signed.
+    aligned: the decoder has put the lowest bit of the values at 0.
+    """
+    bits = 8 * stored.dtype.itemsize
+    width = int(dataset.get("BitsStored") or bits)
+    high = int(dataset.get("HighBit") or width - 1)
+    low = 0 if aligned else high - width + 1
+    if not (1 <= width <= bits and 0 <= low <= bits - width):
+        raise BadVoxels(f"BitsStored {width} and HighBit {high} do not fit {bits} bits")
+    if width == bits:
+        return stored
+    signed = stored.dtype.kind == "i"
+    native = stored.astype(f"u{stored.dtype.itemsize}") >> low & (1 << width) - 1
+    if not signed:
+        return np.asarray(native)
+    half = 1 << (width - 1)
+    return np.asarray((native.astype(np.int32) ^ half) - half, f"i{stored.dtype.itemsize}")
 
 
 def _uncompressed(dataset: pydicom.Dataset, shape: tuple[int, int], index: int) -> npt.NDArray[Any]:
@@ -44,9 +72,11 @@ def _uncompressed(dataset: pydicom.Dataset, shape: tuple[int, int], index: int) 
     if not dataset["PixelData"].is_undefined_length:
         raise BadSeries(f"the header states {syntax.name}, but the pixels are not encapsulated")
     try:
-        pixels, _ = get_decoder(syntax).as_array(dataset, raw=True, index=index)
+        pixels, _ = get_decoder(syntax).as_array(
+            dataset, raw=True, index=index, decoding_plugin=DECODED[syntax]
+        )
     except (RuntimeError, *UNREADABLE) as error:
         raise BadSeries(f"{syntax.name} pixels cannot be decoded ({type(error).__name__})") from error
     if pixels.shape != shape:
         raise BadSeries(f"compressed pixels unpack to {pixels.shape}, the header states {shape}")
-    return narrow(pixels)
+    return narrow(meant(pixels, dataset, aligned=syntax != pydicom.uid.RLELossless))

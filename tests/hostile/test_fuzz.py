@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
 from contracts import errors
-from contracts.deidentify import CODES, DESCRIBED, NUMBERS, UIDS, deidentify
+from contracts.deidentify import CODES, DESCRIBED, NUMBERS, UIDS
 from contracts.dicom_file import UnreadableInstance
 from contracts.errors import InputError
 from gateway.cleaning.task import Kind, Task, perform
 from gateway.sniff import PEEK, Media, sniff
+from imaging.instances import deidentify
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
 from tests.hostile import dicom_files

@@ -60,7 +60,7 @@ def test_one_job_a_t1_series(http: httpx.Client, pacs: DICOMwebClient, redis_cli
         item.ReferencedSOPInstanceUID: (item.FailureReason, item.TextValue)
         for item in answer.FailedSOPSequence
     }
-    assert reasons[f"{T2}.1"] == (0x0122, "ignored: named 't2', which is no plain T1")
+    assert reasons[f"{T2}.1"] == (0x0122, "ignored: another contrast than plain T1 (named 't2')")
     assert "3 slices" in reasons[f"{LOCALISER}.1"][1]
     assert Line(redis_client).depth(Stage.PREPROCESS) == 1
 
@@ -107,7 +107,7 @@ def test_t1_by_its_times_alone(pacs: DICOMwebClient) -> None:
     ("about", "why"),
     [
         ({"Modality": "CT"}, "modality CT"),
-        ({"SeriesDescription": "MPRAGE post Gad"}, "post"),
+        ({"SeriesDescription": "MPRAGE post Gad"}, "contrast agent"),
         (
             {"SeriesDescription": "x", "EchoTime": 80, "RepetitionTime": 5000, "ScanningSequence": "SE"},
             "TE 80",
@@ -161,10 +161,11 @@ def test_a_series_that_was_taken_is_said_to_be_although_the_next_is_not(
 ) -> None:
     """The sender sends the refused series again, and only that."""
     redis_client.hset("hc:site:here", "most_waiting", 1)
-    answer = pacs.store_instances(slices(T1) + slices("1.2.3.9"))
+    other = slices("1.2.3.9", StudyInstanceUID="1.2.4")
+    answer = pacs.store_instances(slices(T1) + other)
     assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
     assert {item.FailureReason for item in answer.FailedSOPSequence} == {0xA700}
-    assert post(http, [encoded(one) for one in slices("1.2.3.9")]).status_code == 429
+    assert post(http, [encoded(one) for one in other]).status_code == 429
     assert redis_client.zcard("hc:jobs:here") == 1
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -115,10 +116,10 @@ def result() -> Result:
 
 
 @pytest.fixture
-def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[[str], None]:
-    """Carry the one waiting job through both stages, as the workers do."""
+def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[..., None]:
+    """Carry the one waiting job through both stages, as the workers do; `more` goes into the result."""
 
-    def carry(job_id: str) -> None:
+    def carry(job_id: str, more: Mapping[str, Any] | None = None) -> None:
         line, stack, explanation = Line(redis_client), head(), maps()
         deployed.publish(redis_client, "pipeline", PIPELINE)
         deployed.publish(redis_client, "model", MODEL)
@@ -140,7 +141,7 @@ def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[[str], None]
         (second,) = line.claim(Stage.INFER, "test")
         shown = explanation_path(site, first.job.shelf, pipeline=PIPELINE, model=MODEL)
         blobs.put(shown, explanation.to_bytes())
-        text = result().model_dump_json()
+        text = result().model_copy(update=dict(more or {})).model_dump_json()
         line.succeed(
             second,
             {"result": text, "explanation_blob": shown, "model_digest": MODEL},

@@ -40,11 +40,11 @@ def http(gateway: Running, hospital: Hospital) -> Iterator[httpx.Client]:
 def large_volume() -> Iterator[bytes]:
     """A valid NIfTI of VOLUME bytes that never lies in memory."""
     header = nib.Nifti1Header()
-    header.set_data_dtype("int16")
-    header.set_data_shape((256, 256, (VOLUME - 352) // (256 * 256 * 2)))
+    header.set_data_dtype("float32")
+    header.set_data_shape((512, 512, (VOLUME - 352) // (512 * 512 * 4)))
     header["magic"], header["vox_offset"] = b"n+1", 352
     yield header.binaryblock + bytes(4)
-    rest, block = 256 * 256 * 2 * int(header["dim"][3]), bytes(range(256)) * 4096
+    rest, block = 512 * 512 * 4 * int(header["dim"][3]), bytes(range(256)) * 4096
     while rest > 0:
         yield block[:rest]
         rest -= len(block)

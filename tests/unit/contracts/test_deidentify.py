@@ -19,9 +19,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contracts.deidentify import Rules, deidentify, descriptor, patient_of, pseudonym
+from contracts.deidentify import Rules, patient_of, pseudonym
 from contracts.dicom_file import UnreadableInstance
 from contracts.patient import Patient
+from contracts.series_words import descriptor
+from imaging.instances import deidentify
 from tests.hostile.dicom_files import enhanced, image, nested
 
 CANARY = "Zqxcanary"
@@ -29,6 +31,7 @@ KEPT = {tag_for_keyword(name) for name in (
     "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",  # Retain UIDs Option
     "SeriesDescription",  # Clean Descriptors Option
     "PatientName", "PatientID",  # present and empty
+    "ContrastBolusAgent",  # a dummy value: that one was given, not which
 )}  # fmt: skip
 """Elements of the profile's table that a cleaned instance still has."""
 

@@ -10,7 +10,7 @@ import pytest
 
 from contracts import archive
 from contracts.errors import BadSeries, CorruptFile, InputError, TooLarge
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
@@ -63,7 +63,6 @@ def mixed(description: str) -> dict[str, bytes]:
 REFUSED: dict[str, dict[str, bytes]] = {
     "missing slice": without("s0010"),
     "two slices in one place": doubled(),
-    "two T1 series of one size": mixed("t1_mprage_2"),
     "not MR": dicom_slices(stack(), Modality="CT"),
     "several frames": dicom_slices(stack(), NumberOfFrames=4),
     "short pixels": dicom_slices(stack(), PixelData=b"\0\0"),
@@ -81,6 +80,12 @@ def test_of_a_mixed_archive_the_t1_is_taken(tmp_path: Path) -> None:
     volume = read(zipped(tmp_path, mixed("t2_flair")))
     assert dict(volume.facts)["series_in_archive"] == 2
     assert volume.shape[0] == 20
+
+
+def test_of_two_t1_series_alike_the_first_is_taken(tmp_path: Path) -> None:
+    found = read(zipped(tmp_path, mixed("t1_mprage_2"))).series
+    assert found is not None
+    assert (found.candidates, [one.code for one in found.passed_over]) == (2, ["another_t1"])
 
 
 @pytest.mark.parametrize("held", [0, 3000])

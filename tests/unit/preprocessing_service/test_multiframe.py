@@ -12,7 +12,6 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from contracts.errors import BadSeries
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
 from tests.hostile import dicom_files
@@ -44,7 +43,7 @@ def test_the_source_names_the_one_instance(tmp_path: Path) -> None:
     assert len(found.source.instances) == 1
 
 
-def test_magnitude_and_phase_in_one_file_are_two_series(tmp_path: Path) -> None:
+def test_of_magnitude_and_phase_in_one_file_the_magnitude_is_read(tmp_path: Path) -> None:
     def both(data: Dataset, k: int) -> None:
         dicom_files.enhanced(data, k)
         for n, own in enumerate(data.PerFrameFunctionalGroupsSequence):
@@ -53,8 +52,11 @@ def test_magnitude_and_phase_in_one_file_are_two_series(tmp_path: Path) -> None:
                 dicom_files.nested(FrameType=["ORIGINAL", "PRIMARY", "MPR", kind])
             ]
 
-    with pytest.raises(BadSeries, match="2 series"):
-        volume(tmp_path, both, (0,))
+    found = volume(tmp_path, both, (0,))
+    assert found.shape == (24, 64, 64)
+    assert np.array_equal(found.voxels[0], dicom_files.noise()[47])
+    assert found.series is not None
+    assert [one.code for one in found.series.passed_over] == ["complex_part"]
 
 
 def test_a_deflated_instance_is_read(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from contracts.errors import (
     TooLarge,
     TruncatedFile,
 )
-from preprocessing_service import limits
+from imaging import limits
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
 from tests.fakes.heads import nifti_bytes, small, written, zipped
@@ -152,7 +152,7 @@ BROKEN: dict[str, tuple[type[InputError], bytes]] = {
     "two dimensions": (NotThreeD, nifti_bytes(small(), dim=[3, 48, 56, 1, 1, 1, 1, 1])),
     "no dimensions": (BadGeometry, nifti_bytes(small(), dim=[3, 12, 0, 16, 1, 1, 1, 1])),
     "negative dimensions": (BadGeometry, nifti_bytes(small(), dim=[3, 12, -14, 16, 1, 1, 1, 1])),
-    "impossible count": (CorruptFile, nifti_bytes(small(), dim=[9, 12, 14, 16, 1, 1, 1, 1])),
+    "impossible count": (BadGeometry, nifti_bytes(small(), dim=[9, 12, 14, 16, 1, 1, 1, 1])),
     "huge dimensions": (TooLarge, nifti_bytes(small(), dim=[3, 32000, 32000, 32000, 1, 1, 1, 1])),
     "too many coarse voxels": (
         TooLarge,

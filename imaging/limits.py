@@ -1,12 +1,18 @@
-"""What an upload may cost: every bound that is checked before memory is taken, in one place."""
+"""What an upload may cost: one table for every door, each bound checked before memory is taken."""
 
 from __future__ import annotations
+
+MAX_DIMENSIONS = 7
+"""Dimensions a NIfTI or Analyze header may state."""
 
 MAX_AXIS = 512
 """Voxels along one axis."""
 
 MIN_AXIS = 8
 """Fewer planes than this cannot hold a head."""
+
+LEAST_SLICES = 16
+"""Images of a DICOM series; shorter ones are localizers and single pictures."""
 
 MIN_ZOOM, MAX_ZOOM = 0.2, 10.0
 """Voxel edge, mm."""
@@ -26,8 +32,15 @@ MAX_PIXELS = 8 << 20
 MAX_FRAMES = 2048
 """Frames of one DICOM file: a volume, several times."""
 
-MAX_DICOM_ENTRY = 120 << 20
-"""Bytes one DICOM file may unpack to: a multi-frame volume that is halved afterwards, and its header."""
+MAX_DICOM_FILE = 120 << 20
+"""Bytes of one DICOM file, unpacked, at every door: a multi-frame volume that is halved afterwards, and its
+header. A multi-frame head of 1 mm has 34 MB, one of 512 x 512 x 208 has 109."""
+
+MAX_NESTED = 512 << 20
+"""Bytes of a zip archive inside a zip archive: it is in memory while it is read."""
+
+MAX_INSTANCES = 8192
+"""DICOM instances of one request."""
 
 MAX_HELD = 120 << 20
 """Bytes of DICOM pixels held before the series is chosen; those of later files are read again when needed."""

@@ -1,0 +1,113 @@
+"""The rule that chooses among series: by kind before size, never with an agent, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.errors import BadSeries, ContrastEnhanced
+from contracts.series_words import descriptor
+from imaging.described import Described
+from imaging.series import Why, is_t1, passed_over, refusal, select, why_not, with_agent
+
+pytestmark = pytest.mark.inputs
+
+PLAIN = Described(number=5, words="t1 mprage", image_type=("ORIGINAL", "PRIMARY", "M"), images=176)
+
+
+def named(description: str, **about: object) -> Described:
+    """A series of this description, as de-identification leaves it."""
+    return replace(PLAIN, words=descriptor(description), number=9, images=400, **about)  # type: ignore[arg-type]
+
+
+AGENTS = (
+    "T1 +C", "COR T1 SE+C", "T1 C+", "Ax T1 post", "t1_mprage_postcontrast", "T1 GD", "t1_gd", "T1GD",
+    "t1ce", "T1c", "T1 KM", "T1 mit KM", "T1 CE", "T1 with contrast", "MPRAGE Gadovist",
+    "sub-01_ce-gadolinium_T1w", "Ax FSPGR 3D POST GAD",
+)  # fmt: skip
+PLAINS = (
+    "T1", "T1 posterior fossa", "T1 w/o contrast", "T1 without contrast", "non-contrast T1",
+    "T1 pre contrast", "t1 pre gd", "T1 ohne KM", "MPRAGE post-op", "MPRAGE part2", "sT1W_3D_TFE",
+    "SAG MPRAGE 220 FOV", "Ax BRAVO",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("description", AGENTS)
+def test_an_agent_by_name_is_never_read(description: str) -> None:
+    one = named(description)
+    assert with_agent(one)
+    assert select({"post": one, "plain": PLAIN}).chosen == "plain"
+    chosen = select({"post": one})
+    assert (chosen.chosen, chosen.passed) == (None, {"post": Why.AGENT})
+    assert isinstance(refusal([passed_over(one, Why.AGENT)]), ContrastEnhanced)
+
+
+@pytest.mark.parametrize("description", PLAINS)
+def test_a_plain_name_is_plain(description: str) -> None:
+    one = named(description)
+    assert not with_agent(one)
+    assert is_t1(one)
+    assert why_not(one) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (named("t2_flair"), Why.OTHER),
+        (named("T1 FLAIR"), Why.OTHER),
+        (named("ep2d_diff_trace"), Why.OTHER),
+        (named("T1_MAP"), Why.OTHER),
+        (named("t1_mp2rage_INV2"), Why.INVERSION),
+        (named("x", image_type=("ORIGINAL", "PRIMARY", "M", "INV1")), Why.INVERSION),
+        (named("t1 SUB"), Why.SUBTRACTION),
+        (named("x", image_type=("DERIVED", "PRIMARY", "SUBTRACTION")), Why.SUBTRACTION),
+        (named("localizer"), Why.LOCALIZER),
+        (named("t1", part="P"), Why.PART),
+        (named("t1", agent=True), Why.AGENT),
+        (named("t1", unfit="colour"), Why.COLOUR),
+        (named("t1", image_type=("DERIVED", "SECONDARY", "MPR")), Why.DERIVED),
+        (named("x"), Why.NOT_T1),
+    ],
+)
+def test_what_stands_beside_a_plain_series_is_passed_over(one: Described, why: Why) -> None:
+    selection = select({"larger": one, "plain": PLAIN})
+    assert (selection.chosen, selection.passed) == ("plain", {"larger": why})
+
+
+def test_mp2rage_is_read_from_its_uniform_image() -> None:
+    uniform = named("t1_mp2rage_UNI_Images", image_type=("DERIVED", "PRIMARY", "M", "ND", "UNI"))
+    first, second = named("t1_mp2rage_INV1"), named("t1_mp2rage_INV2")
+    assert select({1: first, 2: second, 3: uniform}).chosen == 3
+
+
+def test_a_derived_series_is_read_when_it_is_all_there_is() -> None:
+    assert select({"only": named("t1 mpr", image_type=("DERIVED", "SECONDARY", "MPR"))}).chosen == "only"
+
+
+def test_among_equals_the_finer_then_the_first_is_read() -> None:
+    coarse, fine = replace(PLAIN, voxel_mm3=2.0), replace(PLAIN, voxel_mm3=1.0, number=8)
+    assert select({"coarse": coarse, "fine": fine}).chosen == "fine"
+    again = select({"second": replace(PLAIN, number=6), "first": PLAIN})
+    assert (again.chosen, again.candidates, again.passed) == ("first", 2, {"second": Why.ANOTHER})
+
+
+def test_without_any_name_the_only_stack_is_read_unless_the_sender_sends_everything() -> None:
+    unnamed = Described(images=160)
+    assert select({"only": unnamed}).chosen == "only"
+    assert select({"only": unnamed}, strict=True).passed == {"only": Why.NOT_T1}
+    both = select({1: unnamed, 2: replace(unnamed, images=100)})
+    assert (both.chosen, set(both.passed.values())) == (None, {Why.NOT_T1})
+
+
+def test_a_site_may_allow_agents_and_a_plain_series_still_comes_first() -> None:
+    post = named("T1 +C")
+    assert select({"post": post}, allow_agent=True).chosen == "post"
+    assert select({"post": post, "plain": PLAIN}, allow_agent=True).passed == {"post": Why.AGENT}
+
+
+def test_a_refusal_names_each_series() -> None:
+    listed = [passed_over(named("t2_flair"), Why.OTHER), passed_over(named("x"), Why.NOT_T1)]
+    error = refusal(listed)
+    assert isinstance(error, BadSeries)
+    assert "series 9 't2 flair' (400 images)" in error.detail
