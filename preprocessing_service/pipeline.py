@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contracts.errors import QualityRefused, RegistrationFailed, TooLarge
@@ -99,8 +99,10 @@ def align(volume: Volume, seen: tuple[Brain, CoarseHead], template: Template) ->
     fit = overlap(volume, brain, found, template)
     if fit >= HELD:
         return found
-    outer = register_outline(coarse, template)
-    return outer if overlap(volume, brain, outer, template) > fit else found
+    with suppress(RegistrationFailed):  # the first alignment is what there is; the gate will judge it
+        outer = register_outline(coarse, template)
+        return outer if overlap(volume, brain, outer, template) > fit else found
+    return found
 
 
 def look_again(volume: Volume, found: Found, template: Template) -> Found | None:
