@@ -134,7 +134,9 @@ def contents_of(archive: Entries) -> Contents:
 
 def _is_volume(one: Member, *, alone: bool) -> bool:
     """By its first bytes, for the only file of an archive, or one gzipped under a name that says no more."""
-    if not alone and (one.suffix or not one.entry.filename.lower().endswith(".gz")):
+    if one.suffix in (".hdr", ".img") or (
+        not alone and (one.suffix or not one.entry.filename.lower().endswith(".gz"))
+    ):
         return False
     with one.opened() as stream, reading():
         start = stream.read(352)
