@@ -22,9 +22,9 @@ from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import normalise
-from preprocessing_service.steps.quality import Prepared, judge, measure
-from preprocessing_service.steps.register import register
+from preprocessing_service.steps.quality import Prepared, measure
 from preprocessing_service.steps.resample import resample
+from preprocessing_service.steps.rules import judge
 from preprocessing_service.steps.strip import strip
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Matrix, Volume
@@ -64,7 +64,7 @@ def examine(volume: Volume) -> Prepared:
     template, seen = load_template(), conform(volume)
     brain = strip(seen, coarse_network)
     coarse = coarsen(seen, brain)
-    alignment = register(coarse, template)
+    alignment = pipeline.align(seen, (brain, coarse), template)
     better = pipeline.look_again(seen, (brain, coarse, alignment), template)
     brain, coarse, alignment = better or (brain, coarse, alignment)
     tissues = estimate(coarse, alignment, template.priors)

@@ -17,7 +17,8 @@ from preprocessing_service.pictures import brain_picture, slices_picture, templa
 from preprocessing_service.pipeline import examine
 from preprocessing_service.png import to_png
 from preprocessing_service.sheet import quality_sheet
-from preprocessing_service.steps.quality import Prepared, judge
+from preprocessing_service.steps.quality import Prepared
+from preprocessing_service.steps.rules import judge
 from preprocessing_service.template import load_template
 
 

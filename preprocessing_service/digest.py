@@ -13,8 +13,8 @@ from preprocessing_service.assets import assets_digest
 
 DECIDING = (
     "formats/*.py", "steps/*.py", "activations.py", "assets.py", "coarse.py", "compiled.py",
-    "network.py", "pieces.py", "pipeline.py", "polynomial.py", "sampling.py", "slabs.py", "template.py",
-    "volume.py",
+    "network.py", "pieces.py", "pipeline.py", "polynomial.py", "regions.py", "sampling.py", "slabs.py",
+    "template.py", "volume.py",
 )  # fmt: skip
 """The sources that decide what the stack holds."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contracts.errors import QualityRefused, TooLarge
+from contracts.errors import QualityRefused, RegistrationFailed, TooLarge
 from contracts.stack import Stack
 from preprocessing_service.coarse import CoarseHead, coarsen
 from preprocessing_service.network import coarse_network, fine_network
@@ -18,10 +18,12 @@ from preprocessing_service.steps.escalate import LOSS, doubtful, strip_again, su
 from preprocessing_service.steps.ground import grounded
 from preprocessing_service.steps.keep import keep
 from preprocessing_service.steps.normalise import normalise
-from preprocessing_service.steps.quality import LEAST_OVERLAP, Prepared, judge, measure, overlap
+from preprocessing_service.steps.outline import HELD, register_outline
+from preprocessing_service.steps.quality import Prepared, measure, overlap
 from preprocessing_service.steps.read import read
 from preprocessing_service.steps.register import Alignment, register
 from preprocessing_service.steps.resample import grid_to_world, resample
+from preprocessing_service.steps.rules import LEAST_OVERLAP, judge
 from preprocessing_service.steps.strip import Brain, strip
 from preprocessing_service.template import Template, load_template
 from preprocessing_service.volume import Volume
@@ -87,6 +89,20 @@ def within_memory() -> Iterator[None]:
         raise TooLarge("preparing the volume takes more memory than one job may have") from error
 
 
+def align(volume: Volume, seen: tuple[Brain, CoarseHead], template: Template) -> Alignment:
+    """By intensities; where these lose the brain, as wide ventricles make them, by its outer surface."""
+    brain, coarse = seen
+    try:
+        found = register(coarse, template)
+    except RegistrationFailed:
+        return register_outline(coarse, template)
+    fit = overlap(volume, brain, found, template)
+    if fit >= HELD:
+        return found
+    outer = register_outline(coarse, template)
+    return outer if overlap(volume, brain, outer, template) > fit else found
+
+
 def look_again(volume: Volume, found: Found, template: Template) -> Found | None:
     """Ask the second network when the brain fits the template badly or is shaped like none; None: keep it."""
     brain, _, alignment = found
@@ -96,7 +112,7 @@ def look_again(volume: Volume, found: Found, template: Template) -> Found | None
     try:
         brain = strip_again(volume, alignment, template, fine_network)
         coarse = coarsen(volume, brain)
-        alignment = register(coarse, template)
+        alignment = align(volume, (brain, coarse), template)
     except QualityRefused:  # the first brain is what there is; the gate will judge it
         return None
     return (brain, coarse, alignment) if overlap(volume, brain, alignment, template) > fit - LOSS else None
@@ -115,7 +131,7 @@ def examine(
         brain = strip(volume, coarse_network)
         coarse = coarsen(volume, brain)
     with clock("register"):
-        alignment = register(coarse, template)
+        alignment = align(volume, (brain, coarse), template)
         found = look_again(volume, (brain, coarse, alignment), template)
         again, (brain, coarse, alignment) = found is not None, found or (brain, coarse, alignment)
     with clock("bias"):

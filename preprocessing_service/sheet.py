@@ -15,7 +15,8 @@ from preprocessing_service.pictures import (
     template_picture,
 )
 from preprocessing_service.png import to_png
-from preprocessing_service.steps.quality import RULES, Prepared, broken
+from preprocessing_service.steps.quality import Prepared
+from preprocessing_service.steps.rules import RULES, broken
 from preprocessing_service.template import Template
 
 LEGEND = "Left: the brain that was found, on the head. Right: the template on the brain. Below: the slices."

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from preprocessing_service.assets import assets_digest, cache_folder, template_file
 from preprocessing_service.polynomial import basis
+from preprocessing_service.regions import SPACING, region_numbers
 from preprocessing_service.volume import Matrix
 
 Floats = npt.NDArray[np.float32]
@@ -62,11 +63,27 @@ class Priors:
 
 
 @dataclass(frozen=True)
+class Regions:
+    """points (n, 3) mm of neighbouring grey and white matter and of the ventricles.
+
+    numbers: (n,) as in `regions.NAMES`.
+    """
+
+    points: Floats
+    numbers: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
 class Template:
-    """The whole of it; `centre` (3,) mm is the brain's middle and `volume` its size in mm³."""
+    """The whole of it; `centre` (3,) mm is the brain's middle and `volume` its size in mm³.
+
+    levels: of the intensities, coarse to fine. outline: of the brain's shape alone.
+    """
 
     levels: tuple[Level, ...]
+    outline: Level
     priors: Priors
+    regions: Regions
     centre: npt.NDArray[np.float64]
     volume: float
     brain: Floats
@@ -76,6 +93,7 @@ class Template:
 def load_template() -> Template:
     """The template of this process; computed and stored on first use, then read back in milliseconds."""
     source = Path(__file__).read_bytes() + (Path(__file__).parent / "polynomial.py").read_bytes()
+    source += (Path(__file__).parent / "regions.py").read_bytes()
     key = hashlib.sha256(source + assets_digest().encode()).hexdigest()[:20]
     file = cache_folder() / f"template-{key}.npz"
     if not file.exists():
@@ -98,7 +116,9 @@ def _template_of(parts: dict[str, npt.NDArray[Any]]) -> Template:
         Level(parts[f"points{n}"], parts[f"design{n}"], blur) for n, (blur, _) in enumerate(LEVELS)
     )
     priors = Priors(parts["prior_points"], parts["shares"], basis(parts["prior_points"]))
-    return Template(levels, priors, parts["centre"], float(parts["volume"]), parts["brain"])
+    outline = Level(parts["outline_points"], parts["outline_design"], LEVELS[0][0])
+    regions = Regions(parts["region_points"], parts["region_numbers"])
+    return Template(levels, outline, priors, regions, parts["centre"], float(parts["volume"]), parts["brain"])
 
 
 def _compute() -> dict[str, npt.NDArray[Any]]:
@@ -111,7 +131,9 @@ def _compute() -> dict[str, npt.NDArray[Any]]:
         look = _inside if n == len(LEVELS) - 1 else _around
         level = _level(look(head, mask, blur), affine, spacing, centre)
         parts |= {f"{name}{n}": values for name, values in level.items()}
+    parts |= _outline(mask, affine, centre)
     parts |= _priors(mask, affine)
+    parts |= _regions(mask, affine)
     parts["brain"] = _every(mask, BRAIN_SPACING, affine)
     return parts
 
@@ -164,13 +186,28 @@ def _level(look: tuple[Floats, Mask], affine: Matrix, spacing: int, centre: Matr
     return {"points": points, "design": design.astype(np.float32)}
 
 
+def _outline(mask: Mask, affine: Matrix, centre: Matrix) -> dict[str, Floats]:
+    blur, spacing = LEVELS[0]
+    level = _level(_around(mask.astype(np.float32), mask, blur), affine, spacing, centre)
+    # One gain and one offset: a shape has no field.
+    design = level["design"][:, [*range(13), level["design"].shape[1] - 1]]
+    return {"outline_points": level["points"], "outline_design": np.ascontiguousarray(design)}
+
+
 def _voxels_at(points: Floats, affine: Matrix) -> tuple[npt.NDArray[np.int64], ...]:
     return tuple(np.rint(apply_affine(np.linalg.inv(affine), points)).astype(np.int64).T)
 
 
-def _share_at(points: Floats, name: str) -> Floats:
+def _regions(mask: Mask, affine: Matrix) -> dict[str, npt.NDArray[Any]]:
+    points = _every(mask, SPACING, affine)
+    depth = ndimage.distance_transform_edt(mask)[_voxels_at(points, affine)].astype(np.float32)
+    numbers = region_numbers(points, (_share_at(points, "gm", 1.0), _share_at(points, "wm", 1.0)), depth)
+    return {"region_points": points[numbers > 0], "region_numbers": numbers[numbers > 0]}
+
+
+def _share_at(points: Floats, name: str, blur: float = 1.5) -> Floats:
     share, affine = _image(name)
-    blurred = _blur(share, 1.5)
+    blurred = _blur(share, blur)
     return np.asarray(blurred[_voxels_at(points, affine)] / 255, dtype=np.float32)
 
 

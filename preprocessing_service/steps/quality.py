@@ -1,4 +1,4 @@
-"""Step 8: figures that tell a T1 head from everything else, and the thresholds at which we refuse."""
+"""Step 8: figures that tell a T1 head from everything else, whatever its age has done to it."""
 
 from __future__ import annotations
 
@@ -8,57 +8,24 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from contracts.errors import Coverage, Noise, NotAHead, NotT1w, QualityRefused, RegistrationFailed
 from contracts.grid import GRID_TO_MNI
 from preprocessing_service.coarse import CoarseHead, halved
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import Tissues
+from preprocessing_service.steps.contrast import contrast
 from preprocessing_service.steps.escalate import surface_ratio
 from preprocessing_service.steps.normalise import TRAINING_LEVELS
 from preprocessing_service.steps.register import Alignment
+from preprocessing_service.steps.rules import BRAINLIKE, LEAST_OVERLAP, LEAST_RATIO, SURE_RATIO
 from preprocessing_service.steps.strip import Brain
 from preprocessing_service.template import Template
 from preprocessing_service.volume import Volume
 
+PROBES = 48
+"""Places along each axis at which neighbouring voxels are compared."""
 
-@dataclass(frozen=True)
-class Rule:
-    """One measure, the range it must lie in, and the refusal when it does not."""
-
-    measure: str
-    least: float
-    most: float
-    refusal: type[QualityRefused]
-    meaning: str
-
-
-LEAST_OVERLAP, BRAINLIKE = 0.75, 0.68
-"""Brains of another contrast overlap with the template by 0.65 to 0.75, spheres and noise by 0.58 to 0.66."""
-
-RULES = (
-    Rule("brain_ml", 500, 4000, NotAHead, "the brain that was found has {value:.0f} ml"),
-    Rule("rim_to_core", 0.0, 0.9, NotT1w, "the brain's rim is {value:.2f} times as bright as its middle"),
-    Rule(
-        "rim_of_misfit",
-        0.0,
-        0.75,
-        NotT1w,
-        "the template does not fit; the rim is {value:.2f} times as bright",
-    ),
-    Rule("overlap", LEAST_OVERLAP, 1.0, NotAHead, "what was found matches a brain's shape by {value:.2f}"),
-    Rule("grey_to_csf", 0.12, 3.0, NotT1w, "grey matter over fluid, log ratio {value:.2f}"),
-    Rule("white_to_grey", 0.08, 1.2, NotT1w, "white over grey matter, log ratio {value:.2f}"),
-    Rule("voxel_mm3", 0.0, 30, Coverage, "a voxel holds {value:.0f} mm³, more than the slices can show"),
-    Rule("slab_covered", 0.98, 1.0, Coverage, "{value:.0%} of the model's field lies in the image"),
-    Rule("residual", 0.0, 0.6, RegistrationFailed, "{value:.0%} of the intensity is unlike the template"),
-    Rule("size_ratio", 0.35, 2.1, RegistrationFailed, "the brain is {value:.2f} times the template's size"),
-    Rule("noise", 0.0, 0.6, Noise, "noise is {value:.2f} of the contrast between grey and white matter"),
-)
-"""Applied in this order; the first that fails is reported.
-
-`rim_of_misfit` is `rim_to_core` of brains that overlap too little, else 0: T2 and proton density lie
-at 0.78 to 0.82, too near to some T1 to be refused for that alone, but it tells why nothing fits.
-"""
+MOST_LABELS = 60
+"""Equally frequent values a label map has at most; images of eight bits have 65 and more."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +46,18 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
     size = float(abs(np.linalg.det(head.alignment.matrix[:3, :3])))
     csf, grey, white = head.tissues.means
     fit = overlap(head.volume, head.brain, head.alignment, template)
-    rim = rim_to_core(halved(head.coarse.brain).voxels)
+    misfit = BRAINLIKE <= fit < LEAST_OVERLAP
+    seen = contrast(head.coarse, head.alignment, head.tissues, template.regions)
     found = {
         "brain_ml": head.brain.millilitres,
-        "rim_to_core": rim,
-        "rim_of_misfit": rim if BRAINLIKE <= fit < LEAST_OVERLAP else 0.0,
+        "same_neighbours": same_neighbours(head.volume, head.brain),
+        "rim_of_misfit": rim_to_core(halved(head.coarse.brain).voxels) if misfit else 0.0,
         "overlap": fit,
+        "mirror_overlap": mirror_overlap(head, template),
+        "fluid_white_ratio": seen.fluid_white_ratio,
+        "white_grey_ratio": seen.white_grey_ratio,
+        "white_dark_ratio": seen.white_dark_ratio,
+        "contrast_uncertain": float(LEAST_RATIO <= seen.white_grey_ratio < SURE_RATIO),
         "surface": surface_ratio(head.brain, head.volume),
         "grey_to_csf": float(grey - csf),
         "white_to_grey": float(white - grey),
@@ -97,22 +70,6 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
         "escalated": float(head.escalated),
     }
     return {name: round(value, 4) for name, value in (*found.items(), *head.volume.facts)}
-
-
-def judge(figures: dict[str, float]) -> None:
-    """Raise the first rule's refusal that the figures break; a figure that is NaN breaks its rule."""
-    rule = broken(figures)
-    if rule is not None:
-        meaning = rule.meaning.format(value=figures[rule.measure])
-        raise rule.refusal(f"{meaning}; {rule.least:g} to {rule.most:g} is accepted", **figures)
-
-
-def broken(figures: dict[str, float]) -> Rule | None:
-    """The first rule that the figures break."""
-    for rule in RULES:
-        if not rule.least <= figures[rule.measure] <= rule.most:
-            return rule
-    return None
 
 
 def noise(slices: npt.NDArray[np.uint8]) -> float:
@@ -151,6 +108,46 @@ def overlap(volume: Volume, brain: Brain, alignment: Alignment, template: Templa
     hit = float(np.mean(sample(brain.inside, to_cell, template.brain) > 0.5))
     size = float(abs(np.linalg.det(alignment.matrix[:3, :3])))
     return 2 * hit / (1 + 1000 * brain.millilitres / size / template.volume)
+
+
+def mirror_overlap(head: Prepared, template: Template) -> float:
+    """Dice of the brain that was found and its mirror image in the laid-on template's middle plane."""
+    to_cell = head.brain.from_voxel(head.volume) @ _to_voxel(head)
+    one, other = (
+        sample(head.brain.inside, to_cell, (template.brain * side).astype(np.float32)) > 0.5
+        for side in (np.array([1, 1, 1]), np.array([-1, 1, 1]))
+    )
+    return 2 * float(np.mean(one & other)) / max(float(np.mean(one)) + float(np.mean(other)), 1e-9)
+
+
+def same_neighbours(volume: Volume, brain: Brain) -> float:
+    """Share of the brain's voxels that equal their next one, along the axis where that is least.
+
+    Label maps hold few values, in pieces. An image may have few grey values, but noise changes them from
+    voxel to voxel; of one with many values (more than MOST_LABELS) the share is not taken, and 0 returned.
+    """
+    rng = np.random.default_rng(0)  # regular steps would fall in with voxels that were doubled
+    places = [np.sort(rng.integers(0, max(n - 1, 1), PROBES)) for n in volume.shape]
+    cells = [
+        ((at + 0.5) * brain.inside.shape[0] / n).astype(int)
+        for at, n in zip(places, volume.shape, strict=True)
+    ]
+    inside = brain.inside[np.ix_(*cells)] > 0.5
+    values = volume.voxels[np.ix_(*places)]
+    _, counts = np.unique(values[inside], return_counts=True)
+    if not counts.size or _effective(counts) > MOST_LABELS:
+        return 0.0
+    shares = []
+    for axis in range(3):
+        moved = [at + (1 if axis == n else 0) for n, at in enumerate(places)]
+        shares.append(np.mean((volume.voxels[np.ix_(*moved)] == values)[inside]))
+    return float(min(shares))
+
+
+def _effective(counts: npt.NDArray[np.int64]) -> float:
+    """How many equally frequent values would be as hard to guess."""
+    shares = counts / counts.sum()
+    return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
 def _covered(head: Prepared, template: Template) -> float:

@@ -9,6 +9,8 @@ that the exact place of the mask's edge does not matter. Huber weights keep lesi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,35 +67,45 @@ class Alignment:
 
 def register(head: CoarseHead, template: Template) -> Alignment:
     """Find the affine that lays the template on the brain; RegistrationFailed when the solve breaks down."""
+    with converging():
+        return _coarse_to_fine(head, template)
+
+
+@contextmanager
+def converging() -> Iterator[None]:
+    """A solve that breaks down becomes RegistrationFailed."""
     try:
         with np.errstate(all="raise", under="ignore"):
-            return _coarse_to_fine(head, template)
+            yield
     except (np.linalg.LinAlgError, FloatingPointError) as error:
-        raise RegistrationFailed(f"the alignment did not converge ({error})") from error
+        raise RegistrationFailed(
+            "The template could not be laid on the brain that was found. "
+            "Send a T1-weighted series of the whole head, upright and complete."
+        ) from error
 
 
 def _coarse_to_fine(head: CoarseHead, template: Template) -> Alignment:
     coarse, middle, fine = template.levels
     small = halved(head.brain)  # cells of 4 mm are fine enough for what is blurred by 3 mm and more
     brain = blurred(small, coarse.blur)
-    first = _first_guess(head.brain, template)
+    first = first_guess(head.brain, template)
     tried = []
     for start in STARTS:
-        begun = first @ _about(template.centre, _rotation(start))
-        tried.append(_Solver(coarse, template.centre, similarity=True).run(brain, begun, ROUNDS[0]))
+        begun = first @ about(template.centre, rotation(start))
+        tried.append(Solver(coarse, template.centre, similarity=True).run(brain, begun, ROUNDS[0]))
     tried.sort(key=lambda alignment: alignment.residual)
-    solver = _Solver(coarse, template.centre)
+    solver = Solver(coarse, template.centre)
     found = min(
         (solver.run(brain, alignment.matrix, ROUNDS[1]) for alignment in tried[:KEPT]),
         key=lambda alignment: alignment.residual,
     )
     for level, picture, rounds in zip((middle, fine), (small, head.whole), ROUNDS[2:], strict=True):
-        solver = _Solver(level, template.centre, robust=True)
+        solver = Solver(level, template.centre, robust=True)
         found = solver.run(blurred(picture, level.blur), found.matrix, rounds)
     return found
 
 
-class _Solver:
+class Solver:
     """Gauss-Newton on one level: head(matrix @ p) = design @ (affine step, gains, offset)."""
 
     def __init__(
@@ -147,7 +159,7 @@ def _weights(error: Floats, inside: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(np.where(inside, np.minimum(1, spread / np.maximum(size, 1e-9)), 0), np.float32)
 
 
-def _first_guess(brain: Picture, template: Template) -> Matrix:
+def first_guess(brain: Picture, template: Template) -> Matrix:
     # Same middle, same volume: rotation is left to the starts.
     count, *sums = _moments(brain.voxels)
     middle = brain.affine[:3, :3] @ (np.array(sums) / count) + brain.affine[:3, 3]
@@ -170,7 +182,7 @@ def _moments(voxels: Floats) -> tuple[float, float, float, float]:
     return count, x, y, z
 
 
-def _rotation(degrees: tuple[float, float, float]) -> Matrix:
+def rotation(degrees: tuple[float, float, float]) -> Matrix:
     turn = np.eye(4)
     for axis, angle in enumerate(np.deg2rad(degrees)):
         p, q = (axis + 1) % 3, (axis + 2) % 3
@@ -181,7 +193,7 @@ def _rotation(degrees: tuple[float, float, float]) -> Matrix:
     return turn
 
 
-def _about(centre: Matrix, turn: Matrix) -> Matrix:
+def about(centre: Matrix, turn: Matrix) -> Matrix:
     moved = turn.copy()
     moved[:3, 3] = centre - turn[:3, :3] @ centre
     return moved

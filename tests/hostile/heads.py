@@ -73,6 +73,27 @@ def inverted(data: Floats, affine: Affine) -> tuple[Shorts, Affine]:
     return as_stored(np.where(head, np.clip(top * 1.05 - data, 0, None), data)), affine
 
 
+def fluid_painted(data: Floats, affine: Affine) -> tuple[Shorts, Affine]:
+    """As with 40 ml more of dark fluid beside the ventricles: old age, no fault."""
+    i, j, k = np.indices(data.shape)
+    a, b, c = np.array(data.shape) * (0.5, 0.48, 0.66)
+    ventricles = ((np.abs(i - a) - 6) / 5) ** 2 + ((j - b) / 19) ** 2 + ((k - c) / 7) ** 2 < 1
+    return as_stored(np.where(ventricles, 0.12 * np.percentile(data, 99), data)), affine
+
+
+def flair_like(data: Floats, affine: Affine) -> tuple[Shorts, Affine]:
+    """Fluid as dark as it was, grey matter a little brighter than white."""
+    fluid, grey, white = np.percentile(data, 99) * np.array([0.15, 0.42, 0.62])
+    knots = [0, fluid, grey, white, 1.6 * white]
+    return as_stored(np.interp(data, knots, [0, fluid, 1.05 * white, white, 1.1 * white])), affine
+
+
+def labelled(data: Floats, affine: Affine) -> tuple[npt.NDArray[np.uint8], Affine]:
+    """Three grey values: what a segmentation writes."""
+    smooth = ndimage.gaussian_filter(data, 1.0)
+    return np.digitize(smooth, np.percentile(data, 99) * np.array([0.1, 0.3, 0.52])).astype(np.uint8), affine
+
+
 def even(data: Floats, affine: Affine) -> tuple[Shorts, Affine]:
     """One brightness inside the head: no contrast at all."""
     random = np.random.default_rng(0).normal(0, 5, data.shape)
@@ -102,6 +123,9 @@ CASES: list[Case] = [
     of("half a head", REFUSED, lambda d, a: (as_stored(d[: d.shape[0] // 2]), a)),
     of("front half", REFUSED, lambda d, a: (as_stored(d[:, : d.shape[1] // 2]), a)),
     of("a slab of 24 mm", f"{REFUSED} input.bad_geometry", lambda d, a: (as_stored(d[:, :, 50:62]), a)),
+    of("fluid painted into the ventricles", "ok", fluid_painted),
+    of("FLAIR-like contrast", "quality.not_t1w", flair_like),
+    of("label map of three values", "quality.not_t1w", labelled),
     of("inverted contrast", REFUSED, inverted),
     of("no contrast", REFUSED, even),
     of("noise 10 %", f"ok {REFUSED}", noisy(0.1)),

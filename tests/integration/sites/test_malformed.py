@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Iterator
+
 import pytest
 from flask.testing import FlaskClient
 
+from gateway.app import create_app
+from gateway.settings import Settings
+from tests.fakes.provider import Provider
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -114,3 +120,24 @@ def test_malformed_cookies_are_401(http: FlaskClient, north: Caller) -> None:
     for value in ("\u00e9", "x" * 3000, "%00", '"'):
         http.set_cookie("hippocamp_session", value)
         assert http.get("/v1/jobs").status_code == 401
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    with Provider(hippocamp_site="north", scope="read") as found:
+        yield found
+
+
+def test_a_malformed_token_is_401(
+    settings: Settings, north: Caller, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in provider.environment.items():
+        monkeypatch.setenv(name, value)
+    deep = base64.urlsafe_b64encode(b"[" * 3000).decode().rstrip("=")
+    heads = [b"null", b"[]", b'{"kid": 1}', b'{"kid": "one"}', b'{"kid": "one", "alg": "none"}', b"\xff"]
+    packed = [base64.urlsafe_b64encode(head).decode().rstrip("=") for head in heads]
+    with create_app(settings).test_client() as http:
+        for head in (deep, *packed, "", "a", "\u00e9"):
+            for token in (f"{head}.{deep}.x", f"{head}.e30.", head, f"{head}.."):
+                answer = http.get("/v1/jobs", headers={"Authorization": f"Bearer {token}"})
+                assert answer.status_code == 401, (token[:40], answer.text)

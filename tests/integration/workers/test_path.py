@@ -426,7 +426,7 @@ def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: Workp
 
 def readiness(place: Workplace, tmp_path: Path) -> Dependency:
     about = GatewaySettings(redis_url=place.settings.redis_url, blobs=str(tmp_path))
-    return check(create_app(about).extensions["hippocamp"])["model_server"]
+    return check(create_app(about).extensions["hippocamp"], ["model_server"])["model_server"]
 
 
 @pytest.mark.parametrize("fault", ["503", "507"], ids=["no worker", "a worker that died"])

@@ -24,6 +24,7 @@ from preprocessing_service.steps.escalate import (
     surface_ratio,
     upright_box,
 )
+from preprocessing_service.steps.outline import HELD
 from preprocessing_service.steps.quality import overlap
 from preprocessing_service.steps.register import Alignment
 from preprocessing_service.steps.strip import SIZE, Brain
@@ -134,7 +135,7 @@ def test_a_worse_second_brain_is_left(
     clipped: tuple[Volume, pipeline.Found], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume, found = clipped
-    ours = iter([0.93, 0.93 - LOSS - 0.001])
+    ours = iter([0.93, HELD, 0.93 - LOSS - 0.001])  # the first brain, its alignment again, the second brain
     monkeypatch.setattr(pipeline, "overlap", lambda *_: next(ours))
     monkeypatch.setattr(pipeline, "fine_network", lambda cells: np.clip(cells, 0, 1))
     assert pipeline.look_again(volume, found, load_template()) is None

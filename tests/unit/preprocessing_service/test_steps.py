@@ -18,8 +18,9 @@ from preprocessing_service.sampling import OUTSIDE, average, pick, redraw, sampl
 from preprocessing_service.steps.bias import Tissues, mixture
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.normalise import TRAINING_LEVELS, normalise
-from preprocessing_service.steps.quality import RULES, judge, noise
+from preprocessing_service.steps.quality import noise
 from preprocessing_service.steps.register import register
+from preprocessing_service.steps.rules import RULES, judge
 from preprocessing_service.steps.strip import Brain, standardised, tails
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
