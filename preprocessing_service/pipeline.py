@@ -13,7 +13,7 @@ from preprocessing_service.coarse import CoarseHead, coarsen
 from preprocessing_service.network import coarse_network, fine_network
 from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
-from preprocessing_service.steps.conform import conform
+from preprocessing_service.steps.conform import conform, settled
 from preprocessing_service.steps.escalate import LOSS, doubtful, strip_again, surface_ratio
 from preprocessing_service.steps.ground import grounded
 from preprocessing_service.steps.keep import keep
@@ -128,7 +128,7 @@ def examine(
     with clock("read"):
         stored = read(path, allow_agent=allow_agent)
     with clock("conform"):
-        volume = grounded(conform(stored))
+        volume = grounded(settled(conform(stored)))
     with clock("strip"):
         brain = strip(volume, coarse_network)
         coarse = coarsen(volume, brain)
