@@ -104,8 +104,10 @@ is put between the two: drawings have no vessels and no artefacts.
 
 ## Outcome
 
-"Changed" are real scans with simulated atrophy, coarser voxels, less contrast, noise or another contrast;
-"drawn" are whole heads from label maps, with lesions up to 45 ml.
+"Real" scans are as they came. What is neither T1 nor FLAIR among them lies in the folder `others` of
+HIPPOCAMP_DATA: samples of the [niivue-demo-images](https://github.com/niivue/niivue-demo-images) repository.
+"Changed" are real scans with simulated atrophy, coarser voxels, less contrast, noise or another contrast.
+"Drawn" are whole heads from label maps, with lesions up to 45 ml.
 
 {counts(found)}
 """

@@ -86,15 +86,13 @@ def _real(root: Path) -> list[Path]:
 
 
 def _others(root: Path) -> Iterator[Scan]:
-    """Real scans of another contrast: flair_a.nii.gz is a FLAIR, and so on in the folder `others`."""
-    for file in [
-        *sorted((root / "cases").glob("flair_*.nii.gz")),
-        *sorted((root / "others").glob("*.nii.gz")),
-    ]:
+    """Real scans named by their contrast: flair_a.nii.gz is a FLAIR; the same in the folder `others`."""
+    cases = sorted((root / "cases").glob("flair_*.nii.gz"))
+    for file in [*cases, *sorted((root / "others").glob("*.nii.gz"))]:
         name = file.name.removesuffix(".nii.gz")
         contrast = name.split("_")[0].upper()
         yield Scan(file.name, name, contrast, "real", partial(_read, file))
-        for change, make in _disturbances(file).items():
+        for change, make in _disturbances(file).items() if file in cases else ():
             yield Scan(f"{file.name}: {change}", name, contrast, "changed", make)
 
 

@@ -75,6 +75,7 @@ def describe_result(result: Result) -> str:
         )
     stages = ", ".join(result.prediction_set)
     lines.append(f"  cannot be ruled out (90 %): CDR {stages}" + ("   UNCERTAIN" if result.uncertain else ""))
+    lines += [f"  {one['severity']}: {one['text']}" for one in result.notices]
     far = "  unusual: unlike the training data" if result.out_of_distribution > 1 else ""
     lines.append(f"  distance from the training data: {result.out_of_distribution:.2f}{far}")
     lines.append(f"  {result.notice}")

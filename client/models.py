@@ -75,7 +75,8 @@ class Result:
     """The answer about one volume. Research use only; not for diagnosis.
 
     probabilities, interval: class (`cdr0`, `cdr05`, `cdr1`) -> probability, (low, high) of 90 %.
-    prediction_set: the stages that cannot be ruled out.
+    prediction_set: the stages that cannot be ruled out. notices: what a reader must know beside the answer,
+    each with `code`, `text`, `severity`; warnings first.
     """
 
     job_id: str
@@ -87,6 +88,7 @@ class Result:
     uncertain: bool
     out_of_distribution: float
     notice: str
+    notices: tuple[dict[str, str], ...] = ()
     raw: Json = field(repr=False, compare=False, default_factory=dict)
 
     @classmethod
@@ -102,6 +104,7 @@ class Result:
             uncertain=bool(data["uncertain"]),
             out_of_distribution=float(data["out_of_distribution"]),
             notice=str(data.get("notice", "")),
+            notices=tuple(data.get("notices", ())),
             raw=data,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 import zipfile
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, BinaryIO
+
+from contracts.series_words import descriptor
 
 PIECE = 1 << 18
 _SPOOL = 32 << 20
@@ -87,13 +90,36 @@ def _zipped(folder: Path) -> Source:
         raise FileNotFoundError(f"{folder} holds no files")
     spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL)  # noqa: SIM115  the Source closes it
     with zipfile.ZipFile(spool, "w", zipfile.ZIP_STORED) as archive:
-        for number, file in enumerate(files, start=1):
-            suffix = file.suffix.lower() if file.suffix.lower() in _KEPT else ""
-            entry = zipfile.ZipInfo(f"{number:05d}{suffix}", _EPOCH)
+        for name, file in _named(files, folder):
+            entry = zipfile.ZipInfo(name, _EPOCH)
             with file.open("rb") as reader, archive.open(entry, "w", force_zip64=True) as writer:
                 shutil.copyfileobj(reader, writer, PIECE)
     return Source(folder.name, spool=spool)
 
 
-_KEPT = frozenset({".dcm", ".ima", ".hdr", ".img", ".nii", ".gz", ".mgz", ".mgh"})
+def _named(files: list[Path], folder: Path) -> Iterator[tuple[str, Path]]:
+    """(name without names, file): a number, what tells the parts of a BIDS folder apart, and the suffix.
+
+    `sub-Doe/anat/sub-Doe_T1w.nii.gz`  ->  `00003_sub-1_t1.nii.gz`; the halves of a pair share a number.
+    """
+    numbers: dict[Path, int] = {}
+    labels: dict[str, dict[str, int]] = {"sub": {}, "ses": {}}
+    for number, file in enumerate(files, start=1):
+        plain = file.name.lower().removesuffix(".gz")
+        kept, packed = Path(plain).suffix, plain != file.name.lower()
+        suffix = (kept if kept in _KEPT else "") + (".gz" if packed else "")
+        if kept not in _VOLUMES:
+            yield f"{number:05d}{suffix}", file
+            continue
+        shared = numbers.setdefault(file.parent / Path(plain).stem, number)
+        about = [f"{shared:05d}"]
+        for kind, label in dict(_ENTITY.findall(str(file.relative_to(folder)))).items():
+            about.append(f"{kind}-{labels[kind].setdefault(label, len(labels[kind]) + 1)}")
+        words = descriptor(_ENTITY.sub("_", plain)).replace(" ", "_")
+        yield "_".join([*about, *([words] if words else [])]) + suffix, file
+
+
+_ENTITY = re.compile(r"(sub|ses)-([a-zA-Z0-9]+)")
+_VOLUMES = frozenset({".hdr", ".img", ".nii", ".mgz", ".mgh"})
+_KEPT = _VOLUMES | {".dcm", ".ima", ".zip"}
 """Suffixes that tell the service which entry is header and which is image."""

@@ -113,7 +113,7 @@ class Contents:
 def contents_of(archive: Entries) -> Contents:
     """What to read of an archive; BadSeries, NotAVolume, SeveralStudies say why nothing is."""
     members = [one for one in _flat(archive) if PurePosixPath(one.name).name != MANIFEST]
-    volumes = [one for one in members if one.suffix in VOLUMES or (len(members) == 1 and _is_volume(one))]
+    volumes = [one for one in members if one.suffix in VOLUMES or _is_volume(one, alone=len(members) == 1)]
     headers = {_stem(one): one for one in members if one.suffix == ".hdr"}
     images = {_stem(one): one for one in members if one.suffix == ".img"}
     if volumes:
@@ -122,6 +122,8 @@ def contents_of(archive: Entries) -> Contents:
         return _volume_of(volumes)
     if not headers and not (images and len(members) == 1):
         return Contents(instances=tuple(members))
+    if len(headers) == len(images) == 1:
+        return Contents(header=next(iter(headers.values())), image=next(iter(images.values())))
     pairs = headers.keys() & images.keys()
     if len(pairs) != 1:
         found = f"{len(headers)} headers (.hdr) and {len(images)} images (.img)"
@@ -130,8 +132,12 @@ def contents_of(archive: Entries) -> Contents:
     return Contents(header=headers[pair], image=images[pair])
 
 
-def _is_volume(one: Member) -> bool:
-    """By its first bytes, for the only file of an archive, whose name may say nothing."""
+def _is_volume(one: Member, *, alone: bool) -> bool:
+    """By its first bytes, for the only file of an archive, or one gzipped under a name that says no more."""
+    if one.suffix in (".hdr", ".img") or (
+        not alone and (one.suffix or not one.entry.filename.lower().endswith(".gz"))
+    ):
+        return False
     with one.opened() as stream, reading():
         start = stream.read(352)
     return start[344:348] == b"n+1\0" or start[4:8] == b"n+2\0" or start[:6] == b"\0\0\0\1\0\0"

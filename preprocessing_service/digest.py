@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import imaging
+from contracts import series_words
 from contracts.grid import GRID_TO_MNI
 from preprocessing_service.assets import assets_digest
 
@@ -17,8 +18,8 @@ DECIDING = (
 )  # fmt: skip
 """The sources that decide what the stack holds."""
 
-DECIDING_FORMATS = ("contents.py", "labels.py", "limits.py", "series.py")
-"""Those of `imaging`; its others only take away what names a person."""
+BESIDE_FORMATS = frozenset({"__init__.py", "codestreams.py", "instances.py"})
+"""Sources of `imaging` that only take away what names a person; the others decide what is read."""
 
 BESIDE = frozenset({
     "__main__.py", "allocation.py", "consumer.py", "cpu_limit.py", "derive_grid.py", "derive_intensity.py",
@@ -37,8 +38,9 @@ def pipeline_digest() -> str:
     folder = Path(__file__).parent
     whole = hashlib.sha256(assets_digest().encode() + GRID_TO_MNI.tobytes())
     sources = sorted(file for pattern in DECIDING for file in folder.glob(pattern))
-    formats = Path(imaging.__file__).parent
-    for source in (*sources, *(formats / name for name in DECIDING_FORMATS)):
+    formats = Path(imaging.__file__).parent.glob("*.py")
+    sources += sorted(file for file in formats if file.name not in BESIDE_FORMATS)
+    for source in (*sources, Path(series_words.__file__)):
         text = source.read_bytes().replace(b"\r\n", b"\n")
         name = source.relative_to(folder.parent).as_posix().encode()
         whole.update(name + b"\0" + hashlib.sha256(text).digest())

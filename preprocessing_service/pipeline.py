@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contracts.errors import QualityRefused, RegistrationFailed, TooLarge
@@ -13,7 +13,7 @@ from preprocessing_service.coarse import CoarseHead, coarsen
 from preprocessing_service.network import coarse_network, fine_network
 from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
-from preprocessing_service.steps.conform import conform
+from preprocessing_service.steps.conform import conform, settled
 from preprocessing_service.steps.escalate import LOSS, doubtful, strip_again, surface_ratio
 from preprocessing_service.steps.ground import grounded
 from preprocessing_service.steps.keep import keep
@@ -99,8 +99,10 @@ def align(volume: Volume, seen: tuple[Brain, CoarseHead], template: Template) ->
     fit = overlap(volume, brain, found, template)
     if fit >= HELD:
         return found
-    outer = register_outline(coarse, template)
-    return outer if overlap(volume, brain, outer, template) > fit else found
+    with suppress(RegistrationFailed):  # the first alignment is what there is; the gate will judge it
+        outer = register_outline(coarse, template)
+        return outer if overlap(volume, brain, outer, template) > fit else found
+    return found
 
 
 def look_again(volume: Volume, found: Found, template: Template) -> Found | None:
@@ -126,7 +128,7 @@ def examine(
     with clock("read"):
         stored = read(path, allow_agent=allow_agent)
     with clock("conform"):
-        volume = grounded(conform(stored))
+        volume = grounded(settled(conform(stored)))
     with clock("strip"):
         brain = strip(volume, coarse_network)
         coarse = coarsen(volume, brain)

@@ -78,12 +78,15 @@ class Page:
         self.pdf.set_xy(x, self.y + 0.5)
         self.pdf.cell(60, 4.6, printable(text))
 
-    def pictures(self, rows: Sequence[Sequence[npt.NDArray[np.uint8]]], *, alt: str) -> None:
-        """Pictures side by side, each (h, w[, 3]) uint8, as one image over the whole width."""
+    def pictures(
+        self, rows: Sequence[Sequence[npt.NDArray[np.uint8]]], *, alt: str, share: float = 1.0
+    ) -> None:
+        """Pictures side by side, each (h, w[, 3]) uint8, as one image over that share of the width."""
         colour = [[_rgb(picture) for picture in row] for row in rows]
         whole = np.concatenate([np.concatenate(row, axis=1) for row in colour], axis=0)
-        height = WIDTH * whole.shape[0] / whole.shape[1]
-        self.pdf.image(Image.fromarray(whole), MARGIN, self.y, WIDTH, height, alt_text=alt)
+        width = WIDTH * share
+        height = width * whole.shape[0] / whole.shape[1]
+        self.pdf.image(Image.fromarray(whole), MARGIN, self.y, width, height, alt_text=alt)
         self.y += height + 1.5
 
     def table(self, rows: Sequence[tuple[str, str]], *, columns: int) -> None:

@@ -13,8 +13,8 @@ from gateway.reports.report import SOFTWARE, Report, software_version
 MEDIA_TYPE = "application/pdf"
 _SHOWN = (4, 9, 14, 19, 24, 29)
 """Slices on the page, 1 is the lowest; every fifth of the slab."""
-_LISTED = 4
-"""Series passed over that fit the page; the JSON names all."""
+_LINE_MM, _PICTURES_MM = 4.6, 78.0
+"""Height of a line, and of the pictures over the whole width: they make room for notices."""
 _LIMITS = (
     "The model was trained on 166 subjects of one study (OASIS-1, T1-weighted, 1.5 T); its accuracy is"
     " modest and age is a confound. It looks at one axial slab of 32 slices and sees nothing elsewhere. The"
@@ -77,7 +77,11 @@ def _pictures(page: Page, report: Report) -> None:
     heats = [pictures.heat(report.explanation, n - 1, report.decided) for n in shown]
     below = [pictures.paint(grey, share, 0.55) for grey, share in zip(above, heats, strict=True)]
     hung = [[pictures.upright(picture) for picture in row] for row in (above, below)]
-    page.pictures(hung, alt="Six slices of the brain, plain above, with the activation map below")
+    lines = len(report.notices) + (2 if report.result.series else 0)
+    share = max(0.4, 1 - _LINE_MM * lines / _PICTURES_MM)
+    page.pictures(
+        hung, alt="Six slices of the brain, plain above, with the activation map below", share=share
+    )
     edge, slices = left_edge(report.stack), ", ".join(map(str, shown))
     side = "left" if edge == "L" else "right"
     page.text(
@@ -118,6 +122,12 @@ def _figures(page: Page, report: Report) -> None:
         rows.append(("DICOM series", source.series))
     if result.series:
         rows.append(("Series that was read", named(result.series)))
-        rows += [("Passed over", line) for line in report.passed_over[:_LISTED]]
+        rows += [("Passed over", _passed_over(report))] if report.passed_over else []
     for name, value in rows:
         page.row(name, value)
+
+
+def _passed_over(report: Report) -> str:
+    """In one line; the JSON names all with the reason."""
+    text = "; ".join(line.partition(":")[0] for line in report.passed_over)
+    return text if len(text) <= 90 else f"{text[:87]}..."

@@ -57,6 +57,8 @@ const MEASURES = {
   contrast_uncertain: ["T1 contrast uncertain", yes],
   voxel_mm3: ["Voxel, mm³", figure],
   surface: ["Surface over a ball's", figure],
+  voxel_edge_mm: ["Longest voxel edge", (value) => `${value.toFixed(2)} mm`], orientation_assumed: ["Orientation assumed", yes],
+  series_in_archive: ["Series in the archive", (value) => `${value}`],
   stripped_before: ["Came without skull", yes], escalated: ["Looked at by the second network", yes],
 };
 export function measure(name, value) {

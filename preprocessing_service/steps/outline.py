@@ -7,9 +7,12 @@ brain; these may then still move the template a little.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from scipy import ndimage
 
+from contracts.errors import RegistrationFailed
 from preprocessing_service.coarse import CoarseHead, Picture, blurred, halved
 from preprocessing_service.steps.register import (
     KEPT,
@@ -39,6 +42,7 @@ def register_outline(head: CoarseHead, template: Template) -> Alignment:
     shape = Picture(filled[2:-2, 2:-2, 2:-2].astype(np.float32), small.affine)
     with converging():
         outer = found = _by_shape(shape, template)
+    with suppress(RegistrationFailed), converging():
         for level, picture, rounds in zip(template.levels[1:], (small, head.whole), ROUNDS[2:], strict=True):
             solver = Solver(level, template.centre, robust=True)
             found = solver.run(blurred(picture, level.blur), found.matrix, rounds)

@@ -157,11 +157,12 @@ def test_who_finds_all_busy_is_told_to_come_again(children: Children) -> None:
 def test_computing_memory_and_what_is_written_are_bounded(children: Children) -> None:
     with zipfile.ZipFile(io.BytesIO(series(Plan(order=tuple(range(9)))))) as one:
         long = zipped({f"{n}{name}": one.read(name) for n in range(180) for name in one.namelist()})
-    wide = zipped({"a.nii": nifti(voxels((16, 16, 16))) + bytes(LIMITS.memory_bytes)})
+    header = nifti(voxels((16, 16, 16)))[:344] + b"ni1\0"
+    wide = zipped({"a.hdr": header, "a.img": bytes(LIMITS.memory_bytes)})
     for most, data, what in ((MOST, long, "computing"), (1 << 30, wide, "memory")):
         with pytest.raises(TooLarge, match=what):
             read(children, Task(Kind.ARCHIVE, most), data)
-    far = nifti(voxels((128, 128, 640), "int16"))
+    far = nifti(voxels((256, 256, 160), "int16"))
     with pytest.raises(TooLarge, match="unpacks to"):
         read(children, Task(Kind.PACKED, 1 << 20), gzip.compress(far, 1))
     assert read(children, VOLUME, nifti()).size_bytes == len(nifti())

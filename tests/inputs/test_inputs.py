@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from client.sources import open_source
 from contracts.errors import HippocampError
 from gateway.cleaning.task import Task, answered, perform
 from gateway.sniff import PEEK, sniff
@@ -126,6 +127,12 @@ VOLUMES: dict[str, Case] = {
     "BIDS folder": Case(lambda: made.bids("sub-01"), "contrast_agent other_contrast other_contrast"),
     "hdr + img + mat": Case(lambda: made.zipped({**made.pair(), "Scan.mat": b"MATLAB 5.0"})),
     "hdr + img in a zip in a zip": Case(lambda: made.zipped({"x.zip": made.zipped(made.pair())})),
+    "pair of two names": Case(
+        lambda: made.zipped({"1.hdr": made.pair()["Scan.hdr"], "2.img": made.pair()["Scan.img"]})
+    ),
+    "gzip of a name that tells nothing": Case(
+        lambda: made.zipped({"00001.gz": gzip.compress(made.nifti()), "00002": b"{}"})
+    ),
     "pixdim[0] = 0": Case(lambda: made.nifti(pixdim=[0, 3, 3, 3, 0, 0, 0, 0], qform_code=1, sform_code=0)),
 }  # fmt: skip
 
@@ -218,7 +225,7 @@ def test_the_volume_of_an_archive_is_read(name: str, tmp_path: Path, rows: list[
     for volume in both(name, VOLUMES[name], tmp_path, rows):
         assert np.array_equal(volume.voxels, made.VOXELS)
         assert np.allclose(volume.zooms, 3)
-        assert dict(volume.facts).get("orientation_assumed", 0) == ("hdr" in name)
+        assert dict(volume.facts).get("orientation_assumed", 0) == ("hdr" in name or "pair" in name)
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -258,3 +265,18 @@ def test_an_assumed_orientation_is_a_fact_of_the_volume(tmp_path: Path) -> None:
     for data in (assumed, bytes(mgh)):
         for kept in (data, stored(data)):
             assert dict(opened(tmp_path, kept).facts)["orientation_assumed"] == 1
+
+
+def test_a_folder_that_the_command_sends_is_read_as_it_is(tmp_path: Path) -> None:
+    """`hippocamp submit FOLDER` gives numbers for names; what tells the volumes apart stays."""
+    folder = tmp_path / "study"
+    for name in ("anat/sub-Doe_T1w", "anat/sub-Doe_T2w", "anat/sub-Doe_ce-gadolinium_T1w"):
+        file = folder / "sub-Doe" / f"{name}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(made.nifti()))
+    source = open_source(folder)
+    volume = opened(tmp_path, stored(b"".join(source.pieces())))
+    source.close()
+    assert told(volume) == "contrast_agent other_contrast"
+    assert volume.series is not None
+    assert volume.series.description == "t1"

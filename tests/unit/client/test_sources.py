@@ -50,6 +50,30 @@ def test_a_folder_becomes_a_zip_without_its_names(tmp_path: Path) -> None:
         one.close()
 
 
+def test_a_bids_folder_keeps_what_tells_its_parts_apart(tmp_path: Path) -> None:
+    names = (
+        "anat/sub-Doe_ses-May_T1w.nii.gz",
+        "anat/sub-Doe_ses-May_ce-Gadovist_T1w.nii.gz",
+        "anat/sub-Doe_T2w.nii",
+    )
+    for name in (*names, "x/Doe.hdr", "x/Doe.img", "x/Doe.mat", "export.ZIP"):
+        file = tmp_path / "sub-Doe" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    source = open_source(tmp_path)
+    with zipfile.ZipFile(io.BytesIO(b"".join(source.pieces()))) as archive:
+        assert archive.namelist() == [
+            "00001_sub-1_t2.nii",
+            "00002_sub-1_ses-1_t1.nii.gz",
+            "00003_sub-1_ses-1_ce_gado_t1.nii.gz",
+            "00004.zip",
+            "00005_sub-1.hdr",
+            "00005_sub-1.img",
+            "00007",
+        ]
+    source.close()
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="neither"):
         open_source(tmp_path / "none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -74,8 +75,8 @@ def test_of_the_same_voxels_the_slices_are_the_same(
         assert np.abs(different).mean() < 0.01, name
 
 
-def test_an_affine_is_settled_by_less_than_a_hundredth_of_a_millimetre() -> None:
-    exact = scan().affine
-    corner = np.array([255, 255, 255, 1])
-    assert np.abs((settled(exact) - exact) @ corner).max() < 0.03
-    assert np.array_equal(settled(exact + STEP / 1000), settled(settled(exact)))
+def test_an_affine_is_settled_by_less_than_voxels_can_show() -> None:
+    exact, corner = scan(), np.array([255, 255, 255, 1])
+    assert np.abs((settled(exact).affine - exact.affine) @ corner).max() < 0.03
+    nearly = replace(exact, affine=settled(exact).affine + STEP / 1000)
+    assert np.array_equal(settled(nearly).affine, settled(exact).affine)

@@ -9,6 +9,7 @@ import pypdfium2
 import pytest
 
 from contracts.regions import REGIONS
+from contracts.series_read import PassedOver, SeriesRead
 from gateway.reports import pdf
 from gateway.reports.report import Report
 
@@ -43,6 +44,16 @@ def test_what_it_says(which: str, request: pytest.FixtureRequest) -> None:
     assert ("1.2.3.4.5" in text) == (which == "dicom")
 
 
+OTHER = PassedOver(
+    number=9, description="t2 flair", images=40, code="other_contrast", reason="another contrast"
+)
+SERIES = SeriesRead(
+    number=5, description="t1 mprage", images=176, voxel_mm=(1, 1, 6), candidates=2, agent=True,
+    passed_over=(OTHER,) * 9,
+)  # fmt: skip
+"""One that comes with every notice there is about a series."""
+
+
 def test_nothing_leaves_the_page_or_overlaps_its_end(dicom: Report) -> None:
     many = {f"measure_number_{n}": 1000.123456 * n for n in range(24)}
     doubt = {
@@ -50,8 +61,12 @@ def test_nothing_leaves_the_page_or_overlaps_its_end(dicom: Report) -> None:
         "uncertain": True,
         "out_of_distribution": 9.0,
         "regions": dict.fromkeys(REGIONS, 1.25),
+        "series": SERIES,
     }
-    report = replace(dicom, result=dicom.result.model_copy(update=doubt))
+    noticed = {"orientation_assumed": 1.0, "voxel_edge_mm": 6.0, "escalated": 1.0}
+    doubt["quality"] = dict(list(many.items())[:21]) | noticed
+    report = replace(dicom, age=45, result=dicom.result.model_copy(update=doubt))
+    assert len(report.notices) == 7
     document = pypdfium2.PdfDocument(pdf.render(report))
     picture = np.asarray(document[0].render(scale=1).to_pil().convert("L"))
     document.close()
