@@ -35,10 +35,10 @@ LEAST_OVERLAP, BRAINLIKE = 0.84, 0.68
 of another contrast, of which the wrong part was taken for brain."""
 
 LEAST_MIRROR = 0.92
-LEAST_RATIO, SURE_RATIO = 1.085, 1.12
+LEAST_RATIO, SURE_RATIO = 1.095, 1.125
 """White over grey matter. Between the two an answer is given, and marked uncertain."""
 
-MOST_RATIO = 2.4
+MOST_RATIO = 2.1
 BRIGHT_FLUID, MOST_FLUID = 1.1, 0.65
 """Fluid over white matter, in T2; and the most in T1."""
 
