@@ -36,6 +36,12 @@ QUESTIONS = (
         rules.MOST_FLUID,
         above=False,
     ),
+    Question(
+        "ventricle_white_ratio",
+        ("T2", "PD", "EPI", "CT", "ADC", "T2*", "inverted"),
+        rules.MOST_VENTRICLES,
+        above=False,
+    ),
     Question("white_dark_ratio", ("FA",), rules.MOST_RATIO, above=False),
     Question("same_neighbours", ("label map",), 0.5, above=False),
     Question("overlap", ("no head",), rules.LEAST_OVERLAP, above=True),
