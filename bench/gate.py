@@ -47,6 +47,7 @@ def line(row: Row) -> str:
     names = (
         "white_grey_ratio",
         "fluid_white_ratio",
+        "ventricle_white_ratio",
         "white_dark_ratio",
         "same_neighbours",
         "overlap",

@@ -36,6 +36,12 @@ QUESTIONS = (
         rules.MOST_FLUID,
         above=False,
     ),
+    Question(
+        "ventricle_white_ratio",
+        ("T2", "PD", "EPI", "CT", "ADC", "T2*", "inverted"),
+        rules.MOST_VENTRICLES,
+        above=False,
+    ),
     Question("white_dark_ratio", ("FA",), rules.MOST_RATIO, above=False),
     Question("same_neighbours", ("label map",), 0.5, above=False),
     Question("overlap", ("no head",), rules.LEAST_OVERLAP, above=True),
@@ -89,8 +95,14 @@ def _values(found: list[Row], question: Question, *contrasts: str, first: bool) 
     return np.array([
         row.figures[question.measure]
         for row in found
-        if row.contrast in contrasts and first_half(row.subject) == first and row.figures
+        if row.contrast in contrasts and first_half(row.subject) == first and _reached(row, question)
     ])  # fmt: skip
+
+
+def _reached(row: Row, question: Question) -> bool:
+    """Whether the rule is asked: a brain was found, and fits, unless that is the question."""
+    fits = row.figures.get("overlap", 0.0) >= rules.LEAST_OVERLAP
+    return bool(row.figures) and (fits or question.measure in ("overlap", "same_neighbours"))
 
 
 def _middle(question: Question, wanted: Values, others: Values) -> float:

@@ -53,6 +53,7 @@ const MEASURES = {
   grey_to_csf: ["Grey over fluid, whole brain (log)", figure], white_to_grey: ["White over grey, whole brain (log)", figure],
   rim_of_misfit: ["Rim where nothing fits", figure], mirror_overlap: ["Fit of left and right half (Dice)", figure],
   white_grey_ratio: ["White over grey matter", figure], fluid_white_ratio: ["Fluid over white matter", figure],
+  ventricle_white_ratio: ["Ventricles over white matter", figure],
   white_dark_ratio: ["White over grey matter with fluid", figure], same_neighbours: ["Equal neighbours", share],
   contrast_uncertain: ["T1 contrast uncertain", yes],
   voxel_mm3: ["Voxel, mm³", figure],

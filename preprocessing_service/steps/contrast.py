@@ -43,12 +43,14 @@ class Contrast:
     too few can be compared.
 
     white_dark_ratio: the same with all the points that may hold fluid, or grey matter as dark as that.
-    fluid_white_ratio: brightness of the ventricles over that of white matter.
+    fluid_white_ratio: brightness of what is darkest in the ventricles over that of white matter.
+    ventricle_white_ratio: the same of all their points, whatever these hold.
     """
 
     white_grey_ratio: float
     white_dark_ratio: float
     fluid_white_ratio: float
+    ventricle_white_ratio: float
 
 
 def contrast(head: CoarseHead, alignment: Alignment, tissues: Tissues, regions: Regions) -> Contrast:
@@ -63,13 +65,19 @@ def contrast(head: CoarseHead, alignment: Alignment, tissues: Tissues, regions: 
     bright = float(np.quantile(seen, BRIGHT))
     tissue = darkest > NEAR_FLUID * bright
     levels = _levels(seen, tissue, regions)
-    white = [levels[white] for white, _ in PAIRS if levels[white] > 0]
-    fluid = float(np.quantile(darkest[regions.numbers == VENTRICLES], DARK))
+    every = _levels(seen, seen > 0, regions)
+    ventricles = regions.numbers == VENTRICLES
     return Contrast(
         _ratio(levels),
-        _ratio(_levels(seen, seen > 0, regions)),
-        fluid / float(np.median(white)) if white else NO_WHITE,
+        _ratio(every),
+        _over_white(float(np.quantile(darkest[ventricles], DARK)), levels),
+        _over_white(float(np.median(seen[ventricles])), every),
     )
+
+
+def _over_white(fluid: float, levels: list[float]) -> float:
+    white = [levels[white] for white, _ in PAIRS if levels[white] > 0]
+    return fluid / float(np.median(white)) if white else NO_WHITE
 
 
 def _ratio(levels: list[float]) -> float:

@@ -55,6 +55,7 @@ def measure(head: Prepared, template: Template) -> dict[str, float]:
         "overlap": fit,
         "mirror_overlap": mirror_overlap(head, template),
         "fluid_white_ratio": seen.fluid_white_ratio,
+        "ventricle_white_ratio": seen.ventricle_white_ratio,
         "white_grey_ratio": seen.white_grey_ratio,
         "white_dark_ratio": seen.white_dark_ratio,
         "contrast_uncertain": float(LEAST_RATIO <= seen.white_grey_ratio < SURE_RATIO),

@@ -35,12 +35,13 @@ LEAST_OVERLAP, BRAINLIKE = 0.84, 0.68
 of another contrast, of which the wrong part was taken for brain."""
 
 LEAST_MIRROR = 0.92
-LEAST_RATIO, SURE_RATIO = 1.085, 1.12
+LEAST_RATIO, SURE_RATIO = 1.095, 1.125
 """White over grey matter. Between the two an answer is given, and marked uncertain."""
 
-MOST_RATIO = 2.4
-BRIGHT_FLUID, MOST_FLUID = 1.1, 0.65
-"""Fluid over white matter, in T2; and the most in T1."""
+MOST_RATIO = 2.1
+MOST_FLUID = 0.65
+BRIGHT_VENTRICLES, MOST_VENTRICLES = 1.2, 0.87
+"""Over white matter: from the first on it is T2; the most in T1, where narrow ventricles are half tissue."""
 
 RULES = (
     Rule("brain_ml", 500, 4000, NotAHead, "The brain that was found has {value:.0f} ml", SEND_WHOLE),
@@ -92,11 +93,11 @@ RULES = (
         "grey matter",
     ),
     Rule(
-        "fluid_white_ratio",
+        "ventricle_white_ratio",
         0.0,
-        BRIGHT_FLUID,
+        BRIGHT_VENTRICLES,
         NotT1w,
-        "This looks like a T2-weighted image: fluid is {value:.2f} times as bright as white matter",
+        "This looks like a T2-weighted image: the ventricles are {value:.2f} times as bright as white matter",
     ),
     Rule(
         "fluid_white_ratio",
@@ -105,6 +106,14 @@ RULES = (
         NotT1w,
         "This looks like a proton density, echo-planar or CT image, or like a part of a brain: fluid is "
         "hardly darker than white matter ({value:.2f} times as bright)",
+    ),
+    Rule(
+        "ventricle_white_ratio",
+        0.0,
+        MOST_VENTRICLES,
+        NotT1w,
+        "This looks like a proton density, echo-planar or CT image: the ventricles are not dark, but "
+        "{value:.2f} times as bright as white matter",
     ),
     Rule(
         "white_grey_ratio",

@@ -21,7 +21,7 @@ from preprocessing_service.volume import Volume
 
 def row(contrast: str, code: str, ratio: float = 1.3, subject: str = "a", uncertain: float = 0.0) -> Row:
     figures = {question.measure: 0.1 for question in QUESTIONS}
-    figures |= {"white_grey_ratio": ratio, "contrast_uncertain": uncertain}
+    figures |= {"overlap": 0.95, "white_grey_ratio": ratio, "contrast_uncertain": uncertain}
     return Row(f"{subject} {contrast} {ratio}", subject, contrast, "real", code, figures)
 
 

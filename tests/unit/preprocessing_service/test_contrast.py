@@ -19,7 +19,15 @@ from preprocessing_service.steps.bias import Tissues
 from preprocessing_service.steps.contrast import Contrast, contrast, darkest_neighbour
 from preprocessing_service.steps.quality import same_neighbours
 from preprocessing_service.steps.register import Alignment
-from preprocessing_service.steps.rules import BRIGHT_FLUID, LEAST_RATIO, MOST_FLUID, MOST_RATIO, RULES, judge
+from preprocessing_service.steps.rules import (
+    BRIGHT_VENTRICLES,
+    LEAST_RATIO,
+    MOST_FLUID,
+    MOST_RATIO,
+    MOST_VENTRICLES,
+    RULES,
+    judge,
+)
 from preprocessing_service.steps.strip import Brain
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
@@ -78,6 +86,7 @@ def test_dark_fluid_alone_is_no_t1(grey: float) -> None:
 def test_bright_fluid_is_no_t1(fluid: float, grey: float) -> None:
     seen = measured({"fluid": fluid, "grey": grey, "white": 1.0})  # T2, proton density, echo-planar, CT
     assert seen.fluid_white_ratio > MOST_FLUID
+    assert seen.ventricle_white_ratio > MOST_VENTRICLES
 
 
 def test_a_map_of_anisotropy_is_no_t1() -> None:
@@ -95,6 +104,7 @@ def test_wide_ventricles_and_sulci_change_no_verdict() -> None:
     assert near.sum() * 8 / 1000 > 100  # ml
     assert wide.white_grey_ratio == pytest.approx(plain.white_grey_ratio, abs=0.08)
     assert wide.fluid_white_ratio <= plain.fluid_white_ratio + 0.05
+    assert wide.ventricle_white_ratio <= plain.ventricle_white_ratio + 0.05
 
 
 def test_darkest_neighbour_looks_at_six() -> None:
@@ -127,8 +137,9 @@ GOOD = {rule.measure: (rule.least + rule.most) / 2 for rule in RULES} | {"white_
     ("figures", "words"),
     [
         ({"white_grey_ratio": 0.98}, "FLAIR"),
-        ({"fluid_white_ratio": BRIGHT_FLUID + 0.5}, "T2-weighted"),
-        ({"fluid_white_ratio": (BRIGHT_FLUID + MOST_FLUID) / 2}, "proton density"),
+        ({"ventricle_white_ratio": BRIGHT_VENTRICLES + 0.5}, "T2-weighted"),
+        ({"ventricle_white_ratio": MOST_VENTRICLES + 0.1}, "ventricles are not dark"),
+        ({"fluid_white_ratio": MOST_FLUID + 0.1}, "proton density"),
         ({"same_neighbours": 0.9}, "label map"),
         ({"white_dark_ratio": 4.0}, "map, such as anisotropy"),
         ({"rim_of_misfit": 0.95}, "T2-weighted, proton density"),
