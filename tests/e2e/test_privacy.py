@@ -54,7 +54,7 @@ def named_series(volume: Path, **elements: object) -> bytes:
     """A DICOM series with names in elements, in nested sequences, in the archive's names and its comment."""
     out = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(volumes.dicom_series(volume))) as plain,
+        zipfile.ZipFile(io.BytesIO(volumes.dicom_series(volume, patient_id=name("PatientID")[:16]))) as plain,
         zipfile.ZipFile(out, "w") as named,
     ):
         for n, entry in enumerate(plain.infolist()):

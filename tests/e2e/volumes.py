@@ -36,17 +36,21 @@ def nudged(volume: Path, by: int = 1) -> bytes:
     return nifti(voxels, image.affine)
 
 
-def dicom_series(volume: Path) -> bytes:
+def dicom_series(volume: Path, *, patient_id: str = "CANARY-1") -> bytes:
     """A zip of one MR image a sagittal slice, geometry and voxels as in the NIfTI file."""
     image = nib.load(volume)
     stored = np.asanyarray(image.dataobj)
     voxels = np.rint(stored).astype(np.uint16)
     assert np.array_equal(voxels, stored), "the series would not hold the same voxels"
-    return dicom_zip(voxels, image.affine)
+    return dicom_zip(voxels, image.affine, patient_id=patient_id)
 
 
 def dicom_zip(
-    voxels: npt.NDArray[np.uint16], affine: npt.NDArray[np.float64], *, seed: int | None = None
+    voxels: npt.NDArray[np.uint16],
+    affine: npt.NDArray[np.float64],
+    *,
+    seed: int | None = None,
+    patient_id: str = "CANARY-1",
 ) -> bytes:
     """The same of an array; with a seed the same UIDs, and so the same bytes, every time."""
     to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
@@ -56,7 +60,7 @@ def dicom_zip(
         # Written in an order that is not that of the positions: a reader must sort.
         for k in np.random.default_rng(0).permutation(voxels.shape[0]):
             uids = study, series, _uid(seed, f"image {k}")
-            one = _slice(voxels[k], to_lps, k=int(k), uids=uids)
+            one = _slice(voxels[k], to_lps, k=int(k), uids=uids, patient_id=patient_id)
             entry = zipfile.ZipInfo(f"IM{int(k):04d}")  # its time is always the same
             archive.writestr(entry, one, zipfile.ZIP_DEFLATED, compresslevel=1)
     return out.getvalue()
@@ -67,7 +71,12 @@ def _uid(seed: int | None, name: str) -> str:
 
 
 def _slice(
-    pixels: npt.NDArray[np.uint16], to_lps: npt.NDArray[np.float64], *, k: int, uids: tuple[str, str, str]
+    pixels: npt.NDArray[np.uint16],
+    to_lps: npt.NDArray[np.float64],
+    *,
+    k: int,
+    uids: tuple[str, str, str],
+    patient_id: str,
 ) -> bytes:
     """Slice k along the first axis; image columns run along the second array axis, rows along the third."""
     steps = to_lps[:3, :3]
@@ -79,7 +88,7 @@ def _slice(
     data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
     data.StudyInstanceUID, data.SeriesInstanceUID = study, series
-    data.Modality, data.PatientName, data.PatientID = "MR", "Canary^Patient", "CANARY-1"
+    data.Modality, data.PatientName, data.PatientID = "MR", "Canary^Patient", patient_id
     data.SeriesDescription = "t1_mprage_sag"
     data.InstanceNumber = k + 1
     data.ImagePositionPatient = [float(x) for x in to_lps[:3, 3] + k * steps[:, 0]]

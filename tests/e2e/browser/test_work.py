@@ -163,6 +163,7 @@ def test_a_broken_stream_is_taken_up_again(tab: Open, fresh: Callable[..., Path]
 def test_the_list_filters_searches_and_pages(tab: Open, answered: str) -> None:
     page, name = tab("/"), answered.removeprefix("/jobs/job_")
     rows = page.locator("#jobs tr")
+    expect(rows.get_by_role("link").first).to_be_visible()  # the page is at work
     page.get_by_label("Search").fill(name[:12])
     expect(rows).to_have_count(1)
     expect(rows.get_by_role("link")).to_have_attribute("href", answered)
