@@ -10,6 +10,7 @@ import redis
 from flask import Blueprint, Request, Response, request, url_for
 from werkzeug.exceptions import ClientDisconnected
 
+from contracts import sites
 from contracts.errors import Backlog, BadRequest, StoreUnavailable, TooLarge
 from contracts.failures import failure_of
 from contracts.job import Job, new_job_id
@@ -87,9 +88,15 @@ def _store(study_uid: str) -> Response:
         sent = held.enter_context(spooled(transaction.instances(parts), resources().blobs))
         clean = held.enter_context(nameless(resources().blobs))
         transaction.sort(_read(sent.file, clean, transaction.sizes), clean)
-        transaction.submit(_submit)
+        transaction.submit(_submit, allow_agent=_allows_contrast())
     answer = transaction.answer(_address)
     return Response(answer.to_json(), transaction.status, content_type=_ANSWER)
+
+
+def _allows_contrast() -> bool:
+    """Whether the site has chosen to have contrast-enhanced series read."""
+    site = sites.find(resources().client, current_site())
+    return site is not None and site.allow_contrast
 
 
 def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str, Any], ...]:

@@ -122,6 +122,26 @@ def test_nothing_for_us_is_409(pacs: DICOMwebClient, url: str, about: dict[str, 
     assert why in answer.FailedSOPSequence[0].TextValue
 
 
+@pytest.mark.inputs
+def test_a_site_may_allow_contrast_agents(pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
+    redis_client.hset("hc:site:here", "allow_contrast", 1)
+    answer = pacs.store_instances(slices(T1, ContrastBolusAgent="Gadovist"))
+    assert len(answer.ReferencedSOPSequence) == 20
+
+
+@pytest.mark.inputs
+def test_of_two_t1_series_of_a_study_one_is_read_and_the_other_listed(
+    pacs: DICOMwebClient, settings: Settings
+) -> None:
+    answer = pacs.store_instances(slices(T1) + slices("1.2.3.8", 24, SeriesDescription="t1 +c"))
+    assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
+    assert "contrast agent" in answer.FailedSOPSequence[0].TextValue
+    (stored,) = inputs(settings)
+    found = read(stored).series
+    assert found is not None
+    assert [(one.code, one.images) for one in found.passed_over] == [("contrast_agent", 24)]
+
+
 def test_another_study_is_refused(pacs: DICOMwebClient) -> None:
     with pytest.raises(HTTPError) as caught:
         pacs.store_instances(slices(T1), study_instance_uid="1.2.4")
