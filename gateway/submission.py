@@ -85,10 +85,17 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
         return admit(bare, upload.options, to, trace=trace, holding=holding)
 
 
-def check_room(to: Resources, site: str) -> None:
-    """DiskNearlyFull, Backlog or QuotaExceeded when the next volume of the site would not be taken."""
+def check_room(to: Resources, site: str, *, job_id: str = "") -> None:
+    """DiskNearlyFull, Backlog or QuotaExceeded when the next volume of the site would not be taken.
+
+    job_id: of a request that may be repeated; one whose job is recorded needs no room.
+    """
+    if job_id and to.line.record(job_id):
+        return
     to.disks.check()
-    unknown = Submission(id=new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media="")
+    unknown = Submission(
+        id=job_id or new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media=""
+    )
     to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
 
 

@@ -86,7 +86,9 @@ local function owe(site, by)
 end
 
 local function enter(id, state, now)
-  local was, site, kind, batch, size = unpack(get(id, 'state', 'site', 'kind', 'batch', 'stored_bytes'))
+  local was, site, kind, batch, stored, sent =
+    unpack(get(id, 'state', 'site', 'kind', 'batch', 'stored_bytes', 'size_bytes'))
+  local size = stored or sent -- records of an earlier revision know one size, which was that of the stored bytes
   local live, lived = not TERMINAL[state], was and not TERMINAL[was]
   if kind == 'delivery' and live and not lived then owe(site, 1) end
   if kind == 'delivery' and lived and not live then owe(site, -1) end

@@ -75,7 +75,8 @@ def _check_head() -> int:
     if request.mimetype == JSON:
         return int(current_app.config["MAX_CONTENT_LENGTH"])
     Upload(request, to)
-    check_room(to, current_site())
+    key = request.headers.get(HEADER)
+    check_room(to, current_site(), job_id=job_id_for(current_site(), key) if key else "")
     return to.settings.max_upload_bytes + FORM_OVERHEAD
 
 

@@ -79,7 +79,7 @@ class Incoming:
                 await asyncio.wrap_future(putting)
         except BaseException:
             # Not while a thread writes to it: the number of a closed file is soon that of another.
-            putting.add_done_callback(lambda _: _close(file))
+            putting.add_done_callback(lambda _: self._disk.submit(_close, file))
             raise
         file.seek(0)
         return Sent(file, self.size_bytes, digest.hexdigest() if digest else "")

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from typing import IO, Any
@@ -82,7 +83,7 @@ class Front:
             work = partial(_call, self._app, taken.environ(scope), taken.body)
             answer = await self.queue.run(taken.site, work, upload=taken.heavy)
         except ServerBusy:
-            taken.body.close()
+            await asyncio.get_running_loop().run_in_executor(None, taken.body.close)  # it frees a large file
             raise
         self._intake.callers.remember(scope, answer.environ.get(SITE, ""))
         follow = answer.environ.pop(FOLLOW, None)

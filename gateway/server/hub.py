@@ -124,9 +124,10 @@ class Hub:
             if news is None:
                 self._end([job_id])
                 continue
-            if job_id in self._followers:
-                self._known[job_id] = news
-            for one in self._followers.get(job_id, ()):
+            followers = self._followers.get(job_id, ())
+            if followers and (news.event or not any(one.render for one in followers)):
+                self._known[job_id] = news  # a stream that joined during the look is told by the next one
+            for one in followers:
                 if news.event or not one.render:
                     one.bring(news)
 

@@ -275,3 +275,13 @@ def test_position_over_several_blocks(line: Line) -> None:
     assert line.position("job_a299") == 299 + 299 + 2
     line.claim(Stage.PREPROCESS, "w", limit=901)
     assert line.redis.hgetall("hc:longer:preprocess") == {}
+
+
+def test_bytes_of_a_record_of_an_earlier_revision_are_given_back(
+    line: Line, redis_client: redis.Redis
+) -> None:
+    """It knows one size, `size_bytes`, which was that of the stored bytes and was counted."""
+    line.submit(submission("1", stored_bytes=10))
+    redis_client.hdel("hc:rec:job_1", "stored_bytes")
+    line.cancel("job_1")
+    assert redis_client.get("hc:bytes:a") == "0"

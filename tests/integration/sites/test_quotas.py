@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -17,7 +18,9 @@ from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import nifti
+from tests.integration.gateway.live import serving
 from tests.integration.sites.conftest import RAW, Caller
+from tests.support.hospital import configure
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
 Make = Callable[..., Site]
@@ -109,3 +112,19 @@ def test_a_cached_answer_needs_no_place_in_the_line(
     redis_client.set(f"{key_}:made", "{}")
     assert post(http, small, 0).status_code == 200
     assert post(http, small, 1).status_code == 429
+
+
+def test_a_repeated_request_is_answered_although_its_own_job_fills_the_quota(
+    settings: Settings, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    """The 202 was lost: the repetition with the same key meets the head's look at the quota first."""
+    hospital = configure(redis_client, "small", most_waiting=1)
+    headers = {"Idempotency-Key": "study-1", "Content-Type": RAW}
+    body = nifti(shape=(64, 64, 32))
+    with serving(settings.redis_url, tmp_path) as running, hospital.http(running.url) as http:
+        first = http.post("/v1/jobs", content=body, headers=headers)
+        assert first.status_code == 202, first.text
+        again = http.post("/v1/jobs", content=body, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+        other = http.post("/v1/jobs", content=body, headers=headers | {"Idempotency-Key": "study-2"})
+        assert (other.status_code, other.json()["code"]) == (429, "quota.exceeded")
