@@ -40,7 +40,7 @@ LEAST_RATIO, SURE_RATIO = 1.095, 1.125
 
 MOST_RATIO = 2.1
 MOST_FLUID = 0.65
-BRIGHT_VENTRICLES, MOST_VENTRICLES = 1.2, 0.87
+BRIGHT_VENTRICLES, MOST_VENTRICLES = 1.2, 0.81
 """Over white matter: from the first on it is T2; the most in T1, where narrow ventricles are half tissue."""
 
 RULES = (
