@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,12 @@ VOLUMES: dict[str, Case] = {
     ),
     "volume of a name that tells nothing": Case(lambda: made.zipped({"scan": made.nifti()})),
     "BIDS folder": Case(lambda: made.bids("sub-01"), "contrast_agent other_contrast other_contrast"),
+    "two runs of one visit": Case(
+        lambda: volumes("sub-1_ses-1_run-1_T1w.nii", "sub-1_ses-1_run-2_T1w.nii"), "another_t1"
+    ),
+    "two runs in a zip of one subject": Case(
+        lambda: made.zipped({"sub-1.zip": volumes("run-1_T1w.nii", "run-2_T1w.nii")}), "another_t1"
+    ),
     "hdr + img + mat": Case(lambda: made.zipped({**made.pair(), "Scan.mat": b"MATLAB 5.0"})),
     "hdr + img in a zip in a zip": Case(lambda: made.zipped({"x.zip": made.zipped(made.pair())})),
     "pair of two names": Case(
@@ -141,6 +148,27 @@ FRAMES: dict[str, Case] = {
     "bare enhanced multi-frame, gzipped": Case(lambda: gzip.compress(made.multi_frame(), 1)),
 }
 
+SEVERAL = "input.several_studies"
+
+
+def volumes(*names: str) -> bytes:
+    """An archive of the same volume under each name."""
+    return made.zipped(dict.fromkeys(names, made.nifti()))
+
+
+def folder(*names: str) -> bytes:
+    """What `hippocamp submit FOLDER` sends of these files."""
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(place) / name).write_bytes(made.nifti())
+        source = open_source(Path(place))
+        try:
+            return b"".join(source.pieces())
+        finally:
+            source.close()
+
+
 REFUSED: dict[str, Case] = {
     "two patients": Case(
         lambda: made.study(made.t1(), slices("1.9.1", StudyInstanceUID="1.9", PatientID="OTHER")),
@@ -153,6 +181,34 @@ REFUSED: dict[str, Case] = {
         lambda: made.study(made.t1(), slices("1.9.1", StudyInstanceUID="1.9")), "input.several_studies"
     ),
     "BIDS folder of two": Case(lambda: made.bids("sub-01", "sub-02"), "input.several_studies"),
+    "volumes of two by surname": Case(lambda: volumes("Mueller_T1.nii", "Schmidt_T1.nii"), SEVERAL),
+    "volumes of two by folder": Case(lambda: volumes("subject01/T1.nii", "subject02/T1.nii"), SEVERAL),
+    "volumes of three by number": Case(lambda: volumes("T1_001.nii", "T1_002.nii", "T1_003.nii"), SEVERAL),
+    "volumes of two years": Case(lambda: volumes("2019/T1w.nii", "2024/T1w.nii"), SEVERAL),
+    "a T1 and one whose name tells nothing": Case(lambda: volumes("Mueller.nii", "Schmidt_T1.nii"), SEVERAL),
+    "a T1 and the FLAIR of somebody else": Case(
+        lambda: volumes("sub-01_T1w.nii", "sub-02_FLAIR.nii"), SEVERAL
+    ),
+    "a T1 with and one without a subject": Case(lambda: volumes("sub-01_T1w.nii", "T1w.nii"), SEVERAL),
+    "two visits in BIDS": Case(lambda: volumes("sub-1_ses-1_T1w.nii", "sub-1_ses-2_T1w.nii"), SEVERAL),
+    "a visit and none in BIDS": Case(lambda: volumes("sub-1_ses-1_T1w.nii", "sub-1_T1w.nii"), SEVERAL),
+    "a zip each of two": Case(
+        lambda: made.zipped({f"sub-0{n}.zip": volumes("T1w.nii") for n in (1, 2)}), SEVERAL
+    ),
+    "a folder of two, as the command sends it": Case(
+        lambda: folder("Mueller/T1.nii", "Schmidt/T1.nii"), SEVERAL
+    ),
+    "a zip each of two, with a pair": Case(
+        lambda: made.zipped({f"patient{n}.zip": made.zipped(made.pair()) for n in (1, 2)}),
+        "input.not_a_volume",
+    ),
+    "header and image in a zip each": Case(
+        lambda: made.zipped({f"{n}.zip": made.zipped({n: one}) for n, one in made.pair().items()}),
+        "input.not_a_volume",
+    ),
+    "a volume and a pair": Case(
+        lambda: made.zipped({**made.pair(), "T1.nii": made.nifti()}), "input.bad_series"
+    ),
     "contrast agent by the header": Case(
         lambda: made.study(made.t1(ContrastBolusAgent="Dotarem")), "input.contrast_enhanced"
     ),
