@@ -1,4 +1,4 @@
-"""Which volume of an archive is the T1, by the names of its files, and whether all are of one person's visit."""
+"""Which volume of an archive is the T1, by the names of its files, and whether all are of one visit."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def _check_owner(names: Sequence[str], candidates: Sequence[int]) -> None:
         return
     patients = max(len(everyone), 1) if known else len(candidates)
     raise SeveralStudies(
-        f"The archive holds {len(candidates)} volumes that may be T1, and their names do not say that all are "
-        "of one visit of one person (sub-01_ses-01_T1w.nii: the same sub and ses in every name). "
+        f"The archive holds {len(candidates)} volumes that may be T1, and their names do not say that "
+        "all are of one visit of one person (sub-01_ses-01_T1w.nii: the same sub and ses in every name). "
         "Send each scan as an upload of its own",
         patients=patients,
         studies=max(patients, len(visits)),
