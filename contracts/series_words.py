@@ -5,21 +5,46 @@ from __future__ import annotations
 import re
 
 _ALONE = r"(?<![a-z0-9])(?:{})(?![a-z0-9])"
-_SPOKEN = r"(?:contrast|kontrast\w*|gado\w*|gad|gd|km|ce|\+ ?c|c\+)"
+_GADO = (
+    r"gad(?:o(?:linium|vist|teridol|butrol|pentetate?|terate?|diamide?|benate?|xetate?|xetic|versetamide?"
+    r"|piclenol)?|avist)?"
+)
+_KONTRAST = r"kontrast(?:mittel)?"
 
-WITHOUT_AGENT = rf"(?<![a-z])(?:with[ _-]?out|w/?o|non?|ohne|sans|pre|vor)[ _-]*{_SPOKEN}(?![a-z])"
+_GADOLINIUM = (
+    r"gad(?:o(?:linium|vist|teridol|butrol|pentetate?|terate?|diamide?|benate?|xetate?|xetic|versetamide?"
+    r"|piclenol)?|avist)"
+)
+_BRANDS = (
+    r"dotarem|multihance|prohance|magnevist|omniscan|optimark|clariscan|primovist|eovist|ablavar|vasovist"
+    r"|elucirem|vueway"
+)
+_ENHANCED = r"enhanc(?:ed|ement)"
+_CONTRAST = rf"(?:contrast[eo]?|kontrast(?:mittel)?)(?:[ _-]?{_ENHANCED})?"
+_INJECTED = r"inject(?:ion|ee|ed|e)?"
+_SUBSTANCE = rf"{_CONTRAST}|{_GADOLINIUM}|{_BRANDS}|{_ENHANCED}|{_INJECTED}"
+_SHORT = r"gad|gd|km|k\.m|ce|mdc"
+_SPOKEN = rf"(?:(?:i\.?v\.?[ _-]|medio de |mezzo di )?(?:{_SUBSTANCE}|{_SHORT}|\+ ?c|c\+))"
+_NEGATIONS = (
+    r"with[ _-]?out|w/?o|non?|o\.?|ohne|sans|sin|sem|senza|zonder|uten|utan|uden|bez|s/|pre|vor|before|avant"
+    r"|antes|prima"
+)
+
+WITHOUT_AGENT = rf"(?<![a-z])(?:(?:{_NEGATIONS})[ _-]{{0,3}}{_SPOKEN}|unenhanced|smdc)(?![a-z])"
 """Says that no contrast agent was given."""
 
 WITH_AGENT = (
-    r"contrast|kontrast|gado|gad\b|post(?!erior|[ _-]?op)|(?<![a-z0-9])\+ ?c(?![a-z])"
-    rf"|(?<![a-z0-9])(?:t1)?c\+|(?<=[a-z0-9])\+c(?![a-z])|{_ALONE.format('(?:t1w?)?(?:gad|gd|km|ce)|t1w?c')}"
+    rf"contrast|kontrast|gado|gadavist|{_BRANDS}|{_ENHANCED}|inject|gad(?![a-z])"
+    r"|post(?!erior|[ _-]?op)|(?<![a-z0-9])\+ ?c(?![a-z])"
+    rf"|(?<![a-z0-9])(?:t1)?c\+|(?<=[a-z0-9])\+c(?![a-z])|{_ALONE.format(f'(?:t1w?)?(?:{_SHORT})|t1w?c|inj')}"
 )
-"""Says that one was given."""
+"""Says that one was given. No pattern here is open-ended: what it matches stays in descriptions, and may be
+no name."""
 
 T1_WORDS = r"mp2rage|mp-?rage|(?<![a-rt-z0-9])t1|f?spgr|bravo|tfl|ir-?fse_?3d|3d_?tfe|ir_?gre"
 LOCALIZER_WORDS = rf"locali[sz]er|scout|survey|{_ALONE.format('local|loc|3-?pl')}"
 INVERSION_WORDS = _ALONE.format("inv[ _-]?[12]")
-SUBTRACTION_WORDS = rf"subtr\w*|{_ALONE.format('sub(?![-_]?[0-9])')}"
+SUBTRACTION_WORDS = rf"subtr(?:action|aktion|acted|ahiert)?|{_ALONE.format('sub(?![-_]?[0-9])')}"
 PART_WORDS = _ALONE.format("phase|pha|imag|imaginary")
 DERIVED_WORDS = _ALONE.format("mpr|mip|reformat|reformatted|resampled|mask|seg|dseg|aseg|label|labels")
 OTHER_WORDS = (
