@@ -41,17 +41,20 @@ WITH_AGENT = (
 """Says that one was given. No pattern here is open-ended: what it matches stays in descriptions, and may be
 no name."""
 
-T1_WORDS = r"mp2rage|mp-?rage|(?<![a-rt-z0-9])t1|f?spgr|bravo|tfl|ir-?fse_?3d|3d_?tfe|ir_?gre"
+T1_WORDS = r"mp2rage|mp-?rage|(?<![a-rt-z0-9])t1(?:[ _-]?flair)?|f?spgr|bravo|tfl|ir-?fse_?3d|3d_?tfe|ir_?gre"
 LOCALIZER_WORDS = rf"locali[sz]er|scout|survey|{_ALONE.format('local|loc|3-?pl')}"
 INVERSION_WORDS = _ALONE.format("inv[ _-]?[12]")
 SUBTRACTION_WORDS = rf"subtr(?:action|aktion|acted|ahiert)?|{_ALONE.format('sub(?![-_]?[0-9])')}"
 PART_WORDS = _ALONE.format("phase|pha|imag|imaginary")
 DERIVED_WORDS = _ALONE.format("mpr|mip|reformat|reformatted|resampled|mask|seg|dseg|aseg|label|labels")
 OTHER_WORDS = (
-    r"t1[ _-]?(?:map|images)|(?<![a-rt-z0-9])t2|flair|diff(?![a-z])|diffusion|bold|fmri"
+    r"t1[ _-]?(?:map|images)|(?<![a-rt-z0-9])t2|(?<!t1)(?<!t1[ _-])flair|diff(?![a-z])|diffusion|bold|fmri"
     r"|perf(?![a-z])|perfusion"
     rf"|{_ALONE.format('dwi|dti|adc|tracew?|asl|pcasl|swi|tof|mra|pd|spine|pet|ct')}"
 )
+_KNOWN = "|".join((
+    T1_WORDS, OTHER_WORDS, LOCALIZER_WORDS, INVERSION_WORDS, SUBTRACTION_WORDS, PART_WORDS,
+))  # fmt: skip
 _HARMLESS = _ALONE.format("uni|den|norm")
 
 _WORDS = re.compile(
@@ -68,3 +71,18 @@ _WORDS = re.compile(
 def descriptor(text: str) -> str:
     """The words of a series' description that say how it was made, without anything else."""
     return " ".join(dict.fromkeys(found.lower() for found in _WORDS.findall(text)))
+
+
+def label_of(description: str, *others: str) -> str:
+    """The words of a series: of its description, where that has any; else of the first of `others` that has.
+
+    others: names of the protocol and the sequence. The protocol is often that of the whole visit ("BRAIN
+    WITHOUT AND WITH CONTRAST"), so beside a description only what it says of T1 counts.
+    """
+    own = descriptor(description)
+    if not own:
+        return label_of(*others) if others else ""
+    if re.search(_KNOWN, own, re.IGNORECASE):
+        return own
+    t1 = re.search(T1_WORDS, descriptor(" ".join(others)), re.IGNORECASE)
+    return f"{own} {t1.group()}" if t1 else own

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
+import pydicom
 import pytest
 
 from contracts.errors import BadSeries, ContrastEnhanced
 from contracts.series_words import descriptor
-from imaging.described import Described
+from imaging.described import Described, describe
+from imaging.instances import deidentify
 from imaging.series import Why, is_t1, passed_over, refusal, select, why_not, with_agent
+from tests.integration.dicomweb.series import encoded, slices
 
 pytestmark = pytest.mark.inputs
 
@@ -29,7 +33,7 @@ AGENTS = (
 PLAINS = (
     "T1", "T1 posterior fossa", "T1 w/o contrast", "T1 without contrast", "non-contrast T1",
     "T1 pre contrast", "t1 pre gd", "T1 ohne KM", "MPRAGE post-op", "MPRAGE part2", "sT1W_3D_TFE",
-    "SAG MPRAGE 220 FOV", "Ax BRAVO",
+    "SAG MPRAGE 220 FOV", "Ax BRAVO", "Ax T1 FLAIR", "t1_flair_sag",
 )  # fmt: skip
 
 
@@ -55,7 +59,8 @@ def test_a_plain_name_is_plain(description: str) -> None:
     ("one", "why"),
     [
         (named("t2_flair"), Why.OTHER),
-        (named("T1 FLAIR"), Why.OTHER),
+        (named("T2 FLAIR"), Why.OTHER),
+        (named("flair t1 co-registered"), Why.OTHER),
         (named("ep2d_diff_trace"), Why.OTHER),
         (named("T1_MAP"), Why.OTHER),
         (named("t1_mp2rage_INV2"), Why.INVERSION),
@@ -73,6 +78,36 @@ def test_a_plain_name_is_plain(description: str) -> None:
 def test_what_stands_beside_a_plain_series_is_passed_over(one: Described, why: Why) -> None:
     selection = select({"larger": one, "plain": PLAIN})
     assert (selection.chosen, selection.passed) == ("plain", {"larger": why})
+
+
+@pytest.mark.parametrize(
+    ("description", "protocol", "sequence", "why"),
+    [
+        ("Sag 3D T1 BRAVO", "BRAIN WITHOUT AND WITH CONTRAST", "", None),
+        ("Sag 3D T1 BRAVO", "BRAIN T1 T2 FLAIR DWI", "*fl3d1", None),
+        ("Sag T1", "BRAIN/MRA", "", None),
+        ("Ax T1 FLAIR", "BRAIN WO", "", None),
+        ("head", "t1_mprage_sag", "*tfl3d1", None),
+        ("norm", "t1_mprage_sag", "*tfl3d1", None),
+        ("head", "t2_space", "", Why.OTHER),
+        ("head", "MPRAGE post Gad", "", Why.AGENT),
+        ("post Gad", "BRAIN T1 T2", "", Why.AGENT),
+        ("Ax DWI", "t1_mprage", "*tfl3d1", Why.OTHER),
+    ],
+)
+def test_the_protocol_of_a_whole_visit_refuses_no_t1(
+    description: str, protocol: str, sequence: str, why: Why | None
+) -> None:
+    """At the door, and again from what the door stores."""
+    (slice_,) = slices("1.2.3.1", 1, SeriesDescription=description, ProtocolName=protocol)
+    slice_.SequenceName, slice_.ScanningSequence = sequence, "RM"
+    sent = encoded(slice_)
+    door, worker = (
+        replace(describe(pydicom.dcmread(io.BytesIO(data))), images=160) for data in (sent, deidentify(sent))
+    )
+    assert door.words == worker.words
+    assert (why_not(door), why_not(worker)) == (why, why)
+    assert is_t1(worker) or why
 
 
 def test_mp2rage_is_read_from_its_uniform_image() -> None:
