@@ -47,10 +47,13 @@ INVERSION_WORDS = _ALONE.format("inv[ _-]?[12]")
 SUBTRACTION_WORDS = rf"subtr(?:action|aktion|acted|ahiert)?|{_ALONE.format('sub(?![-_]?[0-9])')}"
 PART_WORDS = _ALONE.format("phase|pha|imag|imaginary")
 DERIVED_WORDS = _ALONE.format("mpr|mip|reformat|reformatted|resampled|mask|seg|dseg|aseg|label|labels")
+_WEIGHTED = r"swi|swan|qsm|ciss|fiesta|trufi(?:sp)?|true?[ _-]?fisp|b-?ffe|b-?tfe|b?ssfp"
 OTHER_WORDS = (
     r"t1[ _-]?(?:map|images)|(?<![a-rt-z0-9])t2|(?<!t1)(?<!t1[ _-])flair|diff(?![a-z])|diffusion|bold|fmri"
     r"|perf(?![a-z])|perfusion"
-    rf"|{_ALONE.format('dwi|dti|adc|tracew?|asl|pcasl|swi|tof|mra|pd|spine|pet|ct')}"
+    rf"|{_ALONE.format('dwi|dti|adc|tracew?|asl|pcasl|tof|mra|pd|spine|pet|ct')}"
+    rf"|{_ALONE.format(f'(?:{_WEIGHTED})(?:[ _-]?3d)?|b[01](?:[ _-]?map)?|mt(?:[ _-]?(?:on|off))?')}"
+    r"|field[ _-]?map"
 )
 _KNOWN = "|".join((
     T1_WORDS, OTHER_WORDS, LOCALIZER_WORDS, INVERSION_WORDS, SUBTRACTION_WORDS, PART_WORDS,

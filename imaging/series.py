@@ -1,8 +1,8 @@
 """Which of several series of one study is the plain T1 volume: one rule for every door.
 
-What cannot be it is passed over with a reason. Of the others the best is taken, by kind before size: a T1 by
-name or times, without a contrast agent, as the scanner made it, a gradient echo before a spin echo; then the
-most images, the finest voxels, the lowest number.
+What cannot be it is passed over with a reason. Of the others the best is taken, by kind before size: without a
+contrast agent, a T1 by name or inversion before one by its other times, as the scanner made it, a gradient
+echo before a spin echo; then the most images, the finest voxels, the lowest number.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ _TYPES = {
     Why.SUBTRACTION: {"SUB", "SUBTRACTION"},
     Why.OTHER: {"ADC", "TRACEW", "FA", "T1 MAP", "MIP", "MIN IP", "PROJECTION IMAGE"},
 }
+LEAST_INVERSION = 300
+"""Inversion time of a T1 gradient echo, ms."""
+
 _DERIVED = {"MPR", "CSA MPR", "REFORMATTED", "RESAMPLED"}
 _NAMED = {
     Why.LOCALIZER: words.LOCALIZER_WORDS,
@@ -127,7 +130,17 @@ def with_agent(one: Described) -> bool:
 
 def is_t1(one: Described) -> bool:
     """T1 weighting by name or by physics."""
-    return bool(re.search(words.T1_WORDS, one.words, re.IGNORECASE)) or t1_by_times(one)
+    return named_t1(one) or t1_by_times(one)
+
+
+def named_t1(one: Described) -> bool:
+    """T1 weighting by name."""
+    return bool(re.search(words.T1_WORDS, one.words, re.IGNORECASE))
+
+
+def surely_t1(one: Described) -> bool:
+    """By name or by an inversion: short times alone are those of CISS, FIESTA or QSM too."""
+    return named_t1(one) or (t1_by_times(one) and one.inversion_ms >= LEAST_INVERSION)
 
 
 def t1_by_times(one: Described) -> bool:
@@ -135,7 +148,7 @@ def t1_by_times(one: Described) -> bool:
     if not (0 < one.echo_ms <= 30 and one.repetition_ms > 0):
         return False
     if "GR" in one.sequences:
-        return one.echo_ms <= 12 and (one.repetition_ms <= 100 or one.inversion_ms >= 300)
+        return one.echo_ms <= 12 and (one.repetition_ms <= 100 or one.inversion_ms >= LEAST_INVERSION)
     return "SE" in one.sequences and one.repetition_ms <= 900
 
 
@@ -150,7 +163,7 @@ def derived(one: Described) -> bool:
 def _order(one: Described) -> tuple[object, ...]:
     """Smaller is better."""
     gradient = "GR" in one.sequences or bool(re.search(r"rage|spgr|bravo|tfl|tfe|gre", one.words))
-    kind = (with_agent(one), not is_t1(one), derived(one), not gradient)
+    kind = (with_agent(one), not surely_t1(one), not is_t1(one), derived(one), not gradient)
     return *kind, -one.images, one.voxel_mm3, one.echo_ms, one.number
 
 

@@ -127,6 +127,33 @@ def test_among_equals_the_finer_then_the_first_is_read() -> None:
     assert (again.chosen, again.candidates, again.passed) == ("first", 2, {"second": Why.ANOTHER})
 
 
+SHORT = {"sequences": frozenset({"GR"}), "repetition_ms": 28.0, "echo_ms": 5.0}
+
+
+@pytest.mark.parametrize("description", ["", "ax 3d", "head high resolution"])
+def test_a_t1_by_name_or_inversion_comes_before_short_times(description: str) -> None:
+    larger = named(description, **SHORT)
+    inverted = named("x", **{**SHORT, "inversion_ms": 900.0, "repetition_ms": 2300.0})
+    small = replace(inverted, images=120)
+    assert is_t1(larger)
+    assert select({"larger": larger, "named": PLAIN}).chosen == "named"
+    assert select({"larger": larger, "inverted": small}).chosen == "inverted"
+    assert select({"larger": larger}, strict=True).chosen == "larger"
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "CISS", "t1_ciss3d", "Ax FIESTA", "FIESTA-C", "TrueFISP", "TRUFI", "bFFE", "3D_B-FFE", "QSM",
+        "SWAN", "swi",
+        "B0 map", "tfl_b1_map", "MT", "MT_on", "t1_mt_off", "gre_field_mapping",
+    ],
+)  # fmt: skip
+def test_short_times_of_another_contrast_are_no_t1(description: str) -> None:
+    assert why_not(named(description, **SHORT)) is Why.OTHER
+    assert select({"larger": named(description, **SHORT), "plain": PLAIN}).chosen == "plain"
+
+
 def test_without_any_name_the_only_stack_is_read_unless_the_sender_sends_everything() -> None:
     unnamed = Described(images=160)
     assert select({"only": unnamed}).chosen == "only"
