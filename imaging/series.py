@@ -1,7 +1,7 @@
 """Which of several series of one study is the plain T1 volume: one rule for every door.
 
-What cannot be it is passed over with a reason. Of the others the best is taken, by kind before size: without a
-contrast agent, a T1 by name or inversion before one by its other times, as the scanner made it, a gradient
+What cannot be it is passed over with a reason. Of the others the best is taken, by kind before size: without
+a contrast agent, a T1 by name or inversion before one by its other times, as the scanner made it, a gradient
 echo before a spin echo; then the most images, the finest voxels, the lowest number.
 """
 
@@ -63,6 +63,9 @@ _TYPES = {
     Why.SUBTRACTION: {"SUB", "SUBTRACTION"},
     Why.OTHER: {"ADC", "TRACEW", "FA", "T1 MAP", "MIP", "MIN IP", "PROJECTION IMAGE"},
 }
+LONGEST_ECHO = 12
+"""Echo time of a T1 gradient echo, ms."""
+
 LEAST_INVERSION = 300
 """Inversion time of a T1 gradient echo, ms."""
 
@@ -91,7 +94,8 @@ def select(
     """Choose among the series of one study. strict: what does not say that it is T1 is never read.
 
     Without `strict` the only stack of an upload is read although nothing says what it is: many archives
-    remove all names. The quality gate judges its contrast.
+    remove all names and times. The quality gate judges its contrast. Beside a T1 after an agent it is not
+    read.
     """
     passed = {key: why for key, one in found.items() if (why := why_not(one, allow_agent=allow_agent))}
     fit = [key for key in found if key not in passed]
@@ -99,8 +103,10 @@ def select(
         (key,) = found
         if passed[key] is Why.FEW:  # its shape is judged where it is read
             return Selection(key, {}, 1)
-    named = [key for key in fit if is_t1(found[key])]
-    eligible = named if named or strict or len(fit) > 1 else fit
+    eligible = [key for key in fit if is_t1(found[key])]
+    agents = any(why is Why.AGENT and is_t1(found[key]) for key, why in passed.items())
+    if not (eligible or strict or agents) and len(fit) == 1 and _silent(found[fit[0]]):
+        eligible = fit
     if not eligible:
         return Selection(None, passed | dict.fromkeys(fit, Why.NOT_T1))
     chosen = min(eligible, key=lambda key: (_order(found[key]), str(key)))
@@ -148,8 +154,15 @@ def t1_by_times(one: Described) -> bool:
     if not (0 < one.echo_ms <= 30 and one.repetition_ms > 0):
         return False
     if "GR" in one.sequences:
-        return one.echo_ms <= 12 and (one.repetition_ms <= 100 or one.inversion_ms >= LEAST_INVERSION)
+        return one.echo_ms <= LONGEST_ECHO and (
+            one.repetition_ms <= 100 or one.inversion_ms >= LEAST_INVERSION
+        )
     return "SE" in one.sequences and one.repetition_ms <= 900
+
+
+def _silent(one: Described) -> bool:
+    """Whether the times are unknown too; enhanced images may give them without the kind of sequence."""
+    return not (one.echo_ms or one.repetition_ms) or (not one.sequences and 0 < one.echo_ms <= LONGEST_ECHO)
 
 
 def derived(one: Described) -> bool:

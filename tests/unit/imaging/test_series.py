@@ -162,6 +162,28 @@ def test_without_any_name_the_only_stack_is_read_unless_the_sender_sends_everyth
     assert (both.chosen, set(both.passed.values())) == (None, {Why.NOT_T1})
 
 
+T2_TIMES = {"sequences": frozenset({"SE"}), "repetition_ms": 5000.0, "echo_ms": 90.0}
+
+
+def test_an_unnamed_stack_with_the_times_of_a_t2_is_never_read() -> None:
+    t2 = Described(images=160, **T2_TIMES)  # type: ignore[arg-type]
+    assert select({"only": t2}).passed == {"only": Why.NOT_T1}
+    assert select({"only": replace(t2, sequences=frozenset())}).passed == {"only": Why.NOT_T1}
+    flair = named("t2_flair")
+    assert select({"t2": t2, "flair": flair}).chosen is None
+
+
+@pytest.mark.parametrize("times", [T2_TIMES, {}])
+def test_beside_a_t1_after_an_agent_no_unnamed_stack_is_read(times: dict[str, object]) -> None:
+    unnamed = Described(images=160, **times)  # type: ignore[arg-type]
+    found = {"post": named("T1 +C"), "unnamed": unnamed}
+    selection = select(found)
+    assert (selection.chosen, selection.passed) == (None, {"post": Why.AGENT, "unnamed": Why.NOT_T1})
+    listed = [passed_over(found[key], why) for key, why in selection.passed.items()]
+    assert isinstance(refusal(listed), ContrastEnhanced)
+    assert select(found, allow_agent=True).chosen == "post"
+
+
 def test_a_site_may_allow_agents_and_a_plain_series_still_comes_first() -> None:
     post = named("T1 +C")
     assert select({"post": post}, allow_agent=True).chosen == "post"
