@@ -30,12 +30,18 @@ _NEGATIONS = (
     r"|antes|prima"
 )
 
-WITHOUT_AGENT = rf"(?<![a-z])(?:(?:{_NEGATIONS})[ _-]{{0,3}}{_SPOKEN}|unenhanced|smdc)(?![a-z])"
+_NOT_BOTH = "".join(
+    rf"(?<!{before})"
+    for before in ("with[ _]and[ _]", "with/", "mit[ _]und[ _]", "avec et ", "con [ye] ", "w[/&+]", "w [&+] ")
+)
+"""With and without is with: two series, or one made of both."""
+
+WITHOUT_AGENT = rf"(?<![a-z]){_NOT_BOTH}(?:(?:{_NEGATIONS})[ _-]{{0,3}}{_SPOKEN}|unenhanced|smdc)(?![a-z])"
 """Says that no contrast agent was given."""
 
 WITH_AGENT = (
     rf"contrast|kontrast|gado|gadavist|{_BRANDS}|{_ENHANCED}|inject|gad(?![a-z])"
-    r"|post(?!erior|[ _-]?op)|(?<![a-z0-9])\+ ?c(?![a-z])"
+    r"|post(?!erior|[ _-]?(?:op|proc))|(?<![a-z0-9])\+ ?c(?![a-z])"
     rf"|(?<![a-z0-9])(?:t1)?c\+|(?<=[a-z0-9])\+c(?![a-z])|{_ALONE.format(f'(?:t1w?)?(?:{_SHORT})|t1w?c|inj')}"
 )
 """Says that one was given. No pattern here is open-ended: what it matches stays in descriptions, and may be

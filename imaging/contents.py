@@ -21,7 +21,7 @@ from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.reading import reading
 from contracts.series_read import SeriesRead
 from imaging.limits import MAX_NESTED
-from imaging.volumes import choose
+from imaging.volumes import alone, choose
 
 VOLUMES = (".nii", ".mgh", ".mgz")
 NESTED = ".zip"
@@ -97,7 +97,8 @@ def gunzipped(data: bytes, most_bytes: int) -> bytes:
 class Contents:
     """One of: `volume`; `header` with `image`; else `instances`, the files that may be DICOM.
 
-    series: of a volume among several, which one it is and what was passed over.
+    series: of a volume among several, which one it is and what was passed over; of one taken with a contrast
+    agent, that it was.
     """
 
     volume: Member | None = None
@@ -130,13 +131,13 @@ def contents_of(archive: Entries) -> Contents:
 def _pair_of(headers: list[Member], images: list[Member]) -> Contents:
     """The only header and the only image, or the only two of one name; NotAVolume."""
     if len(headers) == len(images) == 1 and headers[0].outer == images[0].outer:
-        return Contents(header=headers[0], image=images[0])
+        return Contents(header=headers[0], image=images[0], series=alone(headers[0].name))
     pairs = [(one, other) for one in headers for other in images if _stem(one) == _stem(other)]
     if len(pairs) != 1:
         found = f"{len(headers)} headers (.hdr) and {len(images)} images (.img)"
         raise NotAVolume(f"The archive holds {found}; send one pair of the same name")
     (header, image), *_ = pairs
-    return Contents(header=header, image=image)
+    return Contents(header=header, image=image, series=alone(header.name))
 
 
 def _is_volume(one: Member, *, alone: bool) -> bool:

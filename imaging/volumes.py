@@ -11,7 +11,7 @@ from contracts.series_read import SeriesRead
 from contracts.series_words import descriptor
 from imaging.described import Described
 from imaging.limits import LEAST_SLICES
-from imaging.series import Selection, Why, passed_over, refusal, select
+from imaging.series import Selection, Why, passed_over, refusal, select, with_agent
 
 _ENTITY = re.compile(r"(?:^|[/_])((?:sub|ses)-[a-z0-9]+)")
 _MAY_BE_T1 = {Why.ANOTHER, Why.DERIVED, Why.AGENT}
@@ -20,24 +20,37 @@ _MAY_BE_T1 = {Why.ANOTHER, Why.DERIVED, Why.AGENT}
 def choose(names: Sequence[str]) -> tuple[int, SeriesRead | None]:
     """The place of the only volume, or of the T1 among several: BIDS calls it `sub-01_ses-02_t1w.nii`.
 
-    names: paths in lower case, that of an archive inside the archive before them. SeveralStudies, BadSeries.
+    names: paths in lower case, that of an archive inside the archive before them. One taken with an agent is
+    chosen when no plain one is there: whoever reads it knows whether the site allows that. SeveralStudies,
+    BadSeries.
     """
     if len(names) == 1:
-        return 0, None
+        return 0, alone(names[0])
     described = {n: _described(one) for n, one in enumerate(names)}
     selection = select(described, strict=True)
+    if selection.chosen is None:
+        selection = select(described, strict=True, allow_agent=True)
     listed = [passed_over(described[n], why) for n, why in selection.passed.items()]
     if selection.chosen is None:
         raise refusal(listed)
     _check_owner(names, [n for n, one in described.items() if _may_be_t1(n, one, selection)])
-    words = described[selection.chosen].words
+    one = described[selection.chosen]
     return selection.chosen, SeriesRead(
-        description=words, candidates=selection.candidates, passed_over=tuple(listed)
+        description=one.words,
+        candidates=selection.candidates,
+        agent=with_agent(one),
+        passed_over=tuple(listed),
     )
 
 
+def alone(name: str) -> SeriesRead | None:
+    """What the name of the only volume says that its reader must know: that an agent was given."""
+    one = _described(name)
+    return SeriesRead(description=one.words, agent=True) if with_agent(one) else None
+
+
 def _described(name: str) -> Described:
-    plain = re.sub(r"(?:sub|ses|run|acq|task)-[a-z0-9]+", "", PurePosixPath(name).name)
+    plain = re.sub(r"(?:sub|ses|run|task)-[a-z0-9]+", "", PurePosixPath(name).name)
     return Described(words=descriptor(plain), images=LEAST_SLICES)
 
 

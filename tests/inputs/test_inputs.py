@@ -234,6 +234,36 @@ REFUSED: dict[str, Case] = {
 }  # fmt: skip
 
 
+ENHANCED: dict[str, Callable[[], bytes]] = {
+    "by ce-": lambda: volumes("sub-01_ce-gad_T1w.nii"),
+    "by acq-": lambda: volumes("sub-01_acq-gd_T1w.nii"),
+    "by acq-, beside a T2": lambda: volumes("sub-01_acq-gd_T1w.nii", "sub-01_T2w.nii"),
+    "in a folder that the command sends": lambda: folder("sub-Doe/anat/sub-Doe_ce-Gadovist_T1w.nii"),
+    "in a pair": lambda: made.zipped(
+        {f"sub-01_ce-gad_T1w{name[-4:]}": one for name, one in made.pair().items()}
+    ),
+    "in a zip in a zip": lambda: made.zipped({"a.zip": volumes("T1_KM.nii")}),
+}
+
+
+@pytest.mark.parametrize("name", ENHANCED)
+def test_a_volume_whose_name_says_agent_is_read_only_where_that_is_allowed(name: str, tmp_path: Path) -> None:
+    data = ENHANCED[name]()
+    for kept in (data, stored(data)):
+        with pytest.raises(HippocampError) as refused:
+            opened(tmp_path, kept)
+        assert refused.value.code == "input.contrast_enhanced"
+        allowed = read(tmp_path / "upload", allow_agent=True)
+        assert allowed.series is not None
+        assert allowed.series.agent
+
+
+def test_a_plain_volume_comes_before_one_after_an_agent(tmp_path: Path) -> None:
+    volume = opened(tmp_path, stored(volumes("sub-01_acq-gd_T1w.nii", "sub-01_T1w.nii")))
+    assert volume.series is not None
+    assert (volume.series.description, volume.series.agent, told(volume)) == ("t1", False, "contrast_agent")
+
+
 def stored(data: bytes) -> bytes:
     """As the gateway keeps it; raises what it refuses."""
     out = io.BytesIO()

@@ -29,11 +29,18 @@ AGENTS = (
     "T1 +C", "COR T1 SE+C", "T1 C+", "Ax T1 post", "t1_mprage_postcontrast", "T1 GD", "t1_gd", "T1GD",
     "t1ce", "T1c", "T1 KM", "T1 mit KM", "T1 CE", "T1 with contrast", "MPRAGE Gadovist",
     "sub-01_ce-gadolinium_T1w", "Ax FSPGR 3D POST GAD",
+    "T1 MDC", "T1 dopo mdc", "T1 Dotarem", "T1 MULTIHANCE", "T1 k.m.", "T1 nach K.M.", "T1 enhanced",
+    "T1 SE injecte", "T1 SE inject\u00e9", "T1 apres injection", "T1 con contraste", "T1 INJ",
+    "contrast-enhanced T1", "T1 with and without contrast", "T1 W/WO CONTRAST", "T1 w & w/o gad", "T1 mit und ohne KM",
 )  # fmt: skip
 PLAINS = (
     "T1", "T1 posterior fossa", "T1 w/o contrast", "T1 without contrast", "non-contrast T1",
     "T1 pre contrast", "t1 pre gd", "T1 ohne KM", "MPRAGE post-op", "MPRAGE part2", "sT1W_3D_TFE",
     "SAG MPRAGE 220 FOV", "Ax BRAVO", "Ax T1 FLAIR", "t1_flair_sag",
+    "T1 sin contraste", "T1 senza contrasto", "T1 senza mdc", "T1 smdc", "T1 S/GD", "T1 sem contraste",
+    "T1 sans injection", "SE T1 non injecte", "T1 unenhanced", "non-enhanced T1", "T1 non contrast enhanced",
+    "T1 o. KM", "T1 ohne k.m.", "T1 ohne Kontrastmittel", "T1 without Gadolinium", "T1 w/o IV contrast",
+    "T1 sin medio de contraste", "T1 avant gado", "T1_postprocessed",
 )  # fmt: skip
 
 
