@@ -5,12 +5,6 @@ from __future__ import annotations
 import re
 
 _ALONE = r"(?<![a-z0-9])(?:{})(?![a-z0-9])"
-_GADO = (
-    r"gad(?:o(?:linium|vist|teridol|butrol|pentetate?|terate?|diamide?|benate?|xetate?|xetic|versetamide?"
-    r"|piclenol)?|avist)?"
-)
-_KONTRAST = r"kontrast(?:mittel)?"
-
 _GADOLINIUM = (
     r"gad(?:o(?:linium|vist|teridol|butrol|pentetate?|terate?|diamide?|benate?|xetate?|xetic|versetamide?"
     r"|piclenol)?|avist)"

@@ -21,7 +21,7 @@ from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.reading import reading
 from contracts.series_read import SeriesRead
 from imaging.limits import MAX_NESTED
-from imaging.volumes import alone, choose
+from imaging.volumes import choose, series_alone
 
 VOLUMES = (".nii", ".mgh", ".mgz")
 NESTED = ".zip"
@@ -131,13 +131,13 @@ def contents_of(archive: Entries) -> Contents:
 def _pair_of(headers: list[Member], images: list[Member]) -> Contents:
     """The only header and the only image, or the only two of one name; NotAVolume."""
     if len(headers) == len(images) == 1 and headers[0].outer == images[0].outer:
-        return Contents(header=headers[0], image=images[0], series=alone(headers[0].name))
+        return Contents(header=headers[0], image=images[0], series=series_alone(headers[0].name))
     pairs = [(one, other) for one in headers for other in images if _stem(one) == _stem(other)]
     if len(pairs) != 1:
         found = f"{len(headers)} headers (.hdr) and {len(images)} images (.img)"
         raise NotAVolume(f"The archive holds {found}; send one pair of the same name")
     (header, image), *_ = pairs
-    return Contents(header=header, image=image, series=alone(header.name))
+    return Contents(header=header, image=image, series=series_alone(header.name))
 
 
 def _is_volume(one: Member, *, alone: bool) -> bool:

@@ -13,7 +13,9 @@ from imaging.described import Described
 from imaging.limits import LEAST_SLICES
 from imaging.series import Selection, Why, passed_over, refusal, select, with_agent
 
-_ENTITY = re.compile(r"(?:^|[/_])((?:sub|ses)-[a-z0-9]+)")
+_ENTITY = re.compile(r"(?:^|[/_])((?:sub|ses)-[^_/]+?)(?=_|/|\.zip/|\.(?:nii|mgh|mgz)$|$)")
+"""The whole label: of ASCII letters and digits alone, two surnames with an umlaut can be the same M."""
+
 _MAY_BE_T1 = {Why.ANOTHER, Why.DERIVED, Why.AGENT}
 
 
@@ -25,7 +27,7 @@ def choose(names: Sequence[str]) -> tuple[int, SeriesRead | None]:
     BadSeries.
     """
     if len(names) == 1:
-        return 0, alone(names[0])
+        return 0, series_alone(names[0])
     described = {n: _described(one) for n, one in enumerate(names)}
     selection = select(described, strict=True)
     if selection.chosen is None:
@@ -43,14 +45,14 @@ def choose(names: Sequence[str]) -> tuple[int, SeriesRead | None]:
     )
 
 
-def alone(name: str) -> SeriesRead | None:
+def series_alone(name: str) -> SeriesRead | None:
     """What the name of the only volume says that its reader must know: that an agent was given."""
     one = _described(name)
     return SeriesRead(description=one.words, agent=True) if with_agent(one) else None
 
 
 def _described(name: str) -> Described:
-    plain = re.sub(r"(?:sub|ses|run|task)-[a-z0-9]+", "", PurePosixPath(name).name)
+    plain = re.sub(r"(?:sub|ses|run|task)-[^\W_]+", "", PurePosixPath(name).name)
     return Described(words=descriptor(plain), images=LEAST_SLICES)
 
 

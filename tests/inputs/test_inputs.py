@@ -129,6 +129,10 @@ VOLUMES: dict[str, Case] = {
     "two runs of one visit": Case(
         lambda: volumes("sub-1_ses-1_run-1_T1w.nii", "sub-1_ses-1_run-2_T1w.nii"), "another_t1"
     ),
+    "two runs in zips named as their files": Case(
+        lambda: made.zipped({"sub-1.zip": volumes("sub-1_run-1_T1w.nii", "sub-1_run-2_T1w.nii")}),
+        "another_t1",
+    ),
     "two runs in a zip of one subject": Case(
         lambda: made.zipped({"sub-1.zip": volumes("run-1_T1w.nii", "run-2_T1w.nii")}), "another_t1"
     ),
@@ -191,6 +195,15 @@ REFUSED: dict[str, Case] = {
     ),
     "a T1 with and one without a subject": Case(lambda: volumes("sub-01_T1w.nii", "T1w.nii"), SEVERAL),
     "two visits in BIDS": Case(lambda: volumes("sub-1_ses-1_T1w.nii", "sub-1_ses-2_T1w.nii"), SEVERAL),
+    "two labels of one beginning": Case(
+        lambda: volumes("sub-m\u00fcller_T1w.nii", "sub-m\u00e4hl_T1w.nii"), SEVERAL
+    ),
+    "two labels with a hyphen": Case(
+        lambda: volumes("sub-doe-ann/T1w.nii", "sub-doe-bob/T1w.nii"), SEVERAL
+    ),
+    "two such labels, as the command sends them": Case(
+        lambda: folder("sub-M\u00fcller/T1w.nii", "sub-M\u00e4hl/T1w.nii"), SEVERAL
+    ),
     "a visit and none in BIDS": Case(lambda: volumes("sub-1_ses-1_T1w.nii", "sub-1_T1w.nii"), SEVERAL),
     "a zip each of two": Case(
         lambda: made.zipped({f"sub-0{n}.zip": volumes("T1w.nii") for n in (1, 2)}), SEVERAL

@@ -31,7 +31,8 @@ AGENTS = (
     "sub-01_ce-gadolinium_T1w", "Ax FSPGR 3D POST GAD",
     "T1 MDC", "T1 dopo mdc", "T1 Dotarem", "T1 MULTIHANCE", "T1 k.m.", "T1 nach K.M.", "T1 enhanced",
     "T1 SE injecte", "T1 SE inject\u00e9", "T1 apres injection", "T1 con contraste", "T1 INJ",
-    "contrast-enhanced T1", "T1 with and without contrast", "T1 W/WO CONTRAST", "T1 w & w/o gad", "T1 mit und ohne KM",
+    "contrast-enhanced T1", "T1 with and without contrast", "T1 W/WO CONTRAST", "T1 w & w/o gad",
+    "T1 mit und ohne KM",
 )  # fmt: skip
 PLAINS = (
     "T1", "T1 posterior fossa", "T1 w/o contrast", "T1 without contrast", "non-contrast T1",
