@@ -113,13 +113,13 @@ def _named(files: list[Path], folder: Path) -> Iterator[tuple[str, Path]]:
             continue
         shared = numbers.setdefault(file.parent / Path(plain).stem, number)
         about = [f"{shared:05d}"]
-        for kind, label in dict(_ENTITY.findall(str(file.relative_to(folder)))).items():
+        for kind, label in dict(_ENTITY.findall(file.relative_to(folder).as_posix())).items():
             about.append(f"{kind}-{labels[kind].setdefault(label, len(labels[kind]) + 1)}")
         words = descriptor(_ENTITY.sub("_", plain)).replace(" ", "_")
         yield "_".join([*about, *([words] if words else [])]) + suffix, file
 
 
-_ENTITY = re.compile(r"(sub|ses)-([a-zA-Z0-9]+)")
+_ENTITY = re.compile(r"(?:^|(?<=[_/]))(sub|ses)-([^_/]+?)(?=_|/|\.[a-zA-Z.]+$|$)")
 _VOLUMES = frozenset({".hdr", ".img", ".nii", ".mgz", ".mgh"})
 _KEPT = _VOLUMES | {".dcm", ".ima", ".zip"}
 """Suffixes that tell the service which entry is header and which is image."""

@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from contracts.dicom_file import Instance
 from contracts.patient import Patient
-from contracts.series_words import descriptor
+from contracts.series_words import descriptor, label_of
 
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 """Identifiers a report needs to point back; mapped when there is a secret."""
@@ -218,7 +218,7 @@ def _describe(clean: Dataset, header: Dataset, rules: Rules) -> None:
         clean.ContrastBolusAgent = "CONTRAST"  # a dummy: that one was given, not which
     if (component := component_of(header)) and "ComplexImageComponent" not in clean:
         clean.ComplexImageComponent = component
-    if label := descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED)):
+    if label := label_of(*(str(header.get(name) or "") for name in DESCRIBED)):
         clean.SeriesDescription = label[:64]
     clean.PatientIdentityRemoved = "YES"
     clean.DeidentificationMethodCodeSequence = [_code(*method) for method in _methods(rules, kept)]

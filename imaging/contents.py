@@ -6,10 +6,8 @@ Names only tell which entry is which; nothing is written by them.
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +17,11 @@ from typing import Any, BinaryIO, Protocol, cast
 from isal import igzip
 
 from contracts.archive import MAX_ENTRIES, Archive
-from contracts.errors import BadSeries, NotAVolume, SeveralStudies, TooLarge
+from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.reading import reading
 from contracts.series_read import SeriesRead
-from contracts.series_words import descriptor
-from imaging.described import Described
-from imaging.limits import LEAST_SLICES, MAX_NESTED
-from imaging.series import passed_over, refusal, select
+from imaging.limits import MAX_NESTED
+from imaging.volumes import choose, series_alone
 
 VOLUMES = (".nii", ".mgh", ".mgz")
 NESTED = ".zip"
@@ -33,7 +29,6 @@ MANIFEST = "series.json"
 """Entry of a stored archive that lists what the door passed over (manifest.py)."""
 
 _GZIP = b"\x1f\x8b"
-_ENTITY = re.compile(r"(?:^|[/_])((?:sub|ses)-[a-zA-Z0-9]+)")
 _igzip: Any = igzip
 
 
@@ -49,15 +44,17 @@ class Entries(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an archive, gzip around it taken off."""
+    """One file of an archive, gzip around it taken off. outer: the name of an archive inside the archive."""
 
     archive: Entries
     entry: zipfile.ZipInfo
+    outer: str = ""
 
     @property
     def name(self) -> str:
-        """Its path in lower case, without `.gz`."""
-        return self.entry.filename.lower().removesuffix(".gz")
+        """Its path in lower case, without `.gz`; `sub-01.zip/t1w.nii` of one in an archive inside."""
+        inside = self.entry.filename.lower().removesuffix(".gz")
+        return f"{self.outer}/{inside}" if self.outer else inside
 
     @property
     def suffix(self) -> str:
@@ -100,7 +97,8 @@ def gunzipped(data: bytes, most_bytes: int) -> bytes:
 class Contents:
     """One of: `volume`; `header` with `image`; else `instances`, the files that may be DICOM.
 
-    series: of a volume among several, which one it is and what was passed over.
+    series: of a volume among several, which one it is and what was passed over; of one taken with a contrast
+    agent, that it was.
     """
 
     volume: Member | None = None
@@ -114,22 +112,32 @@ def contents_of(archive: Entries) -> Contents:
     """What to read of an archive; BadSeries, NotAVolume, SeveralStudies say why nothing is."""
     members = [one for one in _flat(archive) if PurePosixPath(one.name).name != MANIFEST]
     volumes = [one for one in members if one.suffix in VOLUMES or _is_volume(one, alone=len(members) == 1)]
-    headers = {_stem(one): one for one in members if one.suffix == ".hdr"}
-    images = {_stem(one): one for one in members if one.suffix == ".img"}
+    halves = [one for one in members if one.suffix in (".hdr", ".img")]
     if volumes:
         if any(one.suffix in (".dcm", ".ima") for one in members):
             raise BadSeries("The archive holds both NIfTI or MGH volumes and DICOM files; send one of them")
-        return _volume_of(volumes)
-    if not headers and not (images and len(members) == 1):
+        if halves:
+            raise BadSeries(
+                "The archive holds both whole volumes and pairs of .hdr and .img; send one of them"
+            )
+        place, series = choose([one.name for one in volumes])
+        return Contents(volume=volumes[place], series=series)
+    headers = [one for one in halves if one.suffix == ".hdr"]
+    if not headers and not (halves and len(members) == 1):
         return Contents(instances=tuple(members))
-    if len(headers) == len(images) == 1:
-        return Contents(header=next(iter(headers.values())), image=next(iter(images.values())))
-    pairs = headers.keys() & images.keys()
+    return _pair_of(headers, [one for one in halves if one.suffix == ".img"])
+
+
+def _pair_of(headers: list[Member], images: list[Member]) -> Contents:
+    """The only header and the only image, or the only two of one name; NotAVolume."""
+    if len(headers) == len(images) == 1 and headers[0].outer == images[0].outer:
+        return Contents(header=headers[0], image=images[0], series=series_alone(headers[0].name))
+    pairs = [(one, other) for one in headers for other in images if _stem(one) == _stem(other)]
     if len(pairs) != 1:
         found = f"{len(headers)} headers (.hdr) and {len(images)} images (.img)"
         raise NotAVolume(f"The archive holds {found}; send one pair of the same name")
-    (pair,) = pairs
-    return Contents(header=headers[pair], image=images[pair])
+    (header, image), *_ = pairs
+    return Contents(header=header, image=image, series=series_alone(header.name))
 
 
 def _is_volume(one: Member, *, alone: bool) -> bool:
@@ -155,7 +163,7 @@ def _flat(archive: Entries) -> Iterator[Member]:
         inner: Iterator[Member] | list[Member] = [member]
         if member.suffix == NESTED:
             nested = Archive(io.BytesIO(member.data(MAX_NESTED)))
-            inner = [Member(nested, one) for one in nested.entries]
+            inner = [Member(nested, one, member.name) for one in nested.entries]
             if any(one.suffix == NESTED for one in inner):
                 raise NotAVolume("A zip archive inside a zip archive holds a third one; send the scan itself")
         for one in inner:
@@ -163,39 +171,3 @@ def _flat(archive: Entries) -> Iterator[Member]:
             if count > MAX_ENTRIES:
                 raise TooLarge(f"The archives hold more than {MAX_ENTRIES} files")
             yield one
-
-
-def _volume_of(volumes: list[Member]) -> Contents:
-    """The only volume, or the only T1 by its name: BIDS calls it `sub-01_ses-02_T1w.nii.gz`."""
-    if len(volumes) == 1:
-        return Contents(volume=volumes[0])
-    described = {n: _described(one) for n, one in enumerate(volumes)}
-    selection = select(described, strict=True)
-    listed = [passed_over(described[n], why) for n, why in selection.passed.items()]
-    if selection.chosen is None:
-        raise refusal(listed)
-    _check_owner([volumes[n] for n in described if described[n].words == "" or n not in selection.passed
-                  or selection.passed[n] == "another_t1"])  # fmt: skip
-    words = described[selection.chosen].words
-    series = SeriesRead(description=words, candidates=selection.candidates, passed_over=tuple(listed))
-    return Contents(volume=volumes[selection.chosen], series=series)
-
-
-def _described(one: Member) -> Described:
-    name = re.sub(r"(?:sub|ses|run|acq|task)-[a-z0-9]+", "", PurePosixPath(one.name).name)
-    return Described(words=descriptor(name), images=LEAST_SLICES)
-
-
-def _check_owner(candidates: list[Member]) -> None:
-    entities: dict[str, set[str]] = defaultdict(set)
-    for one in candidates:
-        for entity in set(_ENTITY.findall(one.name)):
-            entities[entity[:3]].add(entity)
-    patients, visits = len(entities["sub"]) or 1, len(entities["ses"]) or 1
-    if patients > 1 or visits > 1:
-        raise SeveralStudies(
-            f"The archive holds T1 volumes of {patients} patients and {visits} visits, by their names. "
-            "Send each scan as an upload of its own",
-            patients=patients,
-            studies=max(patients, visits),
-        )

@@ -10,7 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from contracts.deidentify import DESCRIBED, agent_given, component_of
-from contracts.series_words import descriptor
+from contracts.series_words import label_of
 
 _CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image
@@ -65,7 +65,7 @@ def describe(header: Dataset, kind: Dataset | None = None) -> Described:
     return Described(
         number=int(_number(header.get("SeriesNumber"))),
         modality=_modality(header),
-        words=descriptor(" ".join(str(header.get(name) or "") for name in DESCRIBED)),
+        words=label_of(*(str(header.get(name) or "") for name in DESCRIBED)),
         image_type=_type(header, kinds[0]),
         part=parts.pop() if len(parts) == 1 else "",
         agent=agent_given(header),

@@ -1,8 +1,8 @@
 """Which of several series of one study is the plain T1 volume: one rule for every door.
 
-What cannot be it is passed over with a reason. Of the others the best is taken, by kind before size: a T1 by
-name or times, without a contrast agent, as the scanner made it, a gradient echo before a spin echo; then the
-most images, the finest voxels, the lowest number.
+What cannot be it is passed over with a reason. Of the others the best is taken, by kind before size: without
+a contrast agent, a T1 by name or inversion before one by its other times, as the scanner made it, a gradient
+echo before a spin echo; then the most images, the finest voxels, the lowest number.
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ _TYPES = {
     Why.SUBTRACTION: {"SUB", "SUBTRACTION"},
     Why.OTHER: {"ADC", "TRACEW", "FA", "T1 MAP", "MIP", "MIN IP", "PROJECTION IMAGE"},
 }
+LONGEST_ECHO = 12
+"""Echo time of a T1 gradient echo, ms."""
+
+LEAST_INVERSION = 300
+"""Inversion time of a T1 gradient echo, ms."""
+
 _DERIVED = {"MPR", "CSA MPR", "REFORMATTED", "RESAMPLED"}
 _NAMED = {
     Why.LOCALIZER: words.LOCALIZER_WORDS,
@@ -88,7 +94,8 @@ def select(
     """Choose among the series of one study. strict: what does not say that it is T1 is never read.
 
     Without `strict` the only stack of an upload is read although nothing says what it is: many archives
-    remove all names. The quality gate judges its contrast.
+    remove all names and times. The quality gate judges its contrast. Beside a T1 after an agent it is not
+    read.
     """
     passed = {key: why for key, one in found.items() if (why := why_not(one, allow_agent=allow_agent))}
     fit = [key for key in found if key not in passed]
@@ -96,8 +103,10 @@ def select(
         (key,) = found
         if passed[key] is Why.FEW:  # its shape is judged where it is read
             return Selection(key, {}, 1)
-    named = [key for key in fit if is_t1(found[key])]
-    eligible = named if named or strict or len(fit) > 1 else fit
+    eligible = [key for key in fit if is_t1(found[key])]
+    agents = any(why is Why.AGENT and is_t1(found[key]) for key, why in passed.items())
+    if not (eligible or strict or agents) and len(fit) == 1 and _silent(found[fit[0]]):
+        eligible = fit
     if not eligible:
         return Selection(None, passed | dict.fromkeys(fit, Why.NOT_T1))
     chosen = min(eligible, key=lambda key: (_order(found[key]), str(key)))
@@ -127,7 +136,17 @@ def with_agent(one: Described) -> bool:
 
 def is_t1(one: Described) -> bool:
     """T1 weighting by name or by physics."""
-    return bool(re.search(words.T1_WORDS, one.words, re.IGNORECASE)) or t1_by_times(one)
+    return named_t1(one) or t1_by_times(one)
+
+
+def named_t1(one: Described) -> bool:
+    """T1 weighting by name."""
+    return bool(re.search(words.T1_WORDS, one.words, re.IGNORECASE))
+
+
+def surely_t1(one: Described) -> bool:
+    """By name or by an inversion: short times alone are those of CISS, FIESTA or QSM too."""
+    return named_t1(one) or (t1_by_times(one) and one.inversion_ms >= LEAST_INVERSION)
 
 
 def t1_by_times(one: Described) -> bool:
@@ -135,8 +154,15 @@ def t1_by_times(one: Described) -> bool:
     if not (0 < one.echo_ms <= 30 and one.repetition_ms > 0):
         return False
     if "GR" in one.sequences:
-        return one.echo_ms <= 12 and (one.repetition_ms <= 100 or one.inversion_ms >= 300)
+        return one.echo_ms <= LONGEST_ECHO and (
+            one.repetition_ms <= 100 or one.inversion_ms >= LEAST_INVERSION
+        )
     return "SE" in one.sequences and one.repetition_ms <= 900
+
+
+def _silent(one: Described) -> bool:
+    """Whether the times are unknown too; enhanced images may give them without the kind of sequence."""
+    return not (one.echo_ms or one.repetition_ms) or (not one.sequences and 0 < one.echo_ms <= LONGEST_ECHO)
 
 
 def derived(one: Described) -> bool:
@@ -150,7 +176,7 @@ def derived(one: Described) -> bool:
 def _order(one: Described) -> tuple[object, ...]:
     """Smaller is better."""
     gradient = "GR" in one.sequences or bool(re.search(r"rage|spgr|bravo|tfl|tfe|gre", one.words))
-    kind = (with_agent(one), not is_t1(one), derived(one), not gradient)
+    kind = (with_agent(one), not surely_t1(one), not is_t1(one), derived(one), not gradient)
     return *kind, -one.images, one.voxel_mm3, one.echo_ms, one.number
 
 

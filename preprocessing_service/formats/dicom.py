@@ -17,6 +17,7 @@ from imaging.contents import Member
 from imaging.described import Described
 from imaging.series import Why, passed_over, refusal, select, with_agent
 from preprocessing_service.formats.decode import check_affine, halves, kept, stacked, three_axes
+from preprocessing_service.formats.stacks import refuse_part
 from preprocessing_service.formats.study import NAMES, Slice, Study, dataset_of, slices_of
 from preprocessing_service.volume import Matrix, Volume
 
@@ -48,6 +49,7 @@ def read_dicom(
     chosen, one = study.groups[selection.chosen], described[selection.chosen]
     if error := study.broken.get(chosen[0].names["SeriesInstanceUID"]):
         raise error
+    refuse_part(chosen, [images for key, images in study.groups.items() if key != selection.chosen])
     seen = len(study.groups) + len(study.others)
     study.groups.clear()
     series = SeriesRead(

@@ -24,6 +24,7 @@ from imaging.series import Why
 from imaging.single_file import refuse_slice
 from preprocessing_service.formats.frames import Frame, frames_of
 from preprocessing_service.formats.pixels import pixels_of
+from preprocessing_service.formats.stacks import MOST_COMPARED, together
 
 TAGS = [(tag_for_keyword(name) or 0) for name in (
     "StudyInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID",
@@ -74,6 +75,7 @@ class Study:
     owners: Owners = field(default_factory=Owners)
     others: dict[str, Described] = field(default_factory=dict)
     broken: dict[str, InputError] = field(default_factory=dict)
+    _stacks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _held: int = 0
 
     def add(self, member: Member) -> None:
@@ -98,10 +100,17 @@ class Study:
         for image in images:
             self._held += image.shape[0] * image.shape[1] * image.dtype.itemsize
             lasting = image if self._held <= limits.MAX_HELD else replace(image, pixels=None)
-            part = image.described.part
-            self.groups[f"{image.series}/{part}/{image.shape}/{np.round(image.axes, 2).tolist()}"].append(
-                lasting
-            )
+            self._stack_of(image).append(lasting)
+
+    def _stack_of(self, image: Slice) -> list[Slice]:
+        """The stack of the same series, part, size and orientation; a new one when there is none."""
+        about = f"{image.series}/{image.described.part}/{image.shape}"
+        keys = self._stacks[about]
+        key = next((key for key in keys[-MOST_COMPARED:] if together(self.groups[key][0], image)), "")
+        if not key:
+            key = f"{about}/{len(keys)}"
+            keys.append(key)
+        return self.groups[key]
 
     def _other(self, uid: str, described: Described) -> None:
         before = self.others.get(uid)

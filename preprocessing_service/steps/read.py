@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from contracts.dicom_magic import looks_like_dicom
-from contracts.errors import NotAVolume
+from contracts.errors import ContrastEnhanced, NotAVolume
 from contracts.reading import reading
 from imaging import limits, manifest
 from imaging.contents import Contents, Member, contents_of
@@ -55,10 +55,15 @@ def _read_archive(path: Path, *, allow_agent: bool) -> Volume:
         archive = entries_of(file)
         told, listed = manifest.listed(archive)
         contents = contents_of(archive)
+        series = contents.series or told
+        if series and series.agent and not allow_agent:
+            raise ContrastEnhanced(
+                f"The only T1 volume was taken with a contrast agent, by its name ({series.description!r}). "
+                "Send the plain T1 volume"
+            )
         volume = _read_single(contents)
         if volume is None:
             return read_dicom(contents.instances, listed, allow_agent=allow_agent)
-    series = contents.series or told
     if series is None:
         return volume
     x, y, z = (round(float(edge), 3) for edge in volume.zooms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,16 @@ VOLUMES: dict[str, Case] = {
     ),
     "volume of a name that tells nothing": Case(lambda: made.zipped({"scan": made.nifti()})),
     "BIDS folder": Case(lambda: made.bids("sub-01"), "contrast_agent other_contrast other_contrast"),
+    "two runs of one visit": Case(
+        lambda: volumes("sub-1_ses-1_run-1_T1w.nii", "sub-1_ses-1_run-2_T1w.nii"), "another_t1"
+    ),
+    "two runs in zips named as their files": Case(
+        lambda: made.zipped({"sub-1.zip": volumes("sub-1_run-1_T1w.nii", "sub-1_run-2_T1w.nii")}),
+        "another_t1",
+    ),
+    "two runs in a zip of one subject": Case(
+        lambda: made.zipped({"sub-1.zip": volumes("run-1_T1w.nii", "run-2_T1w.nii")}), "another_t1"
+    ),
     "hdr + img + mat": Case(lambda: made.zipped({**made.pair(), "Scan.mat": b"MATLAB 5.0"})),
     "hdr + img in a zip in a zip": Case(lambda: made.zipped({"x.zip": made.zipped(made.pair())})),
     "pair of two names": Case(
@@ -141,6 +152,27 @@ FRAMES: dict[str, Case] = {
     "bare enhanced multi-frame, gzipped": Case(lambda: gzip.compress(made.multi_frame(), 1)),
 }
 
+SEVERAL = "input.several_studies"
+
+
+def volumes(*names: str) -> bytes:
+    """An archive of the same volume under each name."""
+    return made.zipped(dict.fromkeys(names, made.nifti()))
+
+
+def folder(*names: str) -> bytes:
+    """What `hippocamp submit FOLDER` sends of these files."""
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            (Path(place) / name).parent.mkdir(parents=True, exist_ok=True)
+            (Path(place) / name).write_bytes(made.nifti())
+        source = open_source(Path(place))
+        try:
+            return b"".join(source.pieces())
+        finally:
+            source.close()
+
+
 REFUSED: dict[str, Case] = {
     "two patients": Case(
         lambda: made.study(made.t1(), slices("1.9.1", StudyInstanceUID="1.9", PatientID="OTHER")),
@@ -153,6 +185,43 @@ REFUSED: dict[str, Case] = {
         lambda: made.study(made.t1(), slices("1.9.1", StudyInstanceUID="1.9")), "input.several_studies"
     ),
     "BIDS folder of two": Case(lambda: made.bids("sub-01", "sub-02"), "input.several_studies"),
+    "volumes of two by surname": Case(lambda: volumes("Mueller_T1.nii", "Schmidt_T1.nii"), SEVERAL),
+    "volumes of two by folder": Case(lambda: volumes("subject01/T1.nii", "subject02/T1.nii"), SEVERAL),
+    "volumes of three by number": Case(lambda: volumes("T1_001.nii", "T1_002.nii", "T1_003.nii"), SEVERAL),
+    "volumes of two years": Case(lambda: volumes("2019/T1w.nii", "2024/T1w.nii"), SEVERAL),
+    "a T1 and one whose name tells nothing": Case(lambda: volumes("Mueller.nii", "Schmidt_T1.nii"), SEVERAL),
+    "a T1 and the FLAIR of somebody else": Case(
+        lambda: volumes("sub-01_T1w.nii", "sub-02_FLAIR.nii"), SEVERAL
+    ),
+    "a T1 with and one without a subject": Case(lambda: volumes("sub-01_T1w.nii", "T1w.nii"), SEVERAL),
+    "two visits in BIDS": Case(lambda: volumes("sub-1_ses-1_T1w.nii", "sub-1_ses-2_T1w.nii"), SEVERAL),
+    "two labels of one beginning": Case(
+        lambda: volumes("sub-m\u00fcller_T1w.nii", "sub-m\u00e4hl_T1w.nii"), SEVERAL
+    ),
+    "two labels with a hyphen": Case(
+        lambda: volumes("sub-doe-ann/T1w.nii", "sub-doe-bob/T1w.nii"), SEVERAL
+    ),
+    "two such labels, as the command sends them": Case(
+        lambda: folder("sub-M\u00fcller/T1w.nii", "sub-M\u00e4hl/T1w.nii"), SEVERAL
+    ),
+    "a visit and none in BIDS": Case(lambda: volumes("sub-1_ses-1_T1w.nii", "sub-1_T1w.nii"), SEVERAL),
+    "a zip each of two": Case(
+        lambda: made.zipped({f"sub-0{n}.zip": volumes("T1w.nii") for n in (1, 2)}), SEVERAL
+    ),
+    "a folder of two, as the command sends it": Case(
+        lambda: folder("Mueller/T1.nii", "Schmidt/T1.nii"), SEVERAL
+    ),
+    "a zip each of two, with a pair": Case(
+        lambda: made.zipped({f"patient{n}.zip": made.zipped(made.pair()) for n in (1, 2)}),
+        "input.not_a_volume",
+    ),
+    "header and image in a zip each": Case(
+        lambda: made.zipped({f"{n}.zip": made.zipped({n: one}) for n, one in made.pair().items()}),
+        "input.not_a_volume",
+    ),
+    "a volume and a pair": Case(
+        lambda: made.zipped({**made.pair(), "T1.nii": made.nifti()}), "input.bad_series"
+    ),
     "contrast agent by the header": Case(
         lambda: made.study(made.t1(ContrastBolusAgent="Dotarem")), "input.contrast_enhanced"
     ),
@@ -176,6 +245,36 @@ REFUSED: dict[str, Case] = {
         lambda: made.zipped({"a.zip": made.zipped({"b.zip": plain()})}), "input.not_a_volume"
     ),
 }  # fmt: skip
+
+
+ENHANCED: dict[str, Callable[[], bytes]] = {
+    "by ce-": lambda: volumes("sub-01_ce-gad_T1w.nii"),
+    "by acq-": lambda: volumes("sub-01_acq-gd_T1w.nii"),
+    "by acq-, beside a T2": lambda: volumes("sub-01_acq-gd_T1w.nii", "sub-01_T2w.nii"),
+    "in a folder that the command sends": lambda: folder("sub-Doe/anat/sub-Doe_ce-Gadovist_T1w.nii"),
+    "in a pair": lambda: made.zipped(
+        {f"sub-01_ce-gad_T1w{name[-4:]}": one for name, one in made.pair().items()}
+    ),
+    "in a zip in a zip": lambda: made.zipped({"a.zip": volumes("T1_KM.nii")}),
+}
+
+
+@pytest.mark.parametrize("name", ENHANCED)
+def test_a_volume_whose_name_says_agent_is_read_only_where_that_is_allowed(name: str, tmp_path: Path) -> None:
+    data = ENHANCED[name]()
+    for kept in (data, stored(data)):
+        with pytest.raises(HippocampError) as refused:
+            opened(tmp_path, kept)
+        assert refused.value.code == "input.contrast_enhanced"
+        allowed = read(tmp_path / "upload", allow_agent=True)
+        assert allowed.series is not None
+        assert allowed.series.agent
+
+
+def test_a_plain_volume_comes_before_one_after_an_agent(tmp_path: Path) -> None:
+    volume = opened(tmp_path, stored(volumes("sub-01_acq-gd_T1w.nii", "sub-01_T1w.nii")))
+    assert volume.series is not None
+    assert (volume.series.description, volume.series.agent, told(volume)) == ("t1", False, "contrast_agent")
 
 
 def stored(data: bytes) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -19,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from contracts import series_words
 from contracts.deidentify import Rules, patient_of, pseudonym
 from contracts.dicom_file import UnreadableInstance
 from contracts.patient import Patient
@@ -191,6 +195,44 @@ def test_a_name_as_identifier_is_refused() -> None:
 def test_descriptions_are_reduced_to_known_words() -> None:
     assert descriptor("Mueller, Hans t1_mprage_sag post Gad") == "t1 mprage post gad"
     assert descriptor("Hans Mueller 1940") == ""
+
+
+WORDS = """
+    t1 t1w t2 mp2rage mprage mp rage spgr fspgr bravo tfl 3d tfe gre ir fse flair post contrast
+    contraste contrasto kontrast kontrastmittel gado gadolinium gadovist gadoteridol gadavist dotarem
+    multihance gad gd km k.m ce mdc smdc c+ t1c+ t1c t1wc t1gd t1gad t1ce t1km + c +c enhanced
+    enhancement unenhanced inject injecte injected injectee injection inj with out without w/o wo ohne
+    sans sin senza sem pre vor no non o o. s/ avant before subtr subtraction aktion subtraktion sub inv
+    1 2 phase pha imag imaginary mpr mip reformat reformatted resampled mask seg dseg aseg label labels
+    map images diff diffusion bold fmri perf perfusion dwi dti adc trace tracew asl pcasl swi tof mra pd
+    spine pet ct uni den norm localizer localiser scout survey local loc pl 3 i.v. iv medio mezzo de di
+"""
+KNOWN = frozenset(WORDS.split())
+"""Every part that a cleaned description may have in the test below."""
+
+SPOKEN = (
+    "Kontrast", "Gado", "gadolinium", "subtr", "Subtraktion", "ohne_Kontrast",
+    "T1", "mprage", "post", "Gd", "KM",
+    "w/o contrast", "non enhanced", "senza mdc", "injecte", "+C", "t2_flair", "inv-1", "localizer", "Dotarem",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("glue", ["", "_", "-", " ", ".", "^", "/", "é"])
+@pytest.mark.parametrize("word", SPOKEN)
+def test_only_words_of_a_finite_list_survive(word: str, glue: str) -> None:
+    rng = random.Random(word + glue)
+    for _ in range(40):
+        name = rng.choice(("Mueller", "Anna", "xqzv", "Müller", "Schmidt", "Kowalska", "Ryu"))
+        day = rng.choice(("19500101", "1950", ""))
+        found = descriptor(glue.join((rng.choice(SPOKEN), word, name, day)))
+        assert set(re.split(r"[ _-]+", found)) - {""} <= KNOWN, found
+        assert descriptor(found) == found
+    assert descriptor("ohne_Kontrast_Mueller_Anna_19500101") == "ohne_kontrast"
+
+
+def test_no_word_is_open_ended() -> None:
+    source = Path(series_words.__file__).read_text()
+    assert not re.search(r"\\[wWS]|\.\*|\.\+|\][*+]|\)[*+]|\{\d*,\}", source)
 
 
 def test_age_and_sex_stay_when_they_are_asked_for() -> None:

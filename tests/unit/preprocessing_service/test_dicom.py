@@ -88,6 +88,59 @@ def test_of_two_t1_series_alike_the_first_is_taken(tmp_path: Path) -> None:
     assert (found.candidates, [one.code for one in found.passed_over]) == (2, ["another_t1"])
 
 
+def alternately(even: list[float], odd: list[float], **about: Any) -> dict[str, bytes]:
+    """One series of 40 slices whose odd ones write their orientation otherwise."""
+    plain = Volume(np.tile(stack().voxels, (1, 1, 2)), np.diag([1.5, 1.25, 2.0, 1.0]))
+    each = (
+        dicom_slices(plain, ImageOrientationPatient=even),
+        dicom_slices(plain, ImageOrientationPatient=odd, **about),
+    )
+    return {name: each[n % 2][name] for n, name in enumerate(sorted(each[0]))}
+
+
+@pytest.mark.parametrize(
+    ("even", "odd"),
+    [
+        ([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], [1.0, -0.0, -0.0, -0.0, 1.0, -0.0]),
+        (
+            [0.0049999, 0.9999875, 0.0, -0.9999875, 0.005, 0.0],
+            [0.0050011, 0.9999875, 0, -0.9999875, 0.005, 0],
+        ),
+    ],
+)
+def test_orientations_that_are_rounded_otherwise_are_one_stack(
+    tmp_path: Path, even: list[float], odd: list[float]
+) -> None:
+    volume = read(zipped(tmp_path, alternately(even, odd)))
+    assert volume.shape[0] == 40
+    assert volume.series is not None
+    assert (volume.series.images, volume.series.passed_over) == (40, ())
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        alternately([1, 0, 0, 0, 1, 0], [0.99995, 0.01, 0, -0.01, 0.99995, 0]),
+        alternately([1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 1, 0], Rows=12, Columns=14),
+    ],
+    ids=["turned", "another shape"],
+)
+def test_half_a_series_is_never_a_head(tmp_path: Path, entries: dict[str, bytes]) -> None:
+    with pytest.raises(BadSeries, match="half a head"):
+        read(zipped(tmp_path, entries))
+
+
+def test_a_second_echo_or_plane_of_the_series_is_passed_over(tmp_path: Path) -> None:
+    plain = Volume(np.tile(stack().voxels, (1, 1, 2)), np.diag([1.5, 1.25, 2.0, 1.0]))
+    across = dicom_slices(stack(), ImageOrientationPatient=[1, 0, 0, 0, 0, 1], SeriesInstanceUID="1.2.3")
+    echo = dicom_slices(plain, ImageType=["DERIVED", "PRIMARY", "M"], Rows=12, Columns=14)
+    for name, other in (("plane", across), ("echo", echo)):
+        entries = dicom_slices(plain) | {
+            f"{name}{n}": data.replace(b"1.2.3.", b"1.2.4.") for n, data in enumerate(other.values())
+        }
+        assert read(zipped(tmp_path, entries)).shape[0] == 40
+
+
 @pytest.mark.parametrize("held", [0, 3000])
 def test_pixels_that_were_let_go_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
