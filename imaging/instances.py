@@ -17,6 +17,7 @@ from contracts.deidentify import Rules, header_without_identity
 from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
 from imaging.codestreams import JP2_START, JPEG2000_START, JPEG_START, blank_text, check_lossless
 from imaging.limits import MAX_DICOM_FILE
+from imaging.uncompressed import values_alone
 
 Pixels = bytes | bytearray | memoryview
 
@@ -47,6 +48,8 @@ def deidentify(data: bytes, rules: Rules | None = None) -> bytes:
 def _without_text(instance: Instance) -> Pixels:
     """The pixel element; in compressed ones all text of the codestreams is blanked, and no byte moves."""
     pixels, syntax = instance.pixels, instance.syntax
+    if len(pixels) and not syntax.is_compressed:
+        return values_alone(instance)
     if syntax not in _WITH_TEXT or not len(pixels):
         return pixels
     out = bytearray(pixels)
