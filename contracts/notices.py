@@ -60,6 +60,12 @@ def _of_the_image(result: Result) -> Iterator[Notice]:
             "orientation.assumed",
             "The file does not say how it lies: left and right are assumed. Check them before using a side.",
         )
+    if result.quality.get("contrast_uncertain"):
+        yield _warning(
+            "contrast.uncertain",
+            "White and grey matter differ less than in most T1-weighted images: the scan may be of "
+            "another contrast or taken with an agent. Look at the quality sheet, and send a plain T1 if there is one.",
+        )
     edge = result.quality.get("voxel_edge_mm", 0.0)
     if edge > COARSE_MM:
         yield _warning(

@@ -64,7 +64,7 @@ def check_nifti(head: bytes) -> int:
 
 def nifti_fields(head: bytes) -> tuple[tuple[int, ...], int, float]:
     """(dim, datatype, vox_offset) in the byte order in which sizeof_hdr makes sense."""
-    size, layout = (540, _NIFTI2) if head[4:6] == b"n+" else (348, _NIFTI1)
+    size, layout = (540, _NIFTI2) if head[4:7] in (b"n+2", b"ni2") else (348, _NIFTI1)
     if len(head) < size:
         raise TruncatedFile("The file ends inside its NIfTI header; send it again")
     for order in "<>":

@@ -13,7 +13,13 @@ from collections.abc import Iterator
 JPEG_START, JPEG2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 JP2_START = b"\0\0\0\x0cjP  "
 
-_COMMENT, _APPLICATION = 0xFE, range(0xE0, 0xF0)
+_SOF3 = 0xC3
+_FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
+"""Start of frame, of all kinds: JPEG has 13, JPEG-LS one."""
+
+_NEEDED = _FRAMES | {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xF8}
+"""Segments that decoding needs: frames, DHT, DAC, SOS, DQT, DNL, DRI, LSE; all others may hold text."""
+
 _SCAN, _END = 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff+([\x80-\xcf\xd8-\xfe])")
 """Ends entropy-coded data: neither a stuffed byte (JPEG 00, JPEG-LS below 80) nor a restart (D0 to D7)."""
@@ -33,6 +39,21 @@ def blank_text(stream: bytearray) -> None:
         stream[begins:ends] = bytes(ends - begins)
 
 
+def check_lossless(stream: bytes, rows: int, columns: int) -> None:
+    """ValueError unless its one frame is JPEG Lossless of 2 to 16 bits, as large as the header states.
+
+    SOF3 (ISO/IEC 10918-1, B.2.2):  ff c3 | length | precision | rows | columns | components
+    """
+    frames = [(marker, at) for marker, at, _ in _segments(stream) if marker in _FRAMES]
+    if len(frames) != 1 or frames[0][0] != _SOF3:
+        raise ValueError("the stream is not one frame of JPEG Lossless")
+    precision, *stated, components = struct.unpack_from(">BHHB", stream, frames[0][1] + 2)
+    if not 2 <= precision <= 16 or components != 1 or stated != [rows, columns]:
+        raise ValueError("the stream's frame is not the image of the header")
+    if 8 * len(stream) < rows * columns:
+        raise ValueError("the stream ends before the image does")
+
+
 def _spans(data: bytes) -> Iterator[Span]:
     if data.startswith(JPEG_START):
         return _jpeg(data)
@@ -44,21 +65,26 @@ def _spans(data: bytes) -> Iterator[Span]:
 
 
 def _jpeg(data: bytes) -> Iterator[Span]:
-    at = 2
-    while True:
+    for marker, at, ends in _segments(data):
+        if marker == _END:
+            yield at, ends
+        elif marker not in _NEEDED:
+            yield at + 2, ends
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, where its length stands, end) of each segment; at last the end marker and what follows it."""
+    at, marker = 2, 0
+    while marker != _END:
         if data[at : at + 1] != b"\xff":
             raise ValueError("a JPEG segment is damaged")
         while data[at : at + 1] == b"\xff":  # fill bytes may stand before a marker
             at += 1
         marker = data[at] if at < len(data) else _END
         at += 1
-        if marker == _END:
-            break
-        ends = at + _length(data, at, len(data))
-        if marker == _COMMENT or marker in _APPLICATION:
-            yield at + 2, ends
+        ends = len(data) if marker == _END else at + _length(data, at, len(data))
+        yield marker, at, ends
         at = _after_scan(data, ends) if marker == _SCAN else ends
-    yield at, len(data)
 
 
 def _after_scan(data: bytes, at: int) -> int:

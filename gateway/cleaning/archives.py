@@ -15,7 +15,7 @@ from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.patient import Patient
 from contracts.series_read import PassedOver
 from gateway.cleaning import volumes
-from gateway.cleaning.headers import blank_pair
+from gateway.cleaning.headers import blank_pair, voxels_of_pair
 from gateway.headers import is_analyze, is_mgh, is_nifti, is_pair
 from imaging import manifest
 from imaging.contents import MANIFEST, Contents, Member, contents_of
@@ -79,8 +79,9 @@ class ArchiveCleaning:
         head = header.data(MAX_HEADER)
         if not (is_pair(head) or is_analyze(head)):
             raise NotAVolume("The .hdr in the zip archive is neither Analyze nor NIfTI")
+        voxels = volumes.voxels_of(image.data(self.most_bytes), *voxels_of_pair(head))
         yield "volume.hdr", [blank_pair(head)]
-        yield "volume.img", [image.data(self.most_bytes)]
+        yield "volume.img", [voxels]
 
     def _instances(self, members: Iterable[Member]) -> Iterator[Entry]:
         count = 0

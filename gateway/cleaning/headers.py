@@ -89,12 +89,18 @@ def _usual(field: bytes, order: str, kind: str) -> bool:
 
 
 def blank_pair(header: bytes) -> bytes:
-    """The .hdr of a NIfTI or Analyze pair without its text and whatever follows it."""
+    """The .hdr of a NIfTI or Analyze pair without text and what follows it; voxels begin at byte 0."""
     if header[4:8] == b"ni2\0":
-        return blank(header[:540], 0, (*NIFTI2, *unread(header)))
+        return blank(header[:540], 0, (*NIFTI2, (168, 176), *unread(header)))
     if is_pair(header):
-        return blank(header[:348], 0, (*NIFTI1, *unread(header)))
-    return blank(header[:348], 0, (*ANALYZE, *unread(header, matrices=False)))
+        return blank(header[:348], 0, (*NIFTI1, (108, 112), *unread(header)))
+    return blank(header[:348], 0, (*ANALYZE, (108, 112), *unread(header, matrices=False)))
+
+
+def voxels_of_pair(header: bytes) -> Span:
+    """Where the voxels lie in the .img of a pair; the InputError its header earns."""
+    ends = check_nifti(header)  # Analyze has the same fields at the same places
+    return int(nifti_fields(header)[2]), ends
 
 
 def blank(piece: bytes, at: int, spans: tuple[Span, ...]) -> bytes:

@@ -59,6 +59,14 @@ def clean_in_place(file: IO[bytes], *, most_bytes: int) -> int:
     return plan.ends
 
 
+def voxels_of(image: bytes, begins: int, ends: int) -> memoryview:
+    """The voxels of a pair's image, without what is around them; TruncatedFile, CorruptFile."""
+    plan = Plan((), ends)
+    _check(len(image), plan)
+    _check_whole(len(image), plan)
+    return memoryview(image)[begins:ends]
+
+
 def _plan(head: bytes, most_bytes: int) -> Plan:
     plan = plan_of(head)
     if plan.ends > most_bytes:

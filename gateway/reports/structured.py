@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import highdicom
 from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from contracts.notices import named
 from contracts.result import NOTICE
 from gateway.reports import capture
 from gateway.reports.references import SERIES, source_images, stamp, uid
@@ -76,11 +78,10 @@ def _answer(report: Report, picture: highdicom.sc.SCImage) -> sr.MeasurementsAnd
             codes.SCT.Yes if result.uncertain else codes.SCT.No,
         ),
         *((_IN_SET, _code(f"cdr-{cdr}", f"CDR {cdr}")) for cdr in result.prediction_set),
-        (_code("use", "Intended use"), _code("research", NOTICE)),
-        *((_NOTICE, _code(one.code.replace(".", "-")[:16], one.text)) for one in report.notices),
+        (_USE, _code("research", NOTICE)),
     ]
     distance = _code("out-of-distribution", "Distance from the training data")
-    return sr.MeasurementsAndQualitativeEvaluations(
+    found = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid(report, "answer"), "Alzheimer's stage"),
         finding_sites=[sr.FindingSite(codes.SCT.Brain)],
         algorithm_id=_algorithm(report),
@@ -92,9 +93,27 @@ def _answer(report: Report, picture: highdicom.sc.SCImage) -> sr.MeasurementsAnd
         qualitative_evaluations=[sr.QualitativeEvaluation(name, value) for name, value in verdicts],
         source_images=[sr.SourceImageForMeasurementGroup(picture.SOPClassUID, picture.SOPInstanceUID)],
     )
+    found[0].ContentSequence.extend(_texts(report))
+    return found
+
+
+def _texts(report: Report) -> Iterator[sr.TextContentItem]:
+    """What is said in sentences, which a code's meaning of 64 characters would cut."""
+    series = report.result.series
+    said = [
+        *((_NOTICE, f"{one.severity}: {one.text} [{one.code}]") for one in report.notices),
+        *([(_SERIES, named(series))] if series else []),
+        *((_PASSED_OVER, line) for line in report.passed_over),
+        (_USE, NOTICE),
+    ]
+    for name, text in said:
+        yield sr.TextContentItem(name, text, sr.RelationshipTypeValues.CONTAINS)
 
 
 _NOTICE = Code("notice", SCHEME, "What a reader must know")
+_SERIES = Code("series", SCHEME, "Series that was read")
+_PASSED_OVER = Code("passed-over", SCHEME, "Series that was passed over")
+_USE = Code("use", SCHEME, "Intended use")
 _IN_SET = Code("prediction-set", SCHEME, "Cannot be ruled out at 90 %")
 
 

@@ -42,6 +42,8 @@ def read_analyze(header: BinaryIO, image: BinaryIO) -> Volume:
     sizes = [abs(float(size)) for size in parsed["pixdim"][1:4]]
     if not np.isfinite(sizes).all() or min(sizes) <= 0:
         raise BadGeometry(f"voxel edges {sizes} mm are not usable")
+    if 0 < float(parsed["vox_offset"]) <= limits.MAX_HEADER:
+        read_exactly(image, int(parsed["vox_offset"]))
     volume = decode(image, Layout(shape, dtype, affine_of(data[ORIENT], sizes, shape)))
     finish(image, 4096)
     return replace(volume, facts=ASSUMED)

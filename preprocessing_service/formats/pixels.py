@@ -13,6 +13,7 @@ from contracts.dicom_file import UNREADABLE
 from contracts.errors import BadSeries, BadVoxels
 from imaging import limits
 from preprocessing_service.formats.decode import narrow
+from preprocessing_service.formats.lossless import lossless
 
 DECODED = {
     pydicom.uid.RLELossless: "pydicom",
@@ -72,9 +73,12 @@ def _uncompressed(dataset: pydicom.Dataset, shape: tuple[int, int], index: int) 
     if not dataset["PixelData"].is_undefined_length:
         raise BadSeries(f"the header states {syntax.name}, but the pixels are not encapsulated")
     try:
-        pixels, _ = get_decoder(syntax).as_array(
-            dataset, raw=True, index=index, decoding_plugin=DECODED[syntax]
-        )
+        if DECODED[syntax] == "gdcm":
+            pixels = lossless(dataset, index)
+        else:
+            pixels, _ = get_decoder(syntax).as_array(
+                dataset, raw=True, index=index, decoding_plugin=DECODED[syntax]
+            )
     except (RuntimeError, *UNREADABLE) as error:
         raise BadSeries(f"{syntax.name} pixels cannot be decoded ({type(error).__name__})") from error
     if pixels.shape != shape:

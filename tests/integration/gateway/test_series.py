@@ -72,12 +72,16 @@ SERIES = SeriesRead(
 def answered(http: FlaskClient, finish: Callable[..., None]) -> str:
     """A job about a person of 45 and a study with two T1 series, of a file that does not say how it lies."""
     _, job = send(http, made.study(made.t1()), **{"Hippocamp-Age": "45"})
-    more = {"series": SERIES, "quality": {"orientation_assumed": 1.0, "voxel_edge_mm": 2.0, "escalated": 1.0}}
+    figures = ("orientation_assumed", "contrast_uncertain", "escalated")
+    more = {"series": SERIES, "quality": dict.fromkeys(figures, 1.0) | {"voxel_edge_mm": 2.0}}
     finish(str(job["id"]), more)
     return f"/v1/jobs/{job['id']}/result"
 
 
-CODES = ["orientation.assumed", "voxels.coarse", "age.outside", "brain.second_extraction", "series.chosen"]
+CODES = [
+    "orientation.assumed", "contrast.uncertain", "voxels.coarse", "age.outside", "brain.second_extraction",
+    "series.chosen",
+]  # fmt: skip
 
 
 def test_the_result_names_series_and_notices(http: FlaskClient, answered: str) -> None:
@@ -100,12 +104,14 @@ def test_fhir_says_the_same(http: FlaskClient, answered: str) -> None:
 
 def test_sr_and_pdf_say_the_same(http: FlaskClient, answered: str) -> None:
     report = http.get(answered, headers={"Accept": "application/dicom"}).data
-    meanings = str(pydicom.dcmread(io.BytesIO(report)))
-    assert "orientation-assu" in meanings
+    content = pydicom.dcmread(io.BytesIO(report)).to_json()
+    for said in (*(f"[{code}]" for code in CODES), "left and right are assumed", "5 't1 mprage'", "t2 flair"):
+        assert said in content
     page = http.get(answered, headers={"Accept": "application/pdf"}).data
     document = pdfium.PdfDocument(page)
     text = document[0].get_textpage().get_text_range()
     assert "left and right are assumed" in text
+    assert "White and grey matter differ less" in text
     assert "trained on people of 60 and more" in text
     assert "series 5 't1 mprage'" in text
     assert len(document) == 1

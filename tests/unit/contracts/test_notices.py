@@ -33,6 +33,7 @@ def test_nothing_unusual_needs_no_notice() -> None:
 
 CASES: dict[str, tuple[Result, float | None, Severity]] = {
     "orientation.assumed": (result({"orientation_assumed": 1.0}), 75, Severity.WARNING),
+    "contrast.uncertain": (result({"contrast_uncertain": 1.0}), 75, Severity.WARNING),
     "voxels.coarse": (result({"voxel_edge_mm": 2.0}), 75, Severity.WARNING),
     "brain.second_extraction": (result({"escalated": 1.0}), 75, Severity.INFO),
     "series.contrast_agent": (result(series=replace(SERIES, agent=True)), 75, Severity.WARNING),

@@ -18,7 +18,7 @@ from imaging.codestreams import blank_text
 from imaging.instances import deidentify
 from preprocessing_service.formats.pixels import pixels_of
 from tests.hostile.dicom_files import Dataset, image, noise
-from tests.inputs.made import encoded, jpeg_lossless, t1
+from tests.inputs.made import encoded, jpeg_lossless, lossless_jpeg, t1
 
 pytestmark = [pytest.mark.inputs, pytest.mark.privacy]
 
@@ -96,6 +96,23 @@ def test_text_of_jpeg_lossless_goes() -> None:
     kept = deidentify(encoded(one))
     assert CANARY[:4] not in kept
     assert np.array_equal(pixels_of(pydicom.dcmread(io.BytesIO(kept)), 0), wanted)
+
+
+UNNEEDED = [
+    *range(0x02, 0xC0), 0xC8, 0xDE, 0xDF, *range(0xE0, 0xF7), *range(0xF9, 0xFF),
+]  # fmt: skip
+"""Markers of segments that no picture needs: RES, JPG, DHP, EXP, APPn, JPGn without those of JPEG-LS, COM."""
+
+
+@pytest.mark.parametrize("make", [jpeg_ls, lambda: lossless_jpeg(noise()[0], 16)], ids=["ls", "lossless"])
+def test_text_of_every_segment_that_no_picture_needs_goes(make: Callable[[], bytes]) -> None:
+    whole = make()
+    for marker in UNNEEDED:
+        stream = bytearray(whole[:2] + segment(marker, CANARY) + whole[2:])
+        size = len(stream)
+        blank_text(stream)
+        assert CANARY[:4] not in stream, f"{marker:02x}"
+        assert len(stream) == size
 
 
 def test_a_frame_in_two_fragments() -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pydicom
 import pytest
 
+from contracts.result import NOTICE
+from contracts.series_read import PassedOver, SeriesRead
 from gateway.reports import bundle, capture, structured
 from gateway.reports.report import Report
 from tests.debian import unpacked
@@ -28,17 +30,21 @@ def dciodvfy() -> str:
     return unpacked("dciodvfy", package="dicom3tools")
 
 
+def validated(data: bytes, dciodvfy: str, folder: Path) -> list[str]:
+    """Errors that the validator finds, which must know what it reads."""
+    file = folder / "x.dcm"
+    file.write_bytes(data)
+    said = subprocess.run([dciodvfy, "-new", file], capture_output=True, text=True, check=False, timeout=60)
+    assert "EnhancedSR" in said.stderr or "SCImage" in said.stderr
+    return [line for line in said.stderr.splitlines() if line.startswith("Error")]
+
+
 @pytest.mark.parametrize("which", ["plain", "dicom", "unsure"])
 @pytest.mark.parametrize("module", [structured, capture], ids=["sr", "sc"])
 def test_the_validator_finds_no_error(
     which: str, module: object, dciodvfy: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    file = tmp_path / "x.dcm"
-    file.write_bytes(module.render(request.getfixturevalue(which)))  # type: ignore[attr-defined]
-    said = subprocess.run([dciodvfy, "-new", file], capture_output=True, text=True, check=False, timeout=60)
-    errors = [line for line in said.stderr.splitlines() if line.startswith("Error")]
-    assert errors == []
-    assert "EnhancedSR" in said.stderr or "SCImage" in said.stderr
+    assert validated(module.render(request.getfixturevalue(which)), dciodvfy, tmp_path) == []  # type: ignore[attr-defined]
 
 
 def test_the_report_reads_back(dicom: Report) -> None:
@@ -58,6 +64,47 @@ def test_the_report_reads_back(dicom: Report) -> None:
     assert "Not for diagnosis" in verdicts["Intended use"]
     assert len(quality.get_measurements()) == 5
     assert (document.CompletionFlag, document.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+
+
+def doubted(report: Report) -> Report:
+    """With every kind of sentence: notices with long codes and texts, the series and two passed over."""
+    passed = [
+        PassedOver(
+            number=n, description="t2 flair", images=40, code="other_contrast", reason=f"another {'x' * 80}"
+        )
+        for n in (9, 10)
+    ]
+    series = SeriesRead(
+        number=5, description="t1 mprage", images=176, voxel_mm=(1, 1, 1), candidates=3, agent=True,
+        passed_over=tuple(passed),
+    )  # fmt: skip
+    facts = {"contrast_uncertain": 1.0, "orientation_assumed": 1.0, "escalated": 1.0, "voxel_edge_mm": 2.0}
+    quality = report.result.quality | facts
+    about = {"quality": quality, "series": series, "out_of_distribution": 1.4}
+    return replace(report, result=report.result.model_copy(update=about), age=50)
+
+
+def texts(document: pydicom.Dataset) -> dict[str, list[str]]:
+    """Every TEXT item at any depth, by the code of its name."""
+    found: dict[str, list[str]] = {}
+    for item in document.iterall():
+        if item.keyword == "ContentSequence":
+            for one in item.value:
+                if one.ValueType == "TEXT":
+                    found.setdefault(one.ConceptNameCodeSequence[0].CodeValue, []).append(one.TextValue)
+    return found
+
+
+def test_sentences_are_not_cut(dicom: Report, dciodvfy: str, tmp_path: Path) -> None:
+    report = doubted(dicom)
+    found = texts(read(structured.render(report)))
+    assert len(report.notices) >= 6
+    assert "contrast.uncertain" in {one.code for one in report.notices}
+    assert found["notice"] == [f"{one.severity}: {one.text} [{one.code}]" for one in report.notices]
+    assert found["series"] == ["series 5 't1 mprage' (1 x 1 x 1 mm)"]
+    assert found["passed-over"] == list(report.passed_over)
+    assert found["use"] == [NOTICE]
+    assert validated(structured.render(report), dciodvfy, tmp_path) == []
 
 
 def test_they_belong_to_the_inputs_study_and_point_back(dicom: Report) -> None:
