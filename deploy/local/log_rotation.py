@@ -6,22 +6,59 @@ write next goes to its new beginning. A line written between the copy and the em
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+
+_log = logging.getLogger("hippocamp.keeper")
 
 KEPT = 4
 """Copies of each file: NAME.log.1 is the newest."""
 
 
 def rotate(folder: Path, *, most_bytes: int) -> list[str]:
-    """Put aside every log in the folder that has grown to the limit; their names."""
-    full = [log for log in sorted(folder.glob("*.log")) if log.stat().st_size >= most_bytes]
-    for log in full:
+    """Put aside every log in the folder that has grown to the limit; their names.
+
+    A log that cannot be copied, because the disk is full, is emptied all the same, and costs no older copy.
+    """
+    return [log.name for log in sorted(folder.glob("*.log")) if _is_full(log, most_bytes) and _rotate(log)]
+
+
+def _is_full(log: Path, most_bytes: int) -> bool:
+    with suppress(OSError):  # it has gone meanwhile
+        return log.stat().st_size >= most_bytes
+    return False
+
+
+def _rotate(log: Path) -> bool:
+    """Whether a copy was kept."""
+    kept = _done("log.not_kept", log, _keep)
+    _done("log.not_emptied", log, partial(os.truncate, length=0))
+    return kept
+
+
+def _done(event: str, log: Path, step: Callable[[Path], None]) -> bool:
+    """Whether it succeeded: what one log fails with ends neither the keeper nor the care for the others."""
+    try:
+        step(log)
+    except OSError as failure:
+        _log.warning(event, extra={"file": log.name, "detail": failure.strerror})
+        return False
+    return True
+
+
+def _keep(log: Path) -> None:
+    part = log.with_name(f"{log.name}.part")
+    try:
+        _copy(log, part)
         _shift(log)
-        _copy(log, _copy_of(log, 1))
-        os.truncate(log, 0)
-    return [log.name for log in full]
+        part.replace(_copy_of(log, 1))
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _shift(log: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -111,6 +112,25 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     kill(stack, "second")
     time.sleep(0.1)
     assert not stack.is_up(), "nobody starts it again"
+
+
+def test_a_full_disk_does_not_end_the_keeper(
+    start: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIPPOCAMP_LOG_BYTES", str(1 << 20))
+    stack = start(second)
+    process = keeper.start(stack.settings)
+    assert process is not None
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 19, resource.RLIM_INFINITY))
+    log = stack.settings.folder / "logs" / "second.log"
+    for _ in range(2):
+        log.write_bytes(b"x" * (1 << 20))
+        eventually(lambda: process.poll() is not None or log.stat().st_size == 0)
+        assert process.poll() is None
+    kept = [path.name for path in log.parent.iterdir() if path.name.startswith("second.log")]
+    assert kept == ["second.log"]
+    keeper.stop(stack.settings)
+    process.wait(60)
 
 
 def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..., Stack]) -> None:

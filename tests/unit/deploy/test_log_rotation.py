@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local.log_rotation import KEPT, rotate
@@ -48,3 +51,31 @@ def test_a_log_below_its_limit_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "redis.log").write_text("short")
     assert rotate(tmp_path, most_bytes=100) == []
     assert (tmp_path / "redis.log").read_text() == "short"
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Writing more fails as it does on a full disk: in the midst of the copy."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_costs_what_is_in_the_log_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "gateway.log").write_bytes(b"x" * 200_000)
+    (tmp_path / "gateway.log.1").write_text("older")
+    (tmp_path / "infer.log").write_bytes(b"y" * 70_000)
+    with no_file_beyond(100_000):
+        for _ in range(KEPT + 1):
+            rotate(tmp_path, most_bytes=65_536)
+    sizes = {file.name: file.stat().st_size for file in tmp_path.iterdir()}
+    assert sizes == {"gateway.log": 0, "gateway.log.1": 5, "infer.log": 0, "infer.log.1": 70_000}
+
+
+def test_a_log_that_has_gone_keeps_no_other_from_its_turn(tmp_path: Path) -> None:
+    (tmp_path / "a.log").symlink_to(tmp_path / "gone")
+    (tmp_path / "b.log").write_bytes(b"x" * 100)
+    assert rotate(tmp_path, most_bytes=100) == ["b.log"]
