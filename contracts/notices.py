@@ -64,7 +64,8 @@ def _of_the_image(result: Result) -> Iterator[Notice]:
         yield _warning(
             "contrast.uncertain",
             "White and grey matter differ less than in most T1-weighted images: the scan may be of "
-            "another contrast or taken with an agent. Look at the quality sheet, and send a plain T1 if there is one.",
+            "another contrast or taken with an agent. Look at the quality sheet, and send a plain T1 if "
+            "there is one.",
         )
     edge = result.quality.get("voxel_edge_mm", 0.0)
     if edge > COARSE_MM:

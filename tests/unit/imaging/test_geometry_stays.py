@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from hypothesis import given, settings
@@ -68,7 +69,16 @@ DOORS: dict[str, Callable[[bytes], bytes]] = {
 def check(data: bytes, door: Callable[[bytes], bytes]) -> None:
     before, after = (pydicom.dcmread(io.BytesIO(as_file(one))) for one in (data, door(data)))
     assert geometry(after) == geometry(before)
-    assert after.PixelData == before.PixelData
+    assert values(after) == values(before)
+
+
+def values(data: Dataset) -> bytes:
+    """The pixels without bits that stand for no value: overlays in them are masked at the door."""
+    if data.file_meta.TransferSyntaxUID.is_compressed or data.BitsAllocated != 16:
+        return bytes(data.PixelData)
+    above = 15 - data.HighBit
+    stored = np.frombuffer(data.PixelData, "<u2") << above
+    return bytes((stored >> above + data.HighBit + 1 - data.BitsStored).tobytes())
 
 
 @pytest.mark.parametrize("door", DOORS)
