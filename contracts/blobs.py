@@ -136,7 +136,7 @@ class BlobStore:
 
     def adopt(self, path: str, file: IO[bytes]) -> None:
         """Make what a nameless file in `folder` holds the blob, without a copy where that can be."""
-        self._check_space()
+        self.check_space()
         with self._trying("Writing", path):
             if take_place(file, Path(self._full(path))):
                 return
@@ -161,7 +161,7 @@ class BlobStore:
     def _appearing(self, path: str, *, durable: bool) -> Iterator[Any]:
         """Something to write to that becomes the blob when the block ends; an error leaves nothing."""
         full = self._full(path)
-        self._check_space()
+        self.check_space()
         with self._trying("Writing", path):
             out: Any = (
                 WholeFile(Path(full), durable=durable)
@@ -178,7 +178,8 @@ class BlobStore:
                     out.closed = True  # or it would begin an upload when it is collected
                 raise
 
-    def _check_space(self) -> None:
+    def check_space(self) -> None:
+        """DiskNearlyFull when less than half of the reserve is free; nothing for a bucket."""
         disk = measure("blobs", Path(self._root), self._reserve) if self._reserve and self._local else None
         if disk and disk.is_nearly_full:
             raise disk.refusal()

@@ -14,6 +14,9 @@ from typing import IO
 from contracts.blobs import BlobStore
 from contracts.system_errors import of_disk
 
+_LOOK_BYTES = 1 << 20
+"""After so many the room on the disk is looked at again."""
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -28,11 +31,14 @@ class Sent:
 def spooled(chunks: Iterable[bytes | bytearray | memoryview], blobs: BlobStore) -> Iterator[Sent]:
     """The chunks on the store's disk, or where this machine keeps temporary files when the store is a bucket.
 
-    StoreUnavailable when the disk is full; whatever `chunks` raises.
+    StoreUnavailable when the disk is full, DiskNearlyFull before that; whatever `chunks` raises.
     """
     with nameless(blobs) as file:
-        digest, size = hashlib.sha256(), 0
+        digest, size, seen = hashlib.sha256(), 0, -_LOOK_BYTES
         for chunk in chunks:
+            if size - seen >= _LOOK_BYTES:
+                blobs.check_space()
+                seen = size
             digest.update(chunk)
             size += len(chunk)
             with _disk():

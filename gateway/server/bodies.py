@@ -65,7 +65,10 @@ class Incoming:
             self.is_whole = not message.get("more_body")
 
     async def spool(self, blobs: BlobStore, most_bytes: int, *, hashed: bool) -> Sent:
-        """All of the body in a file on the store's disk; TooMuch, TooSlow, ClientGone, StoreUnavailable."""
+        """All of the body in a file on the store's disk; TooMuch, TooSlow, ClientGone, StoreUnavailable.
+
+        DiskNearlyFull as soon as what is on its way would take the last of the disk from Redis.
+        """
         digest = hashlib.sha256() if hashed else None
         file = await asyncio.wrap_future(self._disk.submit(open_nameless, blobs))
         putting = self._disk.submit(file.flush)
@@ -75,7 +78,7 @@ class Incoming:
                 if self.size_bytes > most_bytes:
                     raise TooMuch
                 pieces, self._pieces, self._held = self._pieces, [], 0
-                putting = self._disk.submit(_put, file, pieces, digest)
+                putting = self._disk.submit(_put, file, pieces, digest, blobs)
                 await asyncio.wrap_future(putting)
         except BaseException:
             # Not while a thread writes to it: the number of a closed file is soon that of another.
@@ -104,7 +107,9 @@ class Incoming:
         return io.BytesIO(self.first)
 
 
-def _put(file: IO[bytes], pieces: list[bytes], digest: Any) -> None:
+def _put(file: IO[bytes], pieces: list[bytes], digest: Any, blobs: BlobStore) -> None:
+    """Bodies that are on their way were admitted while there was room; together they may need more."""
+    blobs.check_space()
     try:
         for piece in pieces:
             if digest is not None:

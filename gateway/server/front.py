@@ -19,6 +19,7 @@ from flask import Flask
 from contracts.errors import HippocampError
 from gateway.errors import NoSuchPage, ServerBusy
 from gateway.metrics import count_request
+from gateway.readiness import CHECKS
 from gateway.resources import Resources
 from gateway.server.bodies import ClientGone, Receive
 from gateway.server.call_queue import CallQueue
@@ -49,7 +50,7 @@ class Front:
         self.hub = Hub(to.line)
         self._intake = Intake(app, to.blobs, self.queue, uploads=settings.uploads)
         self._following = Following(self.hub, streams=settings.streams, waits=settings.waits)
-        self._health = HealthAnswers(partial(call, app))
+        self._health = HealthAnswers(partial(call, app), lambda name: CHECKS[name](to))
         self._answers = [(least, Places(count, kind="answers")) for least, count in _LARGE]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import select
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -18,6 +23,7 @@ from contracts.errors import DiskNearlyFull
 from contracts.line import Line
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from tests.integration.gateway.live import Running, serving
 from tests.integration.sites.conftest import RAW, Caller
 from tests.small_disks import fill, small_disk
 
@@ -77,6 +83,42 @@ def test_volumes_are_refused_before_the_disk_is_full(
     filler.unlink()
     assert send(http, north, scan).status_code == 202
     assert http.get("/readyz?only=disk").status_code == 200
+
+
+def test_uploads_on_their_way_leave_the_last_of_the_disk_to_redis(
+    redis_url: str, disk: Path, north: Caller
+) -> None:
+    """Each had room when it was admitted; together they have not."""
+    with serving(redis_url, disk) as live, ThreadPoolExecutor(2) as senders:
+        both = threading.Barrier(2)
+        sent = [senders.submit(_upload, live, north, megabytes=250, begun=both) for _ in range(2)]
+        answers, least = zip(*(one.result() for one in sent), strict=True)
+        assert any(b"unavailable.disk" in answer for answer in answers), answers
+        assert all(answer.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 202 ")) for answer in answers)
+        assert min(least) > RESERVE // 3
+
+
+def _upload(live: Running, caller: Caller, *, megabytes: int, begun: threading.Barrier) -> tuple[bytes, int]:
+    """The answer to a volume of zeros, which may come early; and the least room that was seen."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((512, 512, megabytes))
+    header.set_data_dtype("float32")
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    length = 352 + (megabytes << 20)
+    head = (
+        f"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {caller.text}\r\nContent-Type: {RAW}\r\n"
+    )
+    least = 1 << 62
+    with socket.create_connection(("127.0.0.1", live.port), timeout=60) as wire:
+        wire.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + header.binaryblock + bytes(4))
+        begun.wait(60)
+        for _ in range(megabytes):
+            if select.select([wire], [], [], 0)[0]:
+                break
+            wire.sendall(bytes(1 << 20))
+            found = os.statvfs(live.blobs.parent)
+            least = min(least, found.f_bavail * found.f_frsize)
+        return wire.recv(1 << 16), least
 
 
 def test_workers_leave_the_last_of_the_disk_to_redis(disk: Path) -> None:
