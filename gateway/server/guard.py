@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Any, NoReturn
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from contracts.errors import RequestError
 from gateway.errors import HeadTooLarge, Malformed, TooSlow
 from gateway.server.connections import Connections, count_closed
+from gateway.server.phase import Phase
 from gateway.server.problem_answers import problem_bytes
 from gateway.server.unread import UnreadAnswer, reset
 
@@ -30,22 +30,6 @@ STATE, UPGRADE = "guard", "upgrade"
 """Under this name a request's scope["state"] holds its connection, whatever a proxy says of addresses."""
 CONNECTIONS, OPS_CONNECTIONS, OPS_PORTS = "connections", "ops_connections", "ops_ports"
 """What the application's start leaves in the server's state."""
-
-
-class Phase(Enum):
-    """What the client is expected to do."""
-
-    HEAD = auto()
-    """Send a request's head, or the rest of it."""
-    IDLE = auto()
-    """Nothing: it has had its answer and may ask again."""
-    SERVED = auto()
-    """Wait, send its body or take its answer: the front sees to the time of these."""
-    DRAIN = auto()
-    """Send the rest of a body that was answered early."""
-    OVER = auto()
-    """Take the last answer and go."""
-
 
 _MOST_SECONDS = {Phase.HEAD: HEAD_SECONDS, Phase.DRAIN: DRAIN_SECONDS, Phase.OVER: 2.0}
 
@@ -63,7 +47,7 @@ class Guard(HttpToolsProtocol):
         self.gone, self._leaving = asyncio.Event(), False
         self._on_ending: set[Callable[[], None]] = set()
         self._phase, self._since = Phase.HEAD, self.loop.time()
-        self._heading = self._body_open = False
+        self._heading = self._body_open = self._admitted = False
         self._head_bytes = self._head_fields = self._drained = self._owed = 0
         self._refusal: type[RequestError] = Malformed
         self._unread = UnreadAnswer()
@@ -143,15 +127,15 @@ class Guard(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The request is served from here on."""
+        """The request is served from here on; until it is whole or admitted it may have to make room."""
         if self._owed >= MOST_PIPELINED:
             self._stop(Malformed)
         self.scope["state"][UPGRADE] = self.parser.should_upgrade()
         super().on_headers_complete()
         self._owed += 1
-        self._heading, self._body_open = False, True
+        self._heading, self._body_open, self._admitted = False, True, False
         self._phase, self._head_bytes = Phase.SERVED, 0
-        self._registry.work(self)
+        self._count_work()
 
     def on_message_complete(self) -> None:
         """All of the body has come."""
@@ -159,6 +143,7 @@ class Guard(HttpToolsProtocol):
         super().on_message_complete()
         if self._phase is Phase.DRAIN:
             self._rest(Phase.IDLE)
+        self._count_work()
 
     def on_response_complete(self) -> None:
         """The answer was written; the client may ask again, after the rest of a body that nobody wants."""
@@ -166,6 +151,7 @@ class Guard(HttpToolsProtocol):
         if not self._owed and self._phase is not Phase.OVER:
             left = Phase.DRAIN if self._body_open else Phase.IDLE
             self._rest(Phase.HEAD if self._heading else left)
+        self._count_work()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -179,6 +165,11 @@ class Guard(HttpToolsProtocol):
     def is_over(self) -> bool:
         """Whether nothing more can be answered here."""
         return self._phase is Phase.OVER
+
+    def admit(self) -> None:
+        """The body of the request that is being served may come: its caller is known and has leave."""
+        self._admitted = self._owed == 1
+        self._count_work()
 
     def on_ending(self, callback: Callable[[], None]) -> None:
         """Call back when the connection ends or the server stops; at once when one of them has happened."""
@@ -198,6 +189,15 @@ class Guard(HttpToolsProtocol):
         self._phase, self._since = phase, self.loop.time()
         self._head_bytes = self._drained = 0
         self._registry.rest(self)
+
+    def _count_work(self) -> None:
+        """Of requests that are owed an answer only the last can be one whose body has not come."""
+        if self._phase is not Phase.SERVED:
+            return
+        if self._owed > 1 or self._admitted or not self._body_open:
+            self._registry.work(self)
+        else:
+            self._registry.rest(self)
 
     def _stop(self, kind: type[RequestError]) -> NoReturn:
         self._refusal = kind

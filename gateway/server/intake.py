@@ -18,6 +18,7 @@ from gateway.server.admission import Admitted, admit
 from gateway.server.bodies import SMALL, Incoming, Receive, TooMuch
 from gateway.server.call_queue import CallQueue
 from gateway.server.callers import Callers
+from gateway.server.guard import STATE
 from gateway.server.handover import BODY, FRONT
 from gateway.server.places import Places
 from gateway.server.wsgi import Answer, Environ, Scope, environ_of, header
@@ -66,6 +67,7 @@ class Intake:
         admitted = await self._admit(scope, site, declared)
         if isinstance(admitted, Answer):
             return admitted
+        scope["state"][STATE].admit()
         self.callers.remember(scope, admitted.site)
         site = admitted.site or site
         await incoming.read(PEEK)

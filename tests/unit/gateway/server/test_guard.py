@@ -19,6 +19,7 @@ from gateway.server import guard
 from gateway.server.connections import Connections
 from gateway.server.guard import CONNECTIONS, OPS_CONNECTIONS, OPS_PORTS, STATE, Guard
 from gateway.server.listeners import listen
+from gateway.server.phase import Phase
 from gateway.server.replies import Reply
 from gateway.server.wsgi import Answer
 from tests.conftest import free_port
@@ -45,7 +46,9 @@ class App:
         connection: Guard = scope["state"][STATE]
         self.seen.append(connection.address)
         reply = Reply(send, connection, last=False)
-        if scope["path"] == "/body":
+        if scope["path"] == "/admitted":
+            connection.admit()
+        if scope["path"] in {"/body", "/admitted"}:
             while (await receive()).get("more_body"):
                 pass
         if scope["path"] == "/slow":
@@ -89,7 +92,7 @@ class Server:
         self._server.should_exit = True
         self._thread.join()
 
-    def connect(self, *, window: int = 0) -> socket.socket:
+    def connect(self, *, window: int = 0, source: str = "127.0.0.1") -> socket.socket:
         if self.address.startswith("unix:"):
             one = socket.socket(socket.AF_UNIX)
             one.settimeout(PATIENCE_SECONDS)
@@ -99,6 +102,7 @@ class Server:
         if window:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         one.settimeout(PATIENCE_SECONDS)
+        one.bind((source, 0))
         one.connect(("127.0.0.1", int(self.address.rpartition(":")[2])))
         return one
 
@@ -110,7 +114,7 @@ def server(
     """With limits of half a second, looked at ten times a second."""
     for name in ("HEAD_SECONDS", "DRAIN_SECONDS"):
         monkeypatch.setattr(guard, name, 0.5)
-    short = {guard.Phase.HEAD: 0.5, guard.Phase.DRAIN: 0.5, guard.Phase.OVER: 0.5}
+    short = {Phase.HEAD: 0.5, Phase.DRAIN: 0.5, Phase.OVER: 0.5}
     monkeypatch.setattr(guard, "_MOST_SECONDS", short)
     monkeypatch.setattr(guard, "LOOK_SECONDS", 0.1)
     address = f"127.0.0.1:{free_port()}" if request.param == "tcp" else f"unix:{tmp_path}/s"
@@ -299,6 +303,65 @@ def test_no_room_is_made_where_all_are_served(tmp_path: Path) -> None:
             held.enter_context(server.connect()).sendall(GET % b"held")
         eventually(lambda: len(app.seen) == 2)
         assert ended_after(held.enter_context(server.connect())) < guard.HEAD_SECONDS / 2
+
+
+UNFINISHED = {
+    "sized": b"POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+    "chunked": CHUNKED,
+    "behind another": GET % b"x" + CHUNKED,
+}
+
+
+@pytest.mark.parametrize("sent", UNFINISHED.values(), ids=UNFINISHED)
+def test_requests_that_never_become_whole_keep_no_newcomer_out(sent: bytes) -> None:
+    """Each is of an address of its own, so that none of them holds too many."""
+    app = App()
+    app.most = 4
+    with Server(app, f"127.0.0.1:{free_port()}") as server, contextlib.ExitStack() as held:
+        for host in range(2, 6):
+            held.enter_context(server.connect(source=f"127.0.0.{host}")).sendall(sent)
+        eventually(lambda: len(app.seen) == 4 * (1 + sent.startswith(b"GET")))
+        newcomer = held.enter_context(server.connect())
+        newcomer.sendall(GET % b"x")
+        assert newcomer.recv(1000).endswith(b"done")
+
+
+def test_an_admitted_body_makes_no_room_however_long_it_takes() -> None:
+    app = App()
+    app.most = 1
+    with Server(app, f"127.0.0.1:{free_port()}") as server, server.connect() as wire:
+        wire.sendall(CHUNKED.replace(b"/body", b"/admitted"))
+        eventually(lambda: app.seen)
+        with server.connect(source="127.0.0.2") as newcomer:
+            assert read(newcomer) == b""
+        wire.sendall(b"0\r\n\r\n")
+        assert wire.recv(1000).endswith(b"done")
+
+
+def test_addresses_that_hold_most_make_room_for_others_and_equals_do_not() -> None:
+    app = App()
+    app.most, app.each = 6, 3
+    with Server(app, f"127.0.0.1:{free_port()}") as server, contextlib.ExitStack() as held:
+
+        def served(source: str) -> socket.socket:
+            wire = held.enter_context(server.connect(source=source))
+            wire.sendall(GET % b"held")
+            return wire
+
+        greedy = [served(source) for source in ("127.0.0.2", "127.0.0.3") for _ in range(3)]
+        eventually(lambda: len(app.seen) == 6)
+        modest = [served("127.0.0.1") for _ in range(2)]
+        eventually(lambda: len(app.seen) == 8)
+        assert read(served("127.0.0.1")) == b"", "then another would hold fewer"
+        app.released.set()
+        assert all(wire.recv(1000).endswith(b"done") for wire in modest)
+        assert sum(_answered(wire) for wire in greedy) == 4
+
+
+def _answered(wire: socket.socket) -> bool:
+    with contextlib.suppress(ConnectionResetError):
+        return wire.recv(1000).endswith(b"done")
+    return False
 
 
 def test_a_client_that_resets_its_connection_leaves_no_trace(
