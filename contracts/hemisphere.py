@@ -45,3 +45,28 @@ def box_grid(side: int) -> Grid:
     """The same box as the resampling step takes it."""
     x, y, z = SHAPE
     return Grid(box_to_mni(side), (z, y, x))
+
+
+SPACE_CORNER = (-78.0, -112.0, -76.0)
+SPACE_SHAPE = (157, 195, 167)
+"""The 1 mm brain space: MNI152 mm of its voxel (0, 0, 0) and its size along right, anterior, superior.
+
+Its voxels are those of both boxes, so going from a box to it and back copies numbers, without interpolation.
+"""
+
+
+def space_to_mni() -> npt.NDArray[np.float64]:
+    """(4, 4): voxel of the brain space -> MNI152 mm."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = SPACE_CORNER
+    return matrix
+
+
+def box_in_space(side: int) -> tuple[slice, slice, slice]:
+    """Where one side's box lies in the brain space; the right one runs backwards along x."""
+    x, y, z = (round(at - begin) for at, begin in zip(CORNER, SPACE_CORNER, strict=True))
+    along = slice(y, y + SHAPE[1]), slice(z, z + SHAPE[2])
+    if side == LEFT:
+        return slice(x, x + SHAPE[0]), *along
+    last = round(-CORNER[0] - SPACE_CORNER[0])
+    return slice(last, last - SHAPE[0], -1), *along

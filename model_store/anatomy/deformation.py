@@ -26,8 +26,8 @@ BOX_CLASSES = 5
 class Geometry:
     """One random anatomy of one source.
 
-    turn: (4, 4), box voxel -> undeformed box voxel. bend: (3, a, b, c) mm. growth: mm by which the surfaces of
-    lateral ventricle, inferior horn and hippocampus move outward (label_maps.GROWING).
+    turn: (4, 4), box voxel -> undeformed box voxel. bend: (3, a, b, c) mm. growth: mm by which the surfaces
+    of lateral ventricle, inferior horn and hippocampus move outward (label_maps.GROWING).
     """
 
     source: Source
@@ -38,7 +38,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Read:
-    """nearest: (x, y, z) labels. picture: (x, y, z) grey levels. shares: (5, x, y, z), sum 1 in each voxel."""
+    """nearest: (x, y, z) labels. picture: (x, y, z) grey. shares: (5, x, y, z), their sum 1 in each voxel."""
 
     nearest: Labels
     picture: Floats
@@ -46,7 +46,7 @@ class Read:
 
 
 def draw_geometry(source: Source, rng: np.random.Generator) -> Geometry:
-    """Shifts of 1.5 to 2.5 mm, turns of 4 degrees, scales of 5 %, bends of 0.5 to 2.5 mm, growth of about 1 mm."""
+    """Shifts of about 2 mm, turns of 4 degrees, scales of 5 %, bends of 0.5 to 2.5 mm, growth of 1 mm."""
     scale = np.exp(rng.normal(0, 0.05, 3) + rng.normal(0, 0.04))
     shear = np.eye(3) + np.triu(rng.normal(0, 0.03, (3, 3)), 1)
     linear = rotation(rng.normal(0, 4, 3)) @ np.diag(1 / scale) @ shear

@@ -36,8 +36,8 @@ def draw_levels(rng: np.random.Generator) -> Floats:
     return np.clip(level, 0, 255)
 
 
-def draw(read: Read, levels: Floats, rng: np.random.Generator) -> tuple[Floats, Mask]:
-    """(picture, brain mask) of an anatomy that was read with these levels; both (x, y, z)."""
+def draw(read: Read, rng: np.random.Generator) -> tuple[Floats, Mask]:
+    """(picture, brain mask) of an anatomy; both (x, y, z)."""
     tissue, picture = read.nearest % c.OTHER, read.picture
     shape = picture.shape
     picture = picture + smooth_noise(rng, shape, rng.uniform(1.5, 5)) * np.float32(rng.uniform(1, 7))

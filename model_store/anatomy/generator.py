@@ -26,7 +26,7 @@ WHOLE_EVERY = 3
 
 @dataclass(frozen=True)
 class Batch:
-    """pictures: (n, x, y, z) grey levels. shares: (n, 5, x, y, z). corner: voxel of the box where they begin."""
+    """pictures: (n, x, y, z) grey levels. shares: (n, 5, x, y, z). corner: where in the box they begin."""
 
     pictures: Floats
     shares: Floats
@@ -34,7 +34,7 @@ class Batch:
 
 
 class Generator(IterableDataset[Batch]):
-    """Batches of steps `first`, `first` + 1, ...; every step has its own random numbers, so training resumes exactly."""
+    """Batches of the steps from `first` on; every step has its own random numbers, so training resumes."""
 
     def __init__(self, sources: list[Source], *, seed: int = 0, first: int = 0, whole: bool = False) -> None:
         self.sources, self.seed, self.first, self.whole = sources, seed, first, whole
@@ -67,5 +67,5 @@ def pair(
     """(picture, class shares) of one anatomy: (x, y, z) float32 grey levels and (5, x, y, z)."""
     levels = draw_levels(rng)
     read = read_geometry(geometry, levels, shape=shape, corner=corner)
-    picture, inside = draw(read, levels, rng)
+    picture, inside = draw(read, rng)
     return imperfect(picture, inside, rng), read.shares

@@ -13,7 +13,7 @@ KNOTS = (0.0, 48.0, 122.0, 202.0, 362.0)
 """The grey levels that preprocessing aims at; each is missed by a few."""
 
 MISS, FIELD, NOISE = 4.5, 0.06, 11.0
-"""Spread of the error of a level; largest spread of the log field; largest spread of the noise, grey values."""
+"""Spread of a level's error; largest spread of the log field; largest spread of the noise, grey values."""
 
 
 def imperfect(grey: Floats, inside: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:

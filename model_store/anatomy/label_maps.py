@@ -1,7 +1,7 @@
-"""Label maps as the generator wants them: one hemisphere each, on its own 1 mm grid, with its place in MNI152.
+"""Label maps as the generator wants them: one hemisphere each, on its own grid, with its place in MNI152.
 
 The maps come from the SynthSeg repository (BBillot/SynthSeg, Apache-2.0, data/training_label_maps) and are
-not part of this one. `python -m model_store.anatomy.label_maps FOLDER OUT` makes the sources once (2 minutes).
+not part of this one. `python -m model_store.anatomy.label_maps FOLDER OUT` makes the sources once.
 Each map is drawn as a T1 picture and aligned by `python -m preprocessing_service`, so that it lies in MNI152
 as a real scan would.
 """
@@ -115,7 +115,7 @@ def align(labels: Labels, affine: Matrix) -> Matrix:
         nib.save(nib.Nifti1Image(picture, affine), path)  # type: ignore[no-untyped-call]
         command = [sys.executable, "-m", "preprocessing_service", str(path), "-o", folder]
         # The gate may refuse a drawing (exit status 1); the alignment is written all the same.
-        done = subprocess.run(command, check=False, capture_output=True, timeout=600, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, timeout=600, text=True)  # noqa: S603
         if not (Path(folder) / "affine.txt").exists():
             raise RuntimeError(f"preprocessing could not align the drawing: {done.stderr}")
         return np.loadtxt(Path(folder) / "affine.txt")

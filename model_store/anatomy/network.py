@@ -14,7 +14,7 @@ from torch.nn import functional
 from contracts.hemisphere import CLASSES
 
 WIDTHS = (16, 32, 64, 96)
-"""Channels from 1 mm to 8 mm; multiples of 16 cost little more than 12-24-48-64, because kernels come in 16s."""
+"""Channels from 1 mm to 8 mm: multiples of 16, the width of the processor's kernels."""
 
 Corner = tuple[int, int, int]
 

@@ -1,4 +1,4 @@
-"""Train the anatomy network: `python -m model_store.anatomy.train --label-maps FOLDER --run RUN --minutes 100`.
+"""Train the anatomy network: `python -m model_store.anatomy.train --label-maps FOLDER --run RUN`.
 
 1. The label maps are aligned and cut once (RUN/sources, label_maps.py).
 2. Every step draws one anatomy: a whole hemisphere, or two pictures of its temporal lobe (generator.py).
