@@ -105,3 +105,9 @@ def read_geometry(
         (nearest, picture, shares),
     )
     return Read(nearest, picture, shares)
+
+
+def unmoved(source: Source) -> Geometry:
+    """The anatomy as it is in the label map."""
+    knots = [int(np.ceil(n / SPACING)) + 3 for n in SHAPE]
+    return Geometry(source, np.eye(4), np.zeros((3, *knots), np.float32), (0.0, 0.0, 0.0))

@@ -1,4 +1,4 @@
-"""Fit the norm curves, written where the service reads them: `python -m model_store.anatomy.fit_norms TABLE.csv`.
+"""Fit the norm curves that the service reads: `python -m model_store.anatomy.fit_norms TABLE.csv`.
 
 TABLE: sex, region, age, p5_mm3 ... p95_mm3 (NiChart, dlmuse_centiles_cn). Its percentiles are those of a
 normal distribution at every age, so the mean is p50 and the spread (p95 - p5) / 3.29; both become polynomials

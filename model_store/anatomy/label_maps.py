@@ -149,7 +149,7 @@ def outward_from(target: Labels) -> Bytes:
         mask = target == value
         signed = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
         signed = ndimage.gaussian_filter(signed.astype(np.float32), 1.2)
-        slope = np.stack(np.gradient(signed), -1) * np.exp(-np.abs(signed) / reach)[..., None]
+        slope = np.stack(list(np.gradient(signed)), -1) * np.exp(-np.abs(signed) / reach)[..., None]
         out[n] = np.clip(slope * 100, -127, 127).astype(np.int8)
     return out
 

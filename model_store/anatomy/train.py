@@ -5,7 +5,7 @@
 3. From FREEZE of the time on, the norms keep the statistics of whole hemispheres, as they are used later.
 4. RUN/checkpoint.pt holds everything to go on after an interruption; the same command resumes.
 5. The rule for what is shipped, fixed before any result was seen: the averaged weights at the end of the
-   time that was set. No checkpoint is chosen by a score. `python -m model_store.anatomy.export RUN` writes them.
+   time that was set. No checkpoint is chosen by a score. `model_store.anatomy.export` writes them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class State:
     def begin(cls, seed: int) -> State:
         """With random weights."""
         torch.manual_seed(seed)
-        model = AnatomyNet().to(memory_format=torch.channels_last_3d)
+        model = AnatomyNet()
+        for value in model.parameters():
+            if value.ndim == 5:
+                value.data = value.data.contiguous(memory_format=torch.channels_last_3d)
         optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
         return cls(model, optimiser, {k: v.detach().clone() for k, v in model.named_parameters()})
 
@@ -121,7 +124,7 @@ def learn(state: State, batch: Batch, done: float) -> Loss:
         logits = state.model(as_input(batch), batch.corner)
     found = loss_of(logits, torch.from_numpy(batch.shares), done)
     state.optimiser.zero_grad()
-    found.total.backward()  # type: ignore[no-untyped-call]
+    found.total.backward()
     nn.utils.clip_grad_norm_(state.model.parameters(), CLIP)
     state.optimiser.step()
     state.step += 1

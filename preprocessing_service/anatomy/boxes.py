@@ -25,8 +25,8 @@ OTHER_SIDE = 10
 class Boxes:
     """Both hemispheres of one head.
 
-    grey: (2, x, y, z) uint8, left and mirrored right (contracts.hemisphere). to_world: (4, 4), MNI152 mm -> mm
-    in the input's world.
+    grey: (2, x, y, z) uint8, left and mirrored right (contracts.hemisphere). to_world: (4, 4), MNI152 mm ->
+    mm in the input's world.
     """
 
     grey: Bytes
@@ -39,7 +39,7 @@ class Boxes:
 
 
 def cut_boxes(head: Prepared) -> Boxes:
-    """Read both boxes straight from the input's voxels: one interpolation, field removed, calibrated levels."""
+    """Read both boxes from the input's own voxels: one interpolation, field removed, calibrated levels."""
     return Boxes(np.stack([_read(head, box_grid(side)) for side in SIDES]), head.alignment.matrix)
 
 

@@ -83,7 +83,7 @@ def measure(
 
 def find(boxes: Boxes, network: AnatomyNetwork) -> Found:
     """Run the network on both sides and keep what belongs to each structure."""
-    kept = {}
+    kept: dict[tuple[Structure, int], Kept] = {}
     for side in SIDES:
         probabilities = network.probability(boxes.grey[side])
         kept |= {(one, side): keep_structure(probabilities, one) for one in Structure}

@@ -1,9 +1,9 @@
 """Where a volume lies among healthy people of the same age and sex: z, percentile, and how sure that is.
 
-norms.json holds smooth curves of our own, fitted by `python -m model_store.anatomy.fit_norms` to percentiles of
-cognitively normal adults by DLMUSE (NiChart; CBICA, University of Pennsylvania). They are normal distributions
-whose mean and spread change with age, as their source is; its lower percentiles of the inferior horn are
-negative, so a small horn never gets a low percentile. Percentiles end at 0.1 and 99.9.
+norms.json holds smooth curves of our own, fitted by `python -m model_store.anatomy.fit_norms` to percentiles
+of cognitively normal adults by DLMUSE (NiChart; CBICA, University of Pennsylvania). They are normal
+distributions whose mean and spread change with age, as their source is; its lower percentiles of the inferior
+horn are negative, so a small horn never gets a low percentile. Percentiles end at 0.1 and 99.9.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def standing(
 ) -> Standing | None:
     """None where there are no norms: age outside 40 to 93, age or sex unknown.
 
-    ml: calibrated volume. spread: its standard deviation by measurement and calibration. key: structure, side.
+    ml: calibrated volume. spread: its standard deviation by measurement and calibration. key: what it is.
     """
     if age is None or sex not in ("F", "M") or not YOUNGEST <= age <= OLDEST:
         return None

@@ -56,7 +56,7 @@ def on_grid(kept: Kept, ml: Volumes, to_world: Matrix, *, affine: Matrix, shape:
     voxel_ml = float(abs(np.linalg.det(affine[:3, :3]))) / 1000
     for side in SIDES:
         matrix = to_box(to_world, side) @ affine
-        box = _around(np.linalg.inv(matrix), shape)
+        box = _around(np.asarray(np.linalg.inv(matrix)), shape)
         if any(axis.stop <= axis.start for axis in box):
             continue
         read = {(one, side): _read(kept[one, side], matrix, box) for one in Structure}
