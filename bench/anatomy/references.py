@@ -80,11 +80,15 @@ def by_side(labels: Bytes, head: Prepared, affine: Matrix) -> Bytes:
 
 
 class MeshNet:
-    """MeshNet with 30 channels and 18 classes (niivue/brainchop): whole brain at 1 mm, dilated convolutions."""
+    """MeshNet with 30 channels and 18 classes (niivue/brainchop): 1 mm, dilated convolutions."""
 
     def __init__(self, weights: dict[str, npt.NDArray[np.float32]]) -> None:
         self.layers = [
-            (torch.from_numpy(weights[f"w{n}"]), torch.from_numpy(weights[f"b{n}"]), int(weights[f"dilation{n}"]))
+            (
+                torch.from_numpy(weights[f"w{n}"]),
+                torch.from_numpy(weights[f"b{n}"]),
+                int(weights[f"dilation{n}"]),
+            )
             for n in range(sum(name.startswith("w") for name in weights))
         ]
 
@@ -127,7 +131,7 @@ def _to_left_inferior_anterior(affine: Matrix) -> tuple[tuple[int, ...], tuple[i
 
 
 class Hippodeep:
-    """hippodeep's hippocampus network (bthyreau/hippodeep_pytorch; Thyreau et al. 2018) on our own alignment."""
+    """hippodeep's hippocampus network (bthyreau/hippodeep_pytorch; Thyreau et al. 2018) on our alignment."""
 
     GRID = Grid(
         np.array([[-1.0, 0, 0, 54], [0, 1, 0, -59], [0, 0, 1, -45], [0, 0, 0, 1]]),
@@ -138,7 +142,7 @@ class Hippodeep:
         self.weights = {name: torch.from_numpy(value) for name, value in weights.items()}
 
     def answer(self, head: Prepared, affine: Matrix, shape: tuple[int, int, int]) -> Answer:
-        """Both sides in one batch, the left one mirrored; read back linearly on the grid that is asked for."""
+        """Both sides in one batch, the left one mirrored; read back linearly on the grid that is asked."""
         crop = resample(head.volume, head.brain, head.alignment, head.tissues, grid=self.GRID).T
         crop = (crop - crop.mean()) / crop.std()
         pair = np.stack([crop[6:54, :, 2:-2], crop[-7:-55:-1, :, 2:-2]])[:, None]
@@ -184,7 +188,9 @@ class Hippodeep:
         return (self._conv(y, names[1], 1) + x).relu()
 
     def _conv(self, x: Tensor, name: str, edge: int) -> Tensor:
-        return functional.conv3d(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], padding=edge)
+        return functional.conv3d(
+            x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], padding=edge
+        )
 
 
 class Atlas:
@@ -206,7 +212,9 @@ class Atlas:
         for side in (LEFT, RIGHT):
             matrix = to_box(head.alignment.matrix, side) @ affine
             read = [
-                ndimage.affine_transform(share, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=1, cval=n == 0)
+                ndimage.affine_transform(
+                    share, matrix[:3, :3], matrix[:3, 3], output_shape=shape, order=1, cval=n == 0
+                )
                 for n, share in enumerate(self.shares)
             ]
             found = np.argmax(read, 0).astype(np.uint8)

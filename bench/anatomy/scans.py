@@ -76,7 +76,9 @@ def list_scans(folder: Path, pairs: Iterable[Sequence[str]] = PAIRS) -> list[Sca
         name = brain.name.removesuffix("_t1_brain.nii.gz")
         found.append(Scan(name, brain, folder / f"{name}_labels.nii.gz", again.get(name, name)))
     if not found:
-        raise SystemExit(f"{folder} holds no NNNN_t1_brain.nii.gz with NNNN_labels.nii.gz; give --data FOLDER")
+        raise SystemExit(
+            f"{folder} holds no NNNN_t1_brain.nii.gz with NNNN_labels.nii.gz; give --data FOLDER"
+        )
     return found
 
 

@@ -18,7 +18,7 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Row:
-    """One scan by one method. dice: of both sides together. ml: reported. raw: before calibration. manual: ml."""
+    """One scan by one method. dice: of both sides. ml: reported. raw: before calibration. manual: ml."""
 
     scan: str
     person: str
@@ -112,7 +112,5 @@ def rescan_variation(
 ) -> tuple[float, int]:
     """(coefficient of variation in %, pairs): root mean square over pairs of |a - b| / mean / sqrt(2)."""
     named = {row.scan: row.both(kind, structure) for row in rows}
-    apart = [
-        2 * (named[a] - named[b]) / (named[a] + named[b]) for a, b in pairs if a in named and b in named
-    ]
+    apart = [2 * (named[a] - named[b]) / (named[a] + named[b]) for a, b in pairs if a in named and b in named]
     return float(100 * np.sqrt(np.mean(np.square(apart)) / 2)) if apart else float("nan"), len(apart)
