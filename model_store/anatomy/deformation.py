@@ -19,6 +19,9 @@ SPACING = 14.0
 CENTRE = np.array([28.0, 72.0, 36.0])
 """Voxel of the box that turns and scales leave in place: about the temporal horn."""
 
+CHANGE = 0.4
+"""mm between two visits."""
+
 BOX_CLASSES = 5
 
 
@@ -56,10 +59,15 @@ def draw_geometry(source: Source, rng: np.random.Generator) -> Geometry:
     return Geometry(source, about_centre(linear, rng.normal(0, (1.5, 2.5, 2.5))), bend, growth)
 
 
-def repositioned(geometry: Geometry, rng: np.random.Generator) -> Geometry:
-    """The same anatomy on another day: turned by about a degree, shifted by about half a millimetre."""
+def revisited(geometry: Geometry, rng: np.random.Generator) -> Geometry:
+    """The same anatomy on another day: turned by about a degree, shifted by about half a millimetre.
+
+    One time in two, years later: each structure has grown or shrunk by about CHANGE mm.
+    """
     again = about_centre(rotation(rng.normal(0, 0.8, 3)), rng.normal(0, 0.5, 3))
-    return Geometry(geometry.source, geometry.turn @ again, geometry.bend, geometry.growth)
+    change = rng.normal(0, CHANGE, 3) if rng.random() < 0.5 else np.zeros(3)
+    a, b, c = (float(one) for one in np.array(geometry.growth) + change)
+    return Geometry(geometry.source, geometry.turn @ again, geometry.bend, (a, b, c))
 
 
 def about_centre(linear: Matrix, shift: npt.ArrayLike) -> Matrix:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from torch.utils.data import IterableDataset
 
 from contracts.hemisphere import SHAPE
-from model_store.anatomy.deformation import Geometry, draw_geometry, read_geometry, repositioned
+from model_store.anatomy.deformation import Geometry, draw_geometry, read_geometry, revisited
 from model_store.anatomy.drawing import draw, draw_levels
 from model_store.anatomy.imperfection import imperfect
 from model_store.anatomy.label_maps import Source
@@ -21,7 +21,7 @@ TEMPORAL = (56, 80, 48)
 """Voxels of the smaller box around the medial temporal lobe, in which most of the difficult edges lie."""
 
 WHOLE_EVERY = 3
-"""One step of so many sees a whole hemisphere, the others two temporal boxes of one anatomy."""
+"""One step of so many sees a whole hemisphere, the others the temporal lobe of one anatomy on two days."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Generator(IterableDataset[Batch]):
         if self.whole or step % WHOLE_EVERY == 0:
             return self._drawn([geometry], SHAPE, (0, 0, 0), rng)
         corner = (0, int(rng.integers(1, 6)) * 8, int(rng.integers(0, 3)) * 8)
-        return self._drawn([geometry, repositioned(geometry, rng)], TEMPORAL, corner, rng)
+        return self._drawn([geometry, revisited(geometry, rng)], TEMPORAL, corner, rng)
 
     def _drawn(
         self, geometries: list[Geometry], shape: Corner, corner: Corner, rng: np.random.Generator

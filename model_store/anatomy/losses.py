@@ -17,7 +17,7 @@ EARLY = 0.5
 SMALL = 50.0
 """mm3 added to volumes: a structure hardly in the box says little."""
 
-VOLUME_WEIGHT, AGREEMENT_WEIGHT = 0.2, 0.2
+VOLUME_WEIGHT, AGREEMENT_WEIGHT = 0.2, 0.4
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ def loss_of(logits: Tensor, shares: Tensor, done: float) -> Loss:
     """logits, shares: (n, 5, x, y, z). done: share of the training that is over.
 
     Dice with squares in the denominator is largest exactly where probabilities equal shares, so that sums of
-    probability are volumes (Milletari et al. 2016, arXiv:1606.04797). Two pictures of one anatomy must agree
-    in the error of their volumes: that is what varies between two scans of a person.
+    probability are volumes (Milletari et al. 2016, arXiv:1606.04797). Two pictures of one anatomy, at times
+    changed between them, must have the same error of their volumes: what is left between two scans of a person
+    is then noise or change, and a change is not drawn towards the usual size.
     """
     log_p = torch.log_softmax(logits.float(), 1)
     early = max(0.0, 1 - done / EARLY)
