@@ -34,8 +34,8 @@ def loss_of(logits: Tensor, shares: Tensor, done: float) -> Loss:
 
     Dice with squares in the denominator is largest exactly where probabilities equal shares, so that sums of
     probability are volumes (Milletari et al. 2016, arXiv:1606.04797). Two pictures of one anatomy, at times
-    changed between them, must have the same error of their volumes: what is left between two scans of a person
-    is then noise or change, and a change is not drawn towards the usual size.
+    changed between them, must have the same error of their volumes: what two scans of a person differ by is
+    then change, and it is not drawn towards the usual size.
     """
     log_p = torch.log_softmax(logits.float(), 1)
     early = max(0.0, 1 - done / EARLY)
