@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from contracts.hemisphere import Structure
-from preprocessing_service.pieces import largest_piece
+from preprocessing_service.pieces import box_of, largest_piece
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -33,23 +33,33 @@ class Kept:
 
 def keep_structure(probabilities: Floats, structure: Structure) -> Kept:
     """One structure of one side; probabilities: (5, x, y, z)."""
-    probability = probabilities[structure]
-    found = probability > HALF
+    kept = np.zeros(probabilities.shape[1:], np.float32)
+    found = probabilities[structure] > HALF
     if not found.any():
-        return Kept(np.zeros_like(probability), 0.0)
-    piece = _horn(probabilities, found) if structure is Structure.INFERIOR_HORN else largest_piece(found)
-    near = ndimage.binary_dilation(piece, iterations=SURROUNDINGS)
-    kept = np.where(near, probability, np.float32(0))
-    holes = piece & ~found & (probabilities[0] > probability)
-    kept[holes] = 1
-    return Kept(kept, float(np.count_nonzero(found & piece) / np.count_nonzero(found)))
+        return Kept(kept, 0.0)
+    box = _grown(box_of(found), SURROUNDINGS, found.shape)
+    kept[box], share = _kept(probabilities[(slice(None), *box)], found[box], structure)
+    return Kept(kept, share)
 
 
-def _horn(probabilities: Floats, found: Mask) -> Mask:
-    beside = probabilities[Structure.HIPPOCAMPUS] + probabilities[Structure.AMYGDALA] > HALF
+def _kept(near: Floats, found: Mask, structure: Structure) -> tuple[Floats, float]:
+    # Only the box around everything that was found is looked at: an eighth of all voxels.
+    piece = _horn(near, found) if structure is Structure.INFERIOR_HORN else largest_piece(found)
+    around = ndimage.binary_dilation(piece, iterations=SURROUNDINGS)
+    kept = np.where(around, near[structure], np.float32(0))
+    kept[piece & ~found & (near[0] > near[structure])] = 1
+    return kept, float(np.count_nonzero(found & piece) / np.count_nonzero(found))
+
+
+def _horn(near: Floats, found: Mask) -> Mask:
+    beside = near[Structure.HIPPOCAMPUS] + near[Structure.AMYGDALA] > HALF
     if not beside.any():
         return largest_piece(found)
     numbers, _ = ndimage.label(found)
-    near = ndimage.binary_dilation(beside, iterations=NEAR)
-    touched = np.unique(numbers[near & found])
-    return np.asarray(np.isin(numbers, touched[touched > 0]) & found, dtype=bool)
+    touched = np.unique(numbers[ndimage.binary_dilation(beside, iterations=NEAR) & found])
+    return np.asarray(np.isin(numbers, touched[touched > 0]), dtype=bool)
+
+
+def _grown(box: tuple[slice, slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    a, b, c = (slice(max(0, s.start - by), min(n, s.stop + by)) for s, n in zip(box, shape, strict=True))
+    return a, b, c

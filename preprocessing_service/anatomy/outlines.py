@@ -26,9 +26,8 @@ def threshold(probability: Floats, voxels: float) -> float:
     count = round(voxels)
     if count <= 0:
         return np.inf
-    if count >= probability.size:
-        return LEAST
-    return max(LEAST, float(np.partition(probability, -count, axis=None)[-count]))
+    likely = probability[probability > LEAST]
+    return float(np.partition(likely, -count)[-count]) if count <= likely.size else LEAST
 
 
 def outlined(kept: Kept, ml: Volumes, side: int, voxel_ml: float) -> tuple[Bytes, Floats]:
@@ -37,14 +36,15 @@ def outlined(kept: Kept, ml: Volumes, side: int, voxel_ml: float) -> tuple[Bytes
     ml: calibrated volumes. A voxel that two structures claim goes to the one that exceeds its threshold more.
     """
     shape = kept[Structure.HIPPOCAMPUS, side].shape
-    labels, certainty = np.zeros(shape, np.uint8), np.ones(shape, np.float32)
+    labels, certainty = np.zeros(shape, np.uint8), np.zeros(shape, np.float32)
     for structure in Structure:
-        probability = kept[structure, side]
-        ratio = probability / np.float32(threshold(probability, ml[structure, side] / voxel_ml))
-        better = (ratio >= 1) & ((ratio > certainty) | (labels == 0))
-        labels[better] = structure
-        certainty = np.where(better, ratio, certainty)
-    return labels, np.where(labels > 0, certainty, np.float32(0))
+        least = np.float32(threshold(kept[structure, side], ml[structure, side] / voxel_ml))
+        at = np.nonzero(kept[structure, side] >= least)  # a hundredth of all voxels
+        ratio = kept[structure, side][at] / least
+        better = ratio >= certainty[at]
+        at = tuple(axis[better] for axis in at)
+        labels[at], certainty[at] = structure, ratio[better]
+    return labels, certainty
 
 
 def on_grid(kept: Kept, ml: Volumes, to_world: Matrix, *, affine: Matrix, shape: Shape) -> Bytes:
