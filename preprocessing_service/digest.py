@@ -28,6 +28,9 @@ BESIDE = frozenset({
 })  # fmt: skip
 """The others: a change in them must not empty the cache. A test knows when a module is in neither."""
 
+SEPARATE = frozenset({"anatomy"})
+"""Folders with a digest of their own (anatomy/digest.py): they read what `prepare` made, deciding none."""
+
 
 @cache
 def pipeline_digest() -> str:

@@ -1,0 +1,1 @@
+"""How well hippocampus and ventricles are measured: against manual labels, again, disturbed, and shrunk."""

@@ -1,0 +1,1 @@
+"""Volumes of hippocampus, amygdala and ventricles from a prepared head; knows no queue, store or web."""
