@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument("--network", type=Path, help="another weights file, in float32")
     given.add_argument("--pairs", nargs="*", metavar="A:B", help="scans of one person on two days")
     given.add_argument("--out", type=Path, default=Path("runs/anatomy"), help="folder for overlays")
+    given.add_argument("--heads", nargs="*", default=HEADS, help="files of volumes/ to disturb")
     given.add_argument("--calibrate", action="store_true")
     given.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     given.add_argument("--quick", action="store_true", help="four scans, no references, few disturbed forms")
@@ -122,11 +123,11 @@ def _sides(wrong: list[str], rows: Sequence[Row]) -> Verdict:
 def _disturbances(chosen: argparse.Namespace, network: AnatomyNetwork) -> list[Verdict]:
     lines = load_calibration() if FILE.exists() else dict.fromkeys(Structure, IDENTITY)
     changes: list[Change] = []
-    for name in HEADS[:1] if chosen.quick else HEADS:
+    for name in HEADS[:1] if chosen.quick else chosen.heads:
         for change in disturbed(name, network, lines, quick=chosen.quick):
             changes.append(change)
             errors = "  ".join(f"{one.name.lower()} {100 * e:+.1f} %" for one, e in change.error.items())
-            print(f"{name:30s} {change.variant:20s} {errors or change.refused}")
+            print(f"{name:30s} {change.variant:20s} {errors or change.refused}", flush=True)
     mirror = mirrored_sides(HEADS[0], network, lines)
     scans = list_scans(data_folder(chosen.data))
     atrophies: list[Atrophy] = []
