@@ -175,12 +175,22 @@ def test_names_in_the_wrong_place_go_too() -> None:
     def change(data: Dataset, k: int) -> None:
         data.Modality, data.ImageType = CANARY.upper(), ["ORIGINAL", CANARY.upper(), "T2_STAR"]
         data.add_new(tag_for_keyword("EchoTime"), "LO", CANARY)
-        data.add_new(tag_for_keyword("Rows"), "LO", CANARY)
 
     clean = deidentify(image(0, change))
     assert CANARY.lower().encode() not in clean.lower()
     read = pydicom.dcmread(io.BytesIO(clean))
     assert (read.Modality, list(read.ImageType)) == ("OTHER", ["ORIGINAL", "OTHER", "T2"])
+
+
+def test_a_name_as_a_size_is_refused() -> None:
+    """Nobody can tell where the pixels end, and what follows them."""
+
+    def change(data: Dataset, k: int) -> None:
+        data.add_new(tag_for_keyword("Rows"), "LO", CANARY)
+
+    with pytest.raises(UnreadableInstance) as refused:
+        deidentify(image(0, change))
+    assert CANARY not in str(refused.value)
 
 
 def test_a_name_as_identifier_is_refused() -> None:
