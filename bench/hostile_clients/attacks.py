@@ -21,7 +21,7 @@ from bench.volumes import header
 
 _RAW = "Content-Type: application/octet-stream"
 _LARGE = 12 << 20
-_GIGABYTE = (1000, 1000, 1000)
+_GIGABYTE = (500, 500, 500)
 _UNPACKED = (256, 256, 512)
 
 
@@ -101,7 +101,7 @@ def gigabyte(at: Address) -> int:
     """A volume of 1 GB, as fast as it goes."""
 
     def body() -> Iterator[bytes]:
-        yield header(_GIGABYTE)
+        yield header(_GIGABYTE, doubles=True)
         piece = os.urandom(1 << 20)
         for _ in range(1000):
             yield piece[: 1000 * 1000]
