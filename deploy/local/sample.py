@@ -29,9 +29,9 @@ def sample_volume(folder: Path = ROOT / ".run" / "samples") -> Path:
             member = contents.extractfile(MEMBER)
             if member is None:
                 raise SystemExit(f"{archive.name} does not hold {MEMBER}")
-            part = target.with_suffix(".part")
-            part.write_bytes(member.read())
-            part.rename(target)
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:  # others may fetch it at once
+                part.write(member.read())
+            Path(part.name).replace(target)
     return target
 
 

@@ -2,10 +2,11 @@
 
 1. The label maps are aligned and cut once (RUN/sources, label_maps.py).
 2. Every step draws one anatomy: a whole hemisphere, or two pictures of its temporal lobe (generator.py).
-3. From FREEZE of the time on, the norms keep the statistics of whole hemispheres, as they are used later.
+3. From FREEZE of the steps on, the norms keep the statistics of whole hemispheres, as they are used later.
 4. RUN/checkpoint.pt holds everything to go on after an interruption; the same command resumes.
-5. The rule for what is shipped, fixed before any result was seen: the averaged weights at the end of the
-   time that was set. No checkpoint is chosen by a score. `model_store.anatomy.export` writes them.
+5. The rule for what is shipped, fixed before any result was seen: the averaged weights after the number of
+   steps that was set; the load of the machine changes only how long it takes. No checkpoint is chosen by a
+   score. `model_store.anatomy.export` writes them.
 """
 
 from __future__ import annotations
@@ -82,14 +83,14 @@ class State:
             setattr(self, name, value)
 
 
-def train(state: State, sources: list[Source], *, seconds: float, run: Path, seed: int = 0) -> None:
-    """Until `seconds` of training are over, those before an interruption included."""
+def train(state: State, sources: list[Source], *, steps: int, run: Path, seed: int = 0) -> None:
+    """Until `steps` are made, those before an interruption included."""
     begun = time.monotonic() - state.seconds
     batches = Generator(sources, seed=seed, first=state.step)
     loader: DataLoader[Batch] = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4)
     enter(state)
     for batch in loader:
-        done = min(1.0, state.seconds / seconds)
+        done = min(1.0, state.step / steps)
         if done >= FREEZE and not state.frozen:
             settle(state.model, sources)
             state.frozen = True
@@ -101,9 +102,9 @@ def train(state: State, sources: list[Source], *, seconds: float, run: Path, see
         state.seconds = time.monotonic() - begun
         if state.step % LOG_EVERY == 0:
             log(state, run)
-        if state.step % SAVE_EVERY == 0 or state.seconds >= seconds:
+        if state.step % SAVE_EVERY == 0 or state.step >= steps:
             state.save(run / CHECKPOINT)
-        if state.seconds >= seconds:
+        if state.step >= steps:
             return
 
 
@@ -114,7 +115,7 @@ def as_input(batch: Batch) -> Tensor:
 
 
 def rate_at(step: int, done: float) -> float:
-    """The learning rate: a short rise, then a cosine to nearly nothing at the end of the time."""
+    """The learning rate: a short rise, then a cosine to nearly nothing at the last step."""
     return float(RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * np.cos(np.pi * done)) + LEAST_RATE)
 
 
@@ -176,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--run", type=Path, required=True, help="sources, checkpoint and log; made when missing"
     )
-    parser.add_argument("--minutes", type=float, default=180)
+    parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
@@ -187,7 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
     state = State.begin(chosen.seed)
     if (chosen.run / CHECKPOINT).exists():
         state.restore(chosen.run / CHECKPOINT)
-    train(state, load_sources(folder), seconds=60 * chosen.minutes, run=chosen.run, seed=chosen.seed)
+    train(state, load_sources(folder), steps=chosen.steps, run=chosen.run, seed=chosen.seed)
     sys.stdout.write(f"{state.step} steps in {state.seconds:.0f} s, in {chosen.run}\n")
 
 

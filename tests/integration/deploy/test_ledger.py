@@ -26,6 +26,7 @@ from contracts.wakeups import wake
 from tests.conftest import free_port
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
+from tests.support.processes import descendants
 
 pytestmark = pytest.mark.integration
 
@@ -53,8 +54,7 @@ class Served:
 
     def recycle(self) -> None:
         """Have one of its processes finish what it has and end; another is started in its place."""
-        found = [one for one in self.leader.children() if any("spawn_main" in part for part in one.cmdline())]
-        found[0].terminate()
+        descendants(self.leader, "spawn_main")[0].terminate()
 
 
 @pytest.fixture

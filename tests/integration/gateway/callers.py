@@ -15,6 +15,7 @@ import redis
 from contracts import api_keys, sites
 from contracts.api_keys import Scope
 from tests.integration.gateway.live import Running
+from tests.support.wires import send
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -63,16 +64,14 @@ class Caller:
     def follow(self, job: str, last: str = "") -> socket.socket:
         """An open event stream."""
         wire = self.connect()
-        wire.sendall(
-            self.head("GET", f"/v1/jobs/{job}/events", *([f"Last-Event-ID: {last}"] if last else []))
-        )
+        send(wire, self.head("GET", f"/v1/jobs/{job}/events", *([f"Last-Event-ID: {last}"] if last else [])))
         return wire
 
 
 def read_until(wire: socket.socket, mark: bytes, seconds: float = 20) -> bytes:
     """What comes up to and with these bytes, or until the end."""
     said, ends = b"", time.monotonic() + seconds
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionError):
         while mark not in said and time.monotonic() < ends:
             piece = wire.recv(1 << 16)
             if not piece:

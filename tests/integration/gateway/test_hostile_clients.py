@@ -22,7 +22,9 @@ from contracts.line import Line
 from tests.conftest import free_port
 from tests.integration.gateway.callers import RAW, Caller, events, read_all, read_until
 from tests.integration.gateway.live import Running, serving
+from tests.support.processes import descendants
 from tests.support.waiting import eventually
+from tests.support.wires import send
 
 pytestmark = [pytest.mark.integration, pytest.mark.hostile]
 
@@ -78,14 +80,14 @@ def test_silent_connections_stall_nobody(crowd: Caller, quiet: Caller) -> None:
 def test_slow_readers_stall_nobody(crowd: Caller, quiet: Caller) -> None:
     with held([crowd.connect(window=4096) for _ in range(40)]) as wires:
         for wire in wires:
-            wire.sendall(crowd.head("GET", "/openapi.json") * 10)
+            send(wire, crowd.head("GET", "/openapi.json") * 10)
         is_served(quiet)
 
 
 def test_slow_senders_stall_nobody_and_are_told_408(crowd: Caller, quiet: Caller) -> None:
     with held([crowd.connect() for _ in range(40)]) as wires:
         for wire in wires:
-            wire.sendall(crowd.head("POST", "/v1/jobs", "Content-Length: 60000"))
+            send(wire, crowd.head("POST", "/v1/jobs", "Content-Length: 60000"))
         is_served(quiet)
         said = read_until(wires[0], b"}")
         assert said.startswith(b"HTTP/1.1 408 ")
@@ -171,7 +173,7 @@ def test_a_body_is_not_taken_before_its_head_is_admitted(
     }
     for status, head in heads.items():
         with quiet.connect() as wire:
-            wire.sendall(head)
+            send(wire, head)
             assert read_until(wire, b"}")[9:12] == status.strip(), head
 
 
@@ -199,8 +201,8 @@ def test_bytes_that_are_no_volume_are_refused_at_their_beginning_and_the_sender_
 def test_places_for_uploads_are_shared(crowd: Caller, quiet: Caller) -> None:
     with held([crowd.connect() for _ in range(4)]) as wires:
         for wire in wires:
-            wire.sendall(crowd.head("POST", "/v1/jobs", "Content-Length: 12000000"))
-            wire.sendall(volume(9, (96, 96, 96))[:200_000])
+            send(wire, crowd.head("POST", "/v1/jobs", "Content-Length: 12000000"))
+            send(wire, volume(9, (96, 96, 96))[:200_000])
         time.sleep(1)
         quiet.submit(volume(10, (64, 64, 64)))
         ended, _, _ = select.select(wires, [], [], 60)  # the one that was admitted first, whichever that was
@@ -212,20 +214,16 @@ def test_places_for_uploads_are_shared(crowd: Caller, quiet: Caller) -> None:
 @pytest.fixture
 def nothing_is_read(gateway: Running) -> Iterator[None]:
     """The processes that read uploads stand still, so every upload holds its thread."""
-    with serving_children(gateway) as children:
-        for child in children:
+    children = descendants(gateway.process, "gateway.cleaning.nursery")
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
             child.suspend()
-        try:
-            yield
-        finally:
-            for child in children:
+    try:
+        yield
+    finally:
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 child.resume()
-
-
-@contextlib.contextmanager
-def serving_children(gateway: Running) -> Iterator[list[psutil.Process]]:
-    found = gateway.process.children(recursive=True)
-    yield [one for one in found if any("gateway.cleaning.nursery" in part for part in one.cmdline())]
 
 
 def test_one_site_cannot_hold_all_threads(crowd: Caller, quiet: Caller, nothing_is_read: None) -> None:
@@ -233,7 +231,7 @@ def test_one_site_cannot_hold_all_threads(crowd: Caller, quiet: Caller, nothing_
     with held(wires):
         for number, wire in enumerate(wires):
             body = volume(number)
-            wire.sendall(crowd.head("POST", "/v1/jobs", f"Content-Length: {len(body)}") + body)
+            send(wire, crowd.head("POST", "/v1/jobs", f"Content-Length: {len(body)}") + body)
         time.sleep(1)
         is_served(quiet)
         is_served(crowd)
@@ -249,7 +247,7 @@ def test_health_answers_while_all_threads_are_held(
     with held(wires):
         for number, (caller, wire) in enumerate(zip(callers, wires, strict=True)):
             body = volume(number)
-            wire.sendall(caller.head("POST", "/v1/jobs", f"Content-Length: {len(body)}") + body)
+            send(wire, caller.head("POST", "/v1/jobs", f"Content-Length: {len(body)}") + body)
         time.sleep(1)
         for url in (gateway.url, gateway.ops_url):
             with httpx.Client(base_url=url, trust_env=False, timeout=SOON) as http:
@@ -279,7 +277,7 @@ def test_bytes_that_are_no_request_are_in_no_log(gateway: Running, quiet: Caller
     )
     for data in sent:
         with quiet.connect() as wire:
-            wire.sendall(data)
+            send(wire, data)
             assert read_all(wire)[9:10] == b"4", data
     assert b"zqxcanary" not in gateway.log.read_bytes()
 

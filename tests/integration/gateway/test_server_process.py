@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -20,6 +19,7 @@ import redis
 from tests.integration.gateway.callers import RAW, Caller, events, read_until
 from tests.integration.gateway.live import Running, serving
 from tests.integration.gateway.test_hostile_clients import volume
+from tests.support.processes import descendants
 
 pytestmark = pytest.mark.integration
 
@@ -39,11 +39,7 @@ def north(gateway: Running, redis_client: redis.Redis) -> Caller:
 
 
 def processes(gateway: Running) -> list[psutil.Process]:
-    found = []
-    for one in gateway.process.children():
-        with contextlib.suppress(psutil.Error):
-            found += [one] if any("spawn_main" in part for part in one.cmdline()) else []
-    return found
+    return descendants(gateway.process, "spawn_main")
 
 
 def eventually(true: object, seconds: float = 30) -> None:
