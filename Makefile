@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 RUN    := $(VENV)/bin/python
-RUNTIME := gateway,preprocessing,workers,serving,bucket,local,client,dicom,tracing
+RUNTIME := gateway,preprocessing,workers,serving,bucket,local,client,operators,pacs,tracing
 PIP    := $(RUN) -m pip --disable-pip-version-check --quiet
-SOURCES := contracts imaging gateway preprocessing_service workers model_store client deploy bench tests
+SOURCES := contracts runtime jobstore imaging gateway preprocessing_service workers model_store client operators pacs deploy bench tests
 
 .DEFAULT_GOAL := help
 .PHONY: audit help setup demo up down status viewer test test-containers unit check format lock clean
@@ -47,7 +47,7 @@ check: $(VENV)/.dev  ## Lint, types, dependency rules
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(VENV)/bin/bandit -q -ll --skip B108,B310 -r contracts imaging gateway preprocessing_service workers client deploy  # ruff explains both per line
+	@$(VENV)/bin/bandit -q -ll --skip B108,B310 -r contracts runtime jobstore imaging gateway preprocessing_service workers client operators pacs deploy  # ruff explains both per line
 
 audit: $(VENV)/.dev  ## Known vulnerabilities of what is installed, and its bill of materials (sbom.json)
 	@$(PIP) install -c constraints.txt -e '.[audit]'

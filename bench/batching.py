@@ -29,7 +29,7 @@ from bench.waiting import until
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from deploy.local import services
 from deploy.local.settings import LocalSettings
-from workers.model_server import ModelServer
+from workers.inference.model_server import ModelServer
 
 LEAST_RATE, MOST_ALONE = 0.95, 1.02
 BATCHES = (1, 2, 4, 8)
@@ -68,7 +68,7 @@ def heads(count: int) -> np.ndarray:
 
 def loop(volumes: int, threads: int, pipe: Connection) -> None:
     """The bare loop, in a process of its own: images a second by batch, median seconds of one volume."""
-    from model_store.digest import RELEASE
+    from model_store.release.digest import RELEASE
     from model_store.served.model import Model, keep_memory
 
     keep_memory()

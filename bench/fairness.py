@@ -16,15 +16,15 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from contracts import sites
-from contracts.connections import connect
 from contracts.job import Submission
-from contracts.line import Line
-from contracts.sites import Site
 from contracts.states import Stage
 from deploy.local.services import redis as redis_service
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from jobstore import sites
+from jobstore.sites import Site
+from jobstore.store import Line
+from runtime.redis_connections import connect
 
 LATE_START = 10
 """Place by which the single job of every late site must have started: nobody waits longer than a round."""

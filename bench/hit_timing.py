@@ -16,14 +16,14 @@ from scipy.stats import mannwhitneyu
 from bench.fairness import empty_redis
 from bench.scans import packed
 from bench.site import Headers, Mode, configure
-from contracts import deployed
-from contracts.answer_cache import CacheEntry
-from contracts.line import Line
 from contracts.result import cache_key
-from contracts.sites import Site
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import deployed
+from jobstore.result_cache import CacheEntry
+from jobstore.sites import Site
+from jobstore.store import Line
 
 MODEL, PIPELINE = "ab" * 32, "cd" * 32
 SITE = Site(name="north")

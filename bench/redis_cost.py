@@ -10,17 +10,17 @@ from pathlib import Path
 import redis
 
 from bench.site import Headers, configure
-from contracts import api_keys
-from contracts.answer_cache import CacheEntry
-from contracts.connections import connect
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
 from contracts.result import cache_key
-from contracts.sites import Site
 from contracts.states import Stage
-from contracts.wakeups import wake
-from gateway.keys import in_force
-from gateway.rate import spend
+from gateway.access.keys import in_force
+from gateway.access.rate import spend
+from jobstore import api_keys
+from jobstore.result_cache import CacheEntry
+from jobstore.sites import Site
+from jobstore.store import Line
+from jobstore.wakeups import wake
+from runtime.redis_connections import connect
 from tests.redis_servers import DURABLE, FORGETFUL, Server
 
 STEPS = 2

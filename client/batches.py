@@ -15,8 +15,8 @@ from client.errors import JobEnded, NotFound, Refused
 from client.journal import Journal
 from client.models import Problem, Result
 from client.sources import Source, open_source
+from client.submit_options import Wishes
 from client.tables import Row
-from client.wishes import Wishes
 
 Answer = dict[str, Any]
 _WATCHED = 64

@@ -10,7 +10,7 @@ from client.errors import JobEnded, Refused, WaitedTooLong
 from client.exchange import Answer, Call, Conversation, Patience, Pause, persistently
 from client.models import Job, JobPage, Result
 from client.sources import Source
-from client.wishes import Wishes, headers_of
+from client.submit_options import Wishes, headers_of
 
 REPORTS = {
     "json": "application/json",

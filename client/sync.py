@@ -15,7 +15,7 @@ from client.conversations import Conversations
 from client.exchange import Answer, Call, Conversation, Patience
 from client.models import Job, JobPage, Result
 from client.sources import Source, open_source
-from client.wishes import Wishes
+from client.submit_options import Wishes
 
 T = TypeVar("T")
 

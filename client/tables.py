@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from client.wishes import COVARIATES, Wishes
+from client.submit_options import COVARIATES, Wishes
 
 PATH_COLUMNS = ("path", "file", "volume")
 ANSWERS = (

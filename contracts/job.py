@@ -95,7 +95,7 @@ class Job:
 
     @property
     def shelf(self) -> str:
-        """Where in the blob store lies what is made of the job's bytes (contracts/blobs.py)."""
+        """Where in the blob store lies what is made of the job's bytes (runtime/blobs.py)."""
         return self.fields.get("shelf") or self.fields["content_digest"]
 
     @property

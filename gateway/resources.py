@@ -10,12 +10,12 @@ from flask import Flask, current_app
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from contracts.blobs import BlobStore
-from contracts.connections import connect, connect_cache
-from contracts.disk_space import Disks
-from contracts.line import Line
-from gateway.cleaning.children import Children, children_of
 from gateway.settings import Settings
+from gateway.uploads.sanitize.children import Children, children_of
+from jobstore.store import Line
+from runtime.blobs import BlobStore
+from runtime.disk_space import Disks
+from runtime.redis_connections import connect, connect_cache
 
 _KEY = "hippocamp"
 

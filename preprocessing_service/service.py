@@ -14,21 +14,18 @@ from typing import Protocol
 
 from celery import Celery, signals
 
-from contracts import deployed, presence, sites, tracing
-from contracts.blobs import BlobStore, brain_path, sheet_path, stack_path
-from contracts.connections import connect
 from contracts.errors import ContrastEnhanced
-from contracts.identity import worker_name
 from contracts.job import Claim
-from contracts.leases import held
-from contracts.line import LeaseLost, Line
-from contracts.orphans import watch
-from contracts.outcomes import code_of, settle
 from contracts.stack import Stack
 from contracts.states import Stage
-from contracts.tracing import Span
-from contracts.wakeups import TASK, another, celery_app, wake
-from contracts.worker_process import equip
+from jobstore import deployed, heartbeats, sites
+from jobstore.failure_policy import code_of, settle
+from jobstore.leases import held
+from jobstore.orphaned_claims import watch
+from jobstore.store import LeaseLost, Line
+from jobstore.wakeups import TASK, another, celery_app, wake
+from jobstore.worker_identity import worker_name
+from jobstore.worker_process import equip
 from preprocessing_service.allocation import keep_memory
 from preprocessing_service.cpu_limit import within_cpu
 from preprocessing_service.metrics import record_escalation, record_failure, record_prepared, record_wait
@@ -36,6 +33,10 @@ from preprocessing_service.scratch import folder as scratch_folder
 from preprocessing_service.scratch import sweep
 from preprocessing_service.settings import Settings
 from preprocessing_service.spans import Steps
+from runtime import tracing
+from runtime.blobs import BlobStore, brain_path, sheet_path, stack_path
+from runtime.redis_connections import connect
+from runtime.tracing import Span
 
 _log = logging.getLogger("hippocamp.preprocess")
 
@@ -198,7 +199,7 @@ def build(
     app = celery_app("preprocessing", settings.redis_url)
     equip("preprocess", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.PREPROCESS], also=partial(sweep, settings.scratch))
-    presence.announce(settings.redis_url)
+    heartbeats.announce(settings.redis_url)
     places: list[Workplace] = []
 
     def open_workplace(**_: object) -> Workplace:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 
-from contracts.settings import Shared, env_count, env_folder, env_number
+from runtime.settings import Shared, env_count, env_folder, env_number
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from contracts.connections import connect
-from contracts.line import Line
 from deploy.local.ports import free_ports
+from jobstore.store import Line
+from runtime.redis_connections import connect
 from tests.support.waiting import eventually
 
 settings.register_profile("hippocamp", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,14 +6,16 @@ import os
 
 from celery import Celery
 
-from contracts import presence
-from contracts.orphans import watch
 from contracts.states import Stage
-from contracts.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
-from contracts.worker_process import equip
-from workers import deliver, infer, maintain
+from jobstore import heartbeats
+from jobstore.orphaned_claims import watch
+from jobstore.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
+from jobstore.worker_process import equip
+from workers.context import Workplace
+from workers.delivery import deliver
+from workers.inference import infer
+from workers.maintenance import maintain
 from workers.settings import Settings
-from workers.workplace import Workplace
 
 
 def build(settings: Settings) -> Celery:
@@ -22,7 +24,7 @@ def build(settings: Settings) -> Celery:
     app = celery_app("workers", settings.redis_url)
     equip("workers", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.INFER, Stage.DELIVER])
-    presence.announce(settings.redis_url)
+    heartbeats.announce(settings.redis_url)
     app.conf.beat_schedule = {
         "maintain": {
             "task": MAINTAIN_TASK,

@@ -6,9 +6,9 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.known_models import known_models
-from contracts.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
 from contracts.states import LONGEST_WORK_SECONDS
+from runtime.known_models import known_models
+from runtime.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
 
 NAMES = ("north", "south")
 _LONGEST_PAUSE = 5.0
@@ -61,7 +61,7 @@ def _is_final(answer: httpx.Response) -> bool:
 
 
 def configure(client: redis.Redis, url: str) -> list[Hospital]:
-    """Two sites as `hippocamp sites add` makes them; returns once nobody is served without a key."""
+    """Two sites as `hippocamp-admin sites add` makes them; returns once nobody is served without a key."""
     found = []
     for name in NAMES:
         sites.save(client, sites.Site(name=name))

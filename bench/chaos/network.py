@@ -17,7 +17,7 @@ from bench.chaos.hospitals import Hospital
 from bench.chaos.relay import Fate, let_pass
 from bench.chaos.scaled import volume
 from bench.chaos.system import System
-from workers.orphaned_uploads import EVERY_ROUNDS
+from workers.maintenance.orphaned_uploads import EVERY_ROUNDS
 
 _FREQUENT = frozenset({"submit", "claim", "commit", "renew", "position", "reap"})
 _ONE_IN = 5

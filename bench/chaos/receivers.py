@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from bench.chaos.inbox import Inbox
 from bench.chaos.system import System
-from contracts import endpoints
+from jobstore import webhook_endpoints
 
 KINDS = ("500", "slow", "redirecting", "gone")
 
@@ -35,7 +35,7 @@ def misbehave(system: System, over: threading.Event) -> None:
 
 def _is_on(system: System, endpoint_id: str) -> bool:
     for site in system.redis.smembers("hc:sites"):
-        found = endpoints.find(system.redis, site, endpoint_id)
+        found = webhook_endpoints.find(system.redis, site, endpoint_id)
         if found is not None:
             return not found.disabled
     return False

@@ -9,7 +9,7 @@ from contextlib import suppress
 import redis
 
 from bench.chaos.system import System
-from contracts.identity import is_dead
+from jobstore.worker_identity import is_dead
 
 
 class Watch(threading.Thread):

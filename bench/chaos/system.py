@@ -17,9 +17,9 @@ import redis
 
 from bench.chaos.hospitals import configure
 from bench.chaos.relay import Relay
-from contracts.connections import connect
-from contracts.line import Line
 from deploy.local.supervisor import Stack
+from jobstore.store import Line
+from runtime.redis_connections import connect
 
 
 class System:

@@ -15,10 +15,10 @@ from bench.accounting import Used, cpu_by_service, since
 from bench.control_plane.system import System
 from bench.volumes import tiny
 from bench.waiting import until
-from contracts import sites as configured
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
-from contracts.sites import Site
+from jobstore import sites as configured
+from jobstore.sites import Site
+from jobstore.store import Line
 
 SENDERS = 4
 _numbers = itertools.count(1)

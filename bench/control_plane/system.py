@@ -14,12 +14,12 @@ import redis
 from bench import scans
 from bench.site import Mode, hospital
 from bench.waiting import until
-from contracts.connections import connect
 from deploy.local import services
 from deploy.local.services import Make, Service
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
-from model_store.archive import NAME, pack
+from model_store.release.archive import NAME, pack
+from runtime.redis_connections import connect
 
 HANDLER = Path(__file__).with_name("nothing_handler.py")
 

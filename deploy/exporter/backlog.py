@@ -8,8 +8,8 @@ from typing import cast
 import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from contracts.load import OTHER, SiteLoad, cap, read_sites
 from contracts.states import JobState, Stage
+from jobstore.load import OTHER, SiteLoad, cap, read_sites
 
 
 def figures(client: redis.Redis, *, most_sites: int) -> Iterator[Metric]:

@@ -9,9 +9,9 @@ import redis
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from deploy.exporter import backlog, crew, events, health
+from deploy.exporter import backlog, events, health, workers
 
-PARTS = (events.figures, health.figures, crew.figures)
+PARTS = (events.figures, health.figures, workers.figures)
 
 
 class StateCollector(Collector):

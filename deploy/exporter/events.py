@@ -74,4 +74,4 @@ def _ends(counts: Mapping[str, int]) -> Metric:
 
 
 BOUNDS = (*(float(n) for n in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)), float("inf"))
-"""Upper bounds in seconds; those of BOUNDS in contracts/lua/prelude.lua."""
+"""Upper bounds in seconds; those of BOUNDS in jobstore/lua/prelude.lua."""

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from contracts import deployed
+from jobstore import deployed
 
 PARTS = ("gateway", "preprocess", "infer", "model_server", "maintain")
 

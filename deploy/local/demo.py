@@ -43,11 +43,11 @@ def demonstrate(settings: LocalSettings, volume: Path, folder: Path, console: Co
 
 def add_site(settings: LocalSettings, console: Console) -> str:
     """Configure the hospital as an operator does; returns its first key."""
-    command = ["hippocamp", "sites", "add", SITE]
+    command = ["hippocamp-admin", "sites", "add", SITE]
     console.print(f"$ {' '.join(command)}")
-    program = shutil.which("hippocamp", path=str(Path(sys.executable).parent))
+    program = shutil.which("hippocamp-admin", path=str(Path(sys.executable).parent))
     if program is None:
-        raise SystemExit("The command hippocamp is not installed: run `make setup`")
+        raise SystemExit("The command hippocamp-admin is not installed: run `make setup`")
     done = subprocess.run(  # noqa: S603  our own command
         [program, *command[1:]], env=settings.environment(), capture_output=True, text=True, check=False
     )

@@ -117,7 +117,7 @@ class Stack:
         return memory / name if os.access(memory, os.W_OK) else self.settings.folder / "metrics"
 
     def _counters(self, service: Service) -> dict[str, str]:
-        """An empty folder for the service's processes to count in (contracts/exposition.py)."""
+        """An empty folder for the service's processes to count in (runtime/metrics.py)."""
         folder = self._metrics / service.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -25,7 +25,7 @@ LINE = (
     "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "withdrawals",
     "withdrawn", "workers",
 )  # fmt: skip
-"""What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
+"""What moving a job touches (jobstore/lua/prelude.lua), by the part of the name behind `hc:`."""
 
 ANSWERS = ("answers", "cache")
 SECRETS = (

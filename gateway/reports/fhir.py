@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contracts.notices import Severity, named
 from contracts.result import NOTICE
+from gateway.reports.notices import Severity, named
 from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 
 MEDIA_TYPE = "application/fhir+json"

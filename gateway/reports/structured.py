@@ -10,9 +10,9 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from contracts.notices import named
 from contracts.result import NOTICE
 from gateway.reports import capture
+from gateway.reports.notices import named
 from gateway.reports.references import SERIES, source_images, stamp, uid
 from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 

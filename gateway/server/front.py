@@ -17,9 +17,9 @@ from typing import IO, Any
 from flask import Flask
 
 from contracts.errors import HippocampError
-from gateway.errors import NoSuchPage, ServerBusy
-from gateway.metrics import count_request
-from gateway.readiness import CHECKS
+from gateway.http.errors import NoSuchPage, ServerBusy
+from gateway.monitoring.metrics import count_request
+from gateway.monitoring.readiness import CHECKS
 from gateway.resources import Resources
 from gateway.server.bodies import ClientGone, Receive
 from gateway.server.call_queue import CallQueue

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.job import Job as Record
-from contracts.moves import Outlook
-from gateway import job_view
-from gateway.job_events import JobEvent
-from gateway.links import Link
+from gateway.http.links import Link
+from gateway.jobs import views
+from gateway.jobs.events import JobEvent
+from jobstore.replies import Outlook
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Stream:
 
     def render(self, record: Record, outlook: Outlook) -> JobEvent:
         """The job as it is now."""
-        return JobEvent.of(job_view.view(record, outlook, link=self.link))
+        return JobEvent.of(views.view(record, outlook, link=self.link))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import redis
 
 from contracts.job import Job as Record
-from contracts.line import Line
-from contracts.moves import Outlook
-from gateway.job_events import JobEvent
+from gateway.jobs.events import JobEvent
+from jobstore.replies import Outlook
+from jobstore.store import Line
 
 _log = logging.getLogger("hippocamp.gateway")
 

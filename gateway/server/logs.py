@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from contracts.telemetry import JsonLines
+from runtime.logs import JsonLines
 
 _COUNTED = ("Invalid HTTP request", "Unsupported upgrade request", "No supported WebSocket library")
 """What anybody could fill a disk with; `hippocamp_connections_closed_total` has their number."""

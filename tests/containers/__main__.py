@@ -25,8 +25,8 @@ from tests.e2e.volumes import nudged
 ISSUE = """
 import time
 from contracts import api_keys, sites
-from contracts.connections import connect
-from contracts.settings import Shared
+from runtime.redis_connections import connect
+from runtime.settings import Shared
 client, now = connect(Shared().redis_url), int(time.time() * 1000)
 sites.save(client, sites.Site(name="clinic"))
 print(api_keys.issue(client, "clinic", list(api_keys.Scope), now_ms=now)[0])

@@ -1,4 +1,4 @@
-"""`hippocamp doctor` finds nothing on a good system, and says what to fix on a broken one."""
+"""`hippocamp-admin doctor` finds nothing on a good system, and says what to fix on a broken one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 
-HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
+HIPPOCAMP = Path(sys.executable).parent / "hippocamp-admin"
 
 
 def doctor(stack: Stack, hospital: Hospital) -> tuple[int, dict[str, dict[str, str]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.keeper import Keeper
+from deploy.local.reconciler import Keeper
 from deploy.local.supervisor import Stack
 from tests.e2e import volumes
 from tests.e2e.service import TERMINAL, Service

@@ -20,7 +20,7 @@ from deploy.local.supervisor import Stack
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
-from tests.fakes.collector import Collector
+from tests.support.collector import Collector
 from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.privacy]

@@ -15,10 +15,10 @@ import httpx
 import pytest
 import yaml
 
-from client import checks
-from client.prometheus_checks import prometheus_checks
 from deploy.grafana.generate import panels
 from deploy.local.supervisor import Stack
+from operators.doctor import checks
+from operators.doctor.prometheus_checks import prometheus_checks
 from tests.conftest import free_port
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
 from contracts import errors
-from contracts.deidentify import CODES, DESCRIBED, NUMBERS, UIDS
-from contracts.dicom_file import UnreadableInstance
 from contracts.errors import InputError
-from gateway.cleaning.task import Kind, Task, perform
-from gateway.sniff import PEEK, Media, sniff
+from gateway.uploads.sanitize.task import Kind, Task, perform
+from imaging.deidentify import CODES, DESCRIBED, NUMBERS, UIDS
+from imaging.dicom_file import UnreadableInstance
 from imaging.instances import deidentify
+from imaging.sniff import PEEK, Media, sniff
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
 from tests.hostile import dicom_files

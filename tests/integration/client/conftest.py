@@ -18,17 +18,17 @@ import redis
 from werkzeug.serving import make_server
 
 from client import Client, Patience
-from contracts import deployed
-from contracts.answer_cache import CacheEntry
-from contracts.blobs import BlobStore, explanation_path, sheet_path, stack_path
-from contracts.connections import connect
 from contracts.errors import NotT1w
 from contracts.job import Claim
-from contracts.line import Line
 from contracts.result import cache_key
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import deployed
+from jobstore.result_cache import CacheEntry
+from jobstore.store import Line
+from runtime.blobs import BlobStore, explanation_path, sheet_path, stack_path
+from runtime.redis_connections import connect
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, result
 from tests.support.hospital import Hospital, configure
 
@@ -145,14 +145,13 @@ def environment(url: str, hospital: Hospital) -> dict[str, str]:
     return kept | hospital.environment | {"HIPPOCAMP_URL": url, "NO_COLOR": "1", "COLUMNS": "160"}
 
 
-@pytest.fixture
-def hippocamp(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run the installed command, as a shell does."""
+def runner(program: Path, environment: dict[str, str], folder: Path) -> Run:
+    """Runs an installed command in a folder, as a shell does."""
 
     def run(*words: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [HIPPOCAMP, *map(str, words)],
-            cwd=tmp_path,
+            [program, *map(str, words)],
+            cwd=folder,
             env=environment,
             input=stdin,
             capture_output=True,
@@ -163,3 +162,18 @@ def hippocamp(environment: dict[str, str], tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def hippocamp(environment: dict[str, str], tmp_path: Path) -> Run:
+    return runner(HIPPOCAMP, environment, tmp_path)
+
+
+@pytest.fixture
+def admin(environment: dict[str, str], tmp_path: Path) -> Run:
+    return runner(HIPPOCAMP.with_name("hippocamp-admin"), environment, tmp_path)
+
+
+@pytest.fixture
+def pacs(environment: dict[str, str], tmp_path: Path) -> Run:
+    return runner(HIPPOCAMP.with_name("hippocamp-pacs"), environment, tmp_path)

@@ -6,13 +6,13 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from contracts import deployed
-from contracts.connections import connect
 from contracts.errors import NotAHead
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
 from contracts.states import JobState, Priority, Stage
 from deploy.exporter.collector import StateCollector
+from jobstore import deployed
+from jobstore.store import Line
+from runtime.redis_connections import connect
 
 pytestmark = pytest.mark.integration
 

@@ -17,17 +17,17 @@ import psutil
 import pytest
 import redis
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
 from deploy.local import services
-from deploy.local.keeper import Keeper
+from deploy.local.reconciler import Keeper
 from deploy.local.running import MARK
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from jobstore.store import Line
+from runtime.redis_connections import connect
 from tests.small_disks import fill, small_disk
 
 pytestmark = pytest.mark.integration

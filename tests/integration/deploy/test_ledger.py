@@ -18,11 +18,11 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts import exposition
-from contracts.blobs import BlobStore
-from contracts.line import Line
 from contracts.states import Stage
-from contracts.wakeups import wake
+from jobstore.store import Line
+from jobstore.wakeups import wake
+from runtime import metrics
+from runtime.blobs import BlobStore
 from tests.conftest import free_port
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
@@ -166,7 +166,7 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
 
 
 def test_a_child_forked_during_a_scrape_does_not_keep_its_lock(tmp_path: Path) -> None:
-    with exposition._alone_in(tmp_path):
+    with metrics._alone_in(tmp_path):
         child = subprocess.Popen(["sleep", "30"], pass_fds=_open_handles(tmp_path / "lock"))
     try:
         with (tmp_path / "lock").open("w") as lock:

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import redis
 
-from contracts import tracing
-from contracts.blobs import BlobStore
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
-from contracts.settings import SettingError
 from contracts.states import Stage
-from contracts.wakeups import wake
+from jobstore.store import Line
+from jobstore.wakeups import wake
+from runtime import tracing
+from runtime.blobs import BlobStore
+from runtime.settings import SettingError
 from tests.conftest import free_port
-from tests.fakes.collector import Collector
 from tests.integration.workers.scene import eventually
 from tests.integration.workers.workers_running import OBEDIENT, running
+from tests.support.collector import Collector
 
 pytestmark = pytest.mark.integration
 
@@ -91,12 +91,12 @@ def test_a_receiver_that_is_away_delays_no_job(
         assert worker.wait(60) == 0
 
 
-SERVICES = ("gateway.app", "preprocessing_service.service", "workers.app", "contracts.worker_process")
+SERVICES = ("gateway.app", "preprocessing_service.service", "workers.app", "jobstore.worker_process")
 
 
 def test_no_tracer_and_no_sender_is_imported_while_traces_are_off() -> None:
     """(redis-py imports OpenTelemetry's metrics by itself where they are installed.)"""
-    unwanted = {"contracts.otlp", "opentelemetry.sdk.trace", "opentelemetry.exporter"}
+    unwanted = {"runtime.otlp", "opentelemetry.sdk.trace", "opentelemetry.exporter"}
     script = f"import sys, {', '.join(SERVICES)}; sys.exit(bool({unwanted!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False, timeout=60).returncode == 0
     assert tracing.start("x", service="gateway") is tracing.NOTHING

@@ -12,9 +12,9 @@ from pydicom.dataset import FileDataset
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
-from client.inbox import Inbox
-from client.listener import Listener, read_senders
 from gateway.settings import Settings
+from pacs.inbox import Inbox
+from pacs.listener import Listener, read_senders
 from tests.conftest import free_port
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.dicomweb.series import slices
@@ -121,11 +121,11 @@ def test_a_full_disk_is_told_to_the_sender(listener: Listener, port: int) -> Non
     assert send(port, slices("1.2.3.1", 1)) == [0xA700]
 
 
-def test_the_table_of_senders(tmp_path: Path, hippocamp: Run) -> None:
+def test_the_table_of_senders(tmp_path: Path, pacs: Run) -> None:
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('SCANNER = "hk_x"\nPACS-2 = "hk_y"\n')
     assert read_senders(good) == {"SCANNER": "hk_x", "PACS-2": "hk_y"}
     bad.write_text('"A TITLE/.." = "hk_x"\n')
     with pytest.raises(ValueError, match="AE title"):
         read_senders(bad)
-    assert hippocamp("dicom", "listen", bad, "--spool", "s").returncode == 2
+    assert pacs("listen", bad, "--spool", "s").returncode == 2

@@ -16,9 +16,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless
 from requests.exceptions import HTTPError
 
-from contracts.line import Line
 from contracts.states import Stage
 from gateway.settings import Settings
+from jobstore.store import Line
 from preprocessing_service.steps.read import read
 from tests.hostile.dicom_files import bottomless, deflated_bomb, enhanced, image
 from tests.integration.client.conftest import Carrier

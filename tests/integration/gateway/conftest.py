@@ -15,16 +15,16 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import deployed
-from contracts.answer_cache import CacheEntry
-from contracts.blobs import BlobStore, explanation_path, stack_path
 from contracts.explanation import Explanation
-from contracts.line import Line
 from contracts.result import Intervals, Probabilities, Result, cache_key
 from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import deployed
+from jobstore.result_cache import CacheEntry
+from jobstore.store import Line
+from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.support.hospital import Hospital, configure
 
 PIPELINE, MODEL = "a" * 64, "b" * 64

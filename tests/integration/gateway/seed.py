@@ -16,16 +16,16 @@ import numpy as np
 from nilearn import datasets, image
 from scipy import ndimage
 
-from contracts import deployed
-from contracts.blobs import BlobStore, brain_path, explanation_path, stack_path
-from contracts.connections import connect
 from contracts.errors import NotAHead
 from contracts.explanation import Explanation
-from contracts.grid import BRAIN
-from contracts.line import Line
 from contracts.result import Intervals, Probabilities, Result
 from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
 from contracts.states import Stage
+from imaging.grid import BRAIN
+from jobstore import deployed
+from jobstore.store import Line
+from runtime.blobs import BlobStore, brain_path, explanation_path, stack_path
+from runtime.redis_connections import connect
 
 PIPELINE, MODEL = "3f1c" * 16, "9ab7" * 16
 GRID_TO_MNI = np.array([[-1.044, 0, 0, 91.9], [0, 1.046, 0, -126.8], [0, 0, 1.013, 1.3], [0, 0, 0, 1.0]])

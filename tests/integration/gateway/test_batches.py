@@ -10,8 +10,8 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import batches
-from contracts.blobs import BlobStore
+from jobstore import batches
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import form, nifti
 from tests.support.hospital import configure
 

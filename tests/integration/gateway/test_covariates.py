@@ -8,9 +8,9 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import deployed
 from contracts.covariates import Covariates
-from contracts.line import Line
+from jobstore import deployed
+from jobstore.store import Line
 from tests.integration.gateway.conftest import MODEL, form, nifti
 
 pytestmark = pytest.mark.integration

@@ -20,20 +20,20 @@ import redis
 from flask.testing import FlaskClient
 
 from bench.chaos.relay import Fate, Relay
-from contracts import api_keys, sites
-from contracts.blobs import BlobStore
-from contracts.line import Line
-from contracts.scripts import Scripts
 from contracts.states import JobState, Stage
-from gateway import direct_uploads
 from gateway.app import create_app
 from gateway.settings import Settings
+from gateway.uploads import direct
+from jobstore import api_keys, sites
+from jobstore.scripts import Scripts
+from jobstore.store import Line
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.s3_server import CREDENTIALS, s3_server
 from tests.integration.workers.scene import eventually
 from tests.support.hospital import Hospital
-from tests.unit.gateway.test_cleaning import CANARY, FORMATS
+from tests.unit.gateway.test_sanitize import CANARY, FORMATS
 
 pytestmark = pytest.mark.integration
 Put = Callable[..., str]
@@ -146,13 +146,13 @@ def test_nothing_arrived_no_such_upload_and_too_large(
     assert code(http.post("/v1/jobs", json={"upload": ticket["id"]})) == (404, "upload.not_found")
     about = {"size_bytes": settings.max_upload_bytes + 1, "sha256": "0" * 64}
     assert code(http.post("/v1/uploads", json=about)) == (413, "input.too_large")
-    assert redis_client.ttl(f"hc:upload:{ticket['id']}") <= direct_uploads.TICKET_SECONDS
+    assert redis_client.ttl(f"hc:upload:{ticket['id']}") <= direct.TICKET_SECONDS
 
 
 def test_a_site_has_so_many_open_at_a_time(
     http: FlaskClient, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct_uploads, "MOST_OPEN", 1)
+    monkeypatch.setattr(direct, "MOST_OPEN", 1)
     upload = put(nifti())
     about = {"size_bytes": 1, "sha256": "0" * 64}
     assert code(http.post("/v1/uploads", json=about)) == (429, "quota.exceeded")
@@ -169,9 +169,9 @@ def test_a_folder_offers_none(settings: Settings, redis_client: redis.Redis) -> 
 def test_what_no_job_names_is_collected(
     http: FlaskClient, put: Put, store: BlobStore, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers import maintain, orphaned_uploads
+    from workers.context import Workplace
+    from workers.maintenance import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
-    from workers.workplace import Workplace
 
     unused, used = put(nifti()), put(nifti())
     job = http.post("/v1/jobs", json={"upload": used}).json

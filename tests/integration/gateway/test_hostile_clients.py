@@ -18,7 +18,7 @@ import psutil
 import pytest
 import redis
 
-from contracts.line import Line
+from jobstore.store import Line
 from tests.conftest import free_port
 from tests.integration.gateway.callers import RAW, Caller, events, read_all, read_until
 from tests.integration.gateway.live import Running, serving
@@ -214,7 +214,7 @@ def test_places_for_uploads_are_shared(crowd: Caller, quiet: Caller) -> None:
 @pytest.fixture
 def nothing_is_read(gateway: Running) -> Iterator[None]:
     """The processes that read uploads stand still, so every upload holds its thread."""
-    children = descendants(gateway.process, "gateway.cleaning.nursery")
+    children = descendants(gateway.process, "gateway.uploads.sanitize.nursery")
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.suspend()

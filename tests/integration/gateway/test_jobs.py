@@ -20,15 +20,15 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.blobs import BlobStore
 from contracts.errors import NotAHead
 from contracts.job import Submission
-from contracts.line import Line
-from contracts.moves import Submitted
 from contracts.states import Stage
-from contracts.whole_file import WholeFile
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore.replies import Submitted
+from jobstore.store import Line
+from runtime.blobs import BlobStore
+from runtime.whole_file import WholeFile
 from tests.hostile.archives import zipped
 from tests.hostile.dicom_files import Plan, series
 from tests.integration.gateway.conftest import encoded, form, nifti
@@ -437,7 +437,7 @@ def test_a_full_disk_is_503_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(WholeFile, "close", full)
-    monkeypatch.setattr("contracts.blobs.take_place", full)
+    monkeypatch.setattr("runtime.blobs.take_place", full)
     problem(http.post("/v1/jobs", data=form(body)), 503, "unavailable.blobs")
     assert left_behind(blobs) == []
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import redis
 
-from contracts.line import Line
+from jobstore.store import Line
 from tests.integration.gateway.live import Running, serving
 from tests.support.hospital import Hospital
 from tests.support.waiting import eventually

@@ -12,14 +12,14 @@ import pytest
 from flask.testing import FlaskClient
 from PIL import Image
 
-from contracts import deployed
-from contracts.blobs import BlobStore, sheet_path
 from contracts.errors import NotT1w
-from contracts.grid import BRAIN, BRAIN_MM
-from contracts.line import Line
 from contracts.stack import HEIGHT, WIDTH
 from contracts.states import Stage
-from gateway.artefacts import paths
+from gateway.images.artifacts import paths
+from imaging.grid import BRAIN, BRAIN_MM
+from jobstore import deployed
+from jobstore.store import Line
+from runtime.blobs import BlobStore, sheet_path
 from tests.integration.gateway.conftest import PIPELINE, head
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.blobs import BlobStore
-from contracts.line import Line
 from contracts.states import Stage
-from gateway import long_polling
+from gateway.jobs import long_polling
+from jobstore.store import Line
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import form, nifti
 from tests.integration.gateway.test_jobs import left_behind, problem
 

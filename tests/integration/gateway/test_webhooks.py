@@ -6,10 +6,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import endpoints
 from contracts.errors import DeliveryFailed
-from contracts.line import Line
 from contracts.states import Stage
+from jobstore import webhook_endpoints
+from jobstore.store import Line
 from tests.integration.gateway.conftest import form, nifti
 
 pytestmark = pytest.mark.integration
@@ -28,7 +28,7 @@ def test_a_secret_is_shown_once(
     assert endpoint["secret"].startswith("whsec_")
     (listed,) = http.get("/v1/webhook-endpoints").json["endpoints"]
     assert listed == {k: v for k, v in endpoint.items() if k != "secret"}
-    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    stored = webhook_endpoints.find(redis_client, "here", endpoint["id"])
     assert stored is not None
     assert stored.keys(0) == [endpoint["secret"]]
 
@@ -37,7 +37,7 @@ def test_rotation_keeps_the_old_secret_for_a_while(
     http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
 ) -> None:
     fresh = http.post(f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret").json["secret"]
-    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    stored = webhook_endpoints.find(redis_client, "here", endpoint["id"])
     assert stored is not None
     assert stored.keys(0) == [fresh, endpoint["secret"]]
 
@@ -45,14 +45,14 @@ def test_rotation_keeps_the_old_secret_for_a_while(
 def test_what_a_410_disabled_can_be_enabled_again(
     http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
 ) -> None:
-    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    stored = webhook_endpoints.find(redis_client, "here", endpoint["id"])
     assert stored is not None
-    endpoints.disable(redis_client, stored, "answered 410 Gone")
+    webhook_endpoints.disable(redis_client, stored, "answered 410 Gone")
     (listed,) = http.get("/v1/webhook-endpoints").json["endpoints"]
     assert listed["disabled"] == "answered 410 Gone"
     answer = http.post(f"/v1/webhook-endpoints/{endpoint['id']}/enable")
     assert (answer.status_code, answer.json) == (200, listed | {"disabled": None})
-    assert endpoints.find(redis_client, "here", endpoint["id"]) == stored
+    assert webhook_endpoints.find(redis_client, "here", endpoint["id"]) == stored
     assert http.post("/v1/webhook-endpoints/whe_none/enable").status_code == 404
 
 

@@ -10,7 +10,7 @@ import pytest
 from client import Client
 from client.errors import PacsRefused, PacsUnavailable
 from client.hooks import Event
-from client.pacs import Pacs, Pusher, open_pacs
+from pacs import Pacs, Pusher, open_pacs
 from tests.conftest import free_port
 from tests.integration.client.conftest import nifti
 from tests.integration.dicomweb.series import CANARY

@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.hostile.dicom_files import FIRST, STUDY
 from tests.integration.sites.conftest import RAW, Caller
-from tests.unit.gateway.test_cleaning import CANARY, FORMATS
+from tests.unit.gateway.test_sanitize import CANARY, FORMATS
 
 pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 import redis
 
-from contracts.api_keys import Scope
-from contracts.blobs import BlobStore
+from jobstore.api_keys import Scope
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.gateway.live import Running, serving
 from tests.integration.sites.conftest import RAW, Caller

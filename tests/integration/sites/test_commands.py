@@ -1,4 +1,4 @@
-"""`hippocamp sites` and `hippocamp audit`, from the command line to the API that obeys them."""
+"""`hippocamp-admin sites` and `hippocamp-admin audit`, from the command line to the API that obeys them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from click.testing import CliRunner, Result
 from fhir.resources.R4B.auditevent import AuditEvent
 from flask.testing import FlaskClient
 
-from client.command import main
-from contracts import sites
-from contracts.api_keys import prefix_of
-from contracts.audit import AuditLog, read, verify
-from contracts.audit_fhir import to_fhir
 from contracts.errors import StoreUnavailable
-from contracts.operator_audit import take_over
 from gateway.settings import Settings
+from jobstore import sites
+from jobstore.api_keys import prefix_of
+from operators.audit_fhir import to_fhir
+from operators.command import main
+from runtime.audit import AuditLog, read, verify
+from runtime.operator_audit import take_over
 from tests.integration.sites.conftest import Caller
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]

@@ -19,8 +19,8 @@ from pynetdicom.sop_class import MRImageStorage
 
 from client import Client, Patience
 from client.errors import Unavailable
-from client.inbox import Inbox
-from client.listener import Listener
+from pacs.inbox import Inbox
+from pacs.listener import Listener
 from tests.conftest import free_port
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving

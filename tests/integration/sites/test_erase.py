@@ -8,15 +8,15 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import deployed
-from contracts.answer_cache import CacheEntry
-from contracts.blobs import BlobStore, explanation_path, stack_path
 from contracts.job import Claim, Submission
-from contracts.line import LeaseLost, Line
 from contracts.result import cache_key
 from contracts.states import Stage
-from gateway import submission
 from gateway.resources import Resources
+from gateway.uploads import submit
+from jobstore import deployed
+from jobstore.result_cache import CacheEntry
+from jobstore.store import LeaseLost, Line
+from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -193,14 +193,14 @@ def test_a_hit_stores_nothing_and_one_that_is_erased_meanwhile_is_new(
     hit = send()
     assert hit["cache"] == "hit"
     assert not blobs.exists(line.record(hit["id"])["input_blob"])
-    look_up = submission._look_up
+    look_up = submit._look_up
 
     def and_forget(fresh: Submission, to: Resources) -> Submission:
         found = look_up(fresh, to)
         line.redis.delete(f"hc:answers:north:{fresh.content_digest}")
         return found
 
-    monkeypatch.setattr(submission, "_look_up", and_forget)
+    monkeypatch.setattr(submit, "_look_up", and_forget)
     new = send()
     assert (new["cache"], new["state"]) == ("miss", "queued")
     record = line.record(new["id"])

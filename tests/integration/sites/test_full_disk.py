@@ -17,12 +17,12 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from client.place_checks import place_checks
-from contracts.blobs import BlobStore
 from contracts.errors import DiskNearlyFull
-from contracts.line import Line
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from jobstore.store import Line
+from operators.doctor.place_checks import place_checks
+from runtime.blobs import BlobStore
 from tests.integration.gateway.live import Running, serving
 from tests.integration.sites.conftest import RAW, Caller
 from tests.small_disks import fill, small_disk
@@ -164,7 +164,7 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
     http: FlaskClient, north: Caller, scan: bytes, disk: Path, settings: Settings, redis_client: redis.Redis
 ) -> None:
     import preprocessing_service.service as preprocess
-    from contracts.wakeups import celery_app
+    from jobstore.wakeups import celery_app
     from preprocessing_service.settings import Settings as PreprocessSettings
     from tests.integration.workers.scene import PIPELINE, fake_prepare
 

@@ -8,10 +8,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import deployed
-from contracts.line import Line
 from contracts.result import cache_key
 from contracts.states import Stage
+from jobstore import deployed
+from jobstore.store import Line
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 

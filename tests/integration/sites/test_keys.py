@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.settings import SettingError
+from gateway.access.auth import is_loopback, refuse_open_network
 from gateway.app import create_app
-from gateway.auth import is_loopback, refuse_open_network
 from gateway.settings import Settings
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from runtime.redis_connections import connect
+from runtime.settings import SettingError
 from tests.integration.sites.conftest import Caller
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]

@@ -16,13 +16,13 @@ import redis
 from flask.testing import FlaskClient
 
 from bench.chaos.relay import Fate, Judge, Relay
-from contracts.blobs import BlobStore
 from contracts.job import new_job_id
-from contracts.line import Line
-from contracts.scripts import Scripts
 from contracts.states import JobState, Stage
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from jobstore.scripts import Scripts
+from jobstore.store import Line
+from runtime.blobs import BlobStore
 from tests.integration.sites.conftest import RAW, Caller
 from tests.integration.workers.scene import eventually
 
@@ -226,9 +226,9 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
     send: Callable[..., object], settings: Settings, redis_client: redis.Redis, blobs: BlobStore
 ) -> None:
     """Whatever the clocks say: a record that comes too late is refused, and its sender told to repeat it."""
-    from workers import maintain, orphaned_uploads
+    from workers.context import Workplace
+    from workers.maintenance import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
-    from workers.workplace import Workplace
 
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
     place = Workplace(WorkerSettings(redis_url=url, blobs=settings.blobs), app=None)  # type: ignore[arg-type]

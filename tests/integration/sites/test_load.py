@@ -10,12 +10,12 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import endpoints, presence
-from contracts.api_keys import Scope
-from contracts.line import Line
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import heartbeats, webhook_endpoints
+from jobstore.api_keys import Scope
+from jobstore.store import Line
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import Caller
 
@@ -47,8 +47,10 @@ def test_an_admin_sees_only_the_own_site(http: FlaskClient, north: Caller, south
 def test_operators_see_every_site_worker_and_failing_receiver(
     settings: Settings, redis_client: redis.Redis, north: Caller, south: Caller
 ) -> None:
-    endpoints.save(redis_client, endpoints.new_endpoint("south", "https://away.example/hook", now_ms=1))
-    presence.tell(redis_client, lambda now: presence.Pool("host/1", ("preprocess",), 2, now - 5000, now))
+    webhook_endpoints.save(
+        redis_client, webhook_endpoints.new_endpoint("south", "https://away.example/hook", now_ms=1)
+    )
+    heartbeats.tell(redis_client, lambda now: heartbeats.Pool("host/1", ("preprocess",), 2, now - 5000, now))
     with create_app(replace(settings, operators="north, east")).test_client() as http:
         send(http, north, 1)
         send(http, south, 2)

@@ -10,13 +10,13 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.blobs import BlobStore
 from contracts.errors import NotAHead
-from contracts.line import Line
-from contracts.sites import Site
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore.sites import Site
+from jobstore.store import Line
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.sites.conftest import RAW, Caller
@@ -98,8 +98,8 @@ def test_requests_a_second(http: FlaskClient, new_site: Make, key: Keys) -> None
 def test_a_cached_answer_needs_no_place_in_the_line(
     http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis
 ) -> None:
-    from contracts import deployed
     from contracts.result import cache_key
+    from jobstore import deployed
 
     new_site("small", most_waiting=1)
     small = key("small")

@@ -14,13 +14,13 @@ import redis
 from flask.testing import FlaskClient
 from pydicom.uid import MRImageStorage
 
-from contracts import sites
-from contracts.dicom_elements import MOST_ELEMENTS, MOST_OF_UPLOAD, TooManyElements, count_elements
-from gateway.cleaning.limits import Limits
-from gateway.cleaning.places import Places
-from gateway.errors import SandboxBusy
-from gateway.reading_costs import charge
+from gateway.http.errors import SandboxBusy
 from gateway.settings import Settings
+from gateway.uploads.reading_costs import charge
+from gateway.uploads.sanitize.limits import Limits
+from gateway.uploads.sanitize.places import Places
+from imaging.dicom_elements import MOST_ELEMENTS, MOST_OF_UPLOAD, TooManyElements, count_elements
+from jobstore import sites
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 

@@ -9,12 +9,12 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import batches, endpoints, sites
-from contracts.answer_cache import CacheEntry
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
 from contracts.states import Stage
-from gateway.sessions import COOKIE, MOST_SESSIONS
+from gateway.access.sessions import COOKIE, MOST_SESSIONS
+from jobstore import batches, sites, webhook_endpoints
+from jobstore.result_cache import CacheEntry
+from jobstore.store import Line
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -42,7 +42,7 @@ def test_a_site_has_twenty_webhook_endpoints(http: FlaskClient, north: Caller, s
 def test_one_that_is_off_counts_too(http: FlaskClient, redis_client: redis.Redis, north: Caller) -> None:
     for _ in range(20):
         http.post("/v1/webhook-endpoints", json=HOOK, headers=north.headers)
-    endpoints.disable(redis_client, endpoints.list_all(redis_client, "north")[0], "410")
+    webhook_endpoints.disable(redis_client, webhook_endpoints.list_all(redis_client, "north")[0], "410")
     answer = http.post("/v1/webhook-endpoints", json=HOOK, headers=north.headers)
     assert answer.status_code == 409
 
@@ -167,12 +167,14 @@ def test_the_endpoint_limit_holds_however_many_ask_at_once(redis_client: redis.R
 
     def add() -> None:
         for _ in range(5):
-            endpoints.add(redis_client, endpoints.new_endpoint("north", HOOK["url"], now_ms=1))
+            webhook_endpoints.add(
+                redis_client, webhook_endpoints.new_endpoint("north", HOOK["url"], now_ms=1)
+            )
 
     threads = [threading.Thread(target=add) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(endpoints.list_all(redis_client, "north")) == endpoints.MOST_ENDPOINTS
+    assert len(webhook_endpoints.list_all(redis_client, "north")) == webhook_endpoints.MOST_ENDPOINTS
     assert json.loads(redis_client.hvals("hc:endpoints:north")[0])["url"] == HOOK["url"]

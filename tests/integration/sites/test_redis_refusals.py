@@ -14,20 +14,20 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from client.checks import Verdict
-from client.redis_checks import redis_checks
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
 from contracts.errors import StoreUnavailable
-from contracts.failures import failure_of
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
-from contracts.outcomes import Outcome, settle
 from contracts.states import JobState, Stage
 from gateway.app import create_app
-from gateway.problems import kind_of
+from gateway.http.problems import kind_of
 from gateway.settings import Settings
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from jobstore.failure_policy import Outcome, settle
+from jobstore.store import Line
+from operators.doctor.checks import Verdict
+from operators.doctor.redis_checks import redis_checks
+from runtime.redis_connections import connect
+from runtime.redis_failures import failure_of
 from tests.integration.dicomweb.series import encoded, slices
 from tests.integration.gateway.conftest import nifti
 from tests.redis_refusals import REFUSALS, new_server, service_url

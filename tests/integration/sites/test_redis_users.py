@@ -17,27 +17,29 @@ import yaml
 from redis.exceptions import NoPermissionError
 
 import preprocessing_service.service as preprocess
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.endpoints import new_endpoint, save
 from contracts.states import JobState, Stage
-from contracts.wakeups import TASK, celery_app
 from deploy.exporter.collector import StateCollector
 from deploy.redis.__main__ import address
 from deploy.redis.users import CACHE, USERS, acl_file
 from gateway.app import create_app
 from gateway.settings import Settings as GatewaySettings
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from jobstore.wakeups import TASK, celery_app
+from jobstore.webhook_endpoints import new_endpoint, save
 from preprocessing_service.settings import Settings as PreprocessSettings
+from runtime.redis_connections import connect
 from tests.debian import program
-from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import DIGEST, FakeTorchServe
 from tests.integration.gateway.conftest import nifti
 from tests.integration.workers.scene import PIPELINE, fake_prepare
 from tests.redis_servers import DURABLE, FORGETFUL, Server
-from workers import deliver, infer, maintain
+from tests.support.receiver import Receiver
+from tests.support.torchserve import DIGEST, FakeTorchServe
+from workers.context import Workplace
+from workers.delivery import deliver
+from workers.inference import infer
+from workers.maintenance import maintain
 from workers.settings import Settings
-from workers.workplace import Workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
 

@@ -14,19 +14,19 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import endpoints
-from contracts.api_keys import Scope
-from contracts.blobs import BlobStore
-from contracts.failures import frames_of
-from contracts.line import Line
 from contracts.states import Stage
-from contracts.telemetry import JsonLines
-from gateway import job_view
-from gateway.sessions import COOKIE
+from gateway.access.sessions import COOKIE
+from gateway.jobs import views
+from jobstore import webhook_endpoints
+from jobstore.api_keys import Scope
+from jobstore.store import Line
+from runtime.blobs import BlobStore
+from runtime.logs import JsonLines
+from runtime.redis_failures import frames_of
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.sites.conftest import RAW, Caller
-from workers.deliver import told_to_site
-from workers.targets import TargetRefused, resolve
+from workers.delivery.deliver import told_to_site
+from workers.delivery.targets import TargetRefused, resolve
 
 __all__ = ["finish"]
 
@@ -71,9 +71,9 @@ def test_a_webhook_address_with_a_password_is_refused(http: FlaskClient, north: 
 def test_one_that_was_taken_before_is_shown_without_it(
     http: FlaskClient, redis_client: redis.Redis, north: Caller
 ) -> None:
-    old = endpoints.new_endpoint("north", "https://user:pw@hook.example.org:8443/x?y=1", now_ms=1)
-    endpoints.save(redis_client, old)
-    endpoints.disable(redis_client, old, "gone")
+    old = webhook_endpoints.new_endpoint("north", "https://user:pw@hook.example.org:8443/x?y=1", now_ms=1)
+    webhook_endpoints.save(redis_client, old)
+    webhook_endpoints.disable(redis_client, old, "gone")
     (shown,) = http.get("/v1/webhook-endpoints", headers=north.headers).json["endpoints"]
     assert shown["url"] == "https://hook.example.org:8443/x?y=1"
     assert "pw" not in http.get("/v1/load", headers=north.headers).text
@@ -131,7 +131,7 @@ def test_an_unexpected_error_is_logged_without_what_was_sent(
         except ValueError as error:
             raise KeyError(CANARY) from error
 
-    monkeypatch.setattr(job_view, "receipt", broken)
+    monkeypatch.setattr(views, "receipt", broken)
     with caplog.at_level(logging.DEBUG):
         answer = http.post(
             f"/v1/jobs?patient={CANARY}",

@@ -11,12 +11,12 @@ import redis
 from flask.testing import FlaskClient
 
 from bench.chaos.relay import Fate, Relay
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.scripts import Scripts
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from jobstore.scripts import Scripts
+from runtime.redis_connections import connect
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW
 from tests.integration.workers.scene import eventually

@@ -10,13 +10,13 @@ import pytest
 import redis
 
 import preprocessing_service.service as preprocess
-from contracts.line import Line
-from contracts.wakeups import celery_app
+from jobstore.store import Line
+from jobstore.wakeups import celery_app
 from preprocessing_service.settings import Settings as PreprocessSettings
-from tests.fakes.torchserve import DIGEST, OTHER, FakeTorchServe
 from tests.integration.workers.scene import PIPELINE, fake_prepare
+from tests.support.torchserve import DIGEST, OTHER, FakeTorchServe
+from workers.context import Workplace
 from workers.settings import Settings
-from workers.workplace import Workplace
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import NoReturn
 
 import numpy as np
 
-from contracts.blobs import BlobStore, input_path
 from contracts.errors import NotAHead
 from contracts.job import Submission, new_job_id
-from contracts.line import Line
 from contracts.stack import Stack
+from jobstore.store import Line
+from runtime.blobs import BlobStore, input_path
 from tests.support.waiting import eventually as eventually
 
 PIPELINE = "cd" * 32

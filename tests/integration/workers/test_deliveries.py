@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 from standardwebhooks import Webhook
 
-from contracts.endpoints import Endpoint, find, new_endpoint, remove, save
-from contracts.line import Line
 from contracts.states import Stage
-from tests.fakes.receiver import Receiver
+from jobstore.store import Line
+from jobstore.webhook_endpoints import Endpoint, find, new_endpoint, remove, save
 from tests.integration.workers.scene import submit
-from workers import deliver
-from workers.deliver import SCHEDULE, pause_after
-from workers.workplace import Workplace
+from tests.support.receiver import Receiver
+from workers.context import Workplace
+from workers.delivery import deliver
+from workers.delivery.deliver import SCHEDULE, pause_after
 
 pytestmark = pytest.mark.integration
 

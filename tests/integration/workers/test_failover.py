@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from contracts.blobs import BlobStore
-from contracts.connections import connect
 from contracts.errors import NotReplicated
-from contracts.line import Line
 from contracts.states import JobState, Stage
-from contracts.wakeups import wake
+from jobstore.store import Line
+from jobstore.wakeups import wake
+from runtime.blobs import BlobStore
+from runtime.redis_connections import connect
 from tests.conftest import free_port
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, running

@@ -16,11 +16,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from contracts.blobs import BlobStore
-from contracts.connections import connect
-from contracts.line import Line
 from contracts.states import JobState, Stage
-from contracts.wakeups import wake
+from jobstore.store import Line
+from jobstore.wakeups import wake
+from runtime.blobs import BlobStore
+from runtime.redis_connections import connect
 from tests.conftest import free_port
 from tests.integration.s3_server import CREDENTIALS, s3_server
 from tests.integration.workers.scene import eventually, submit
@@ -35,7 +35,7 @@ FOR_US, US = "10.231.0.5", "10.231.0.6"
 ORDERS = [f"level {n}" for n in range(4)]
 _CABLES = itertools.count()
 _TORCHSERVE = """
-import sys; from tests.fakes.torchserve import FakeTorchServe
+import sys; from tests.support.torchserve import FakeTorchServe
 FakeTorchServe(host="0.0.0.0", port=int(sys.argv[1])).server.serve_forever()
 """
 

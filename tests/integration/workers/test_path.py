@@ -12,27 +12,29 @@ import pytest
 from standardwebhooks import Webhook
 
 import preprocessing_service.service as preprocess
-from contracts import deployed
-from contracts.answer_cache import Known
-from contracts.blobs import sheet_path
 from contracts.covariates import Covariates
-from contracts.endpoints import new_endpoint, save
 from contracts.errors import StoreUnavailable
 from contracts.explanation import Explanation
-from contracts.line import Line
 from contracts.result import Result, cache_key
 from contracts.stack import Stack
 from contracts.states import JobState, Stage
-from contracts.wakeups import wake
 from gateway.app import create_app
-from gateway.readiness import check
-from gateway.schemas import Dependency
+from gateway.http.schemas import Dependency
+from gateway.monitoring.readiness import check
 from gateway.settings import Settings as GatewaySettings
-from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
+from jobstore import deployed
+from jobstore.result_cache import Known
+from jobstore.store import Line
+from jobstore.wakeups import wake
+from jobstore.webhook_endpoints import new_endpoint, save
+from runtime.blobs import sheet_path
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
-from workers import deliver, infer, maintain
-from workers.workplace import Workplace
+from tests.support.receiver import Receiver
+from tests.support.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
+from workers.context import Workplace
+from workers.delivery import deliver
+from workers.inference import infer
+from workers.maintenance import maintain
 
 pytestmark = pytest.mark.integration
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from contracts.states import JobState, Stage
-from contracts.wakeups import wake
-from tests.fakes.torchserve import FakeTorchServe
+from jobstore.wakeups import wake
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
-from workers import maintain
-from workers.workplace import Workplace
+from tests.support.torchserve import FakeTorchServe
+from workers.context import Workplace
+from workers.maintenance import maintain
 
 pytestmark = pytest.mark.integration
 

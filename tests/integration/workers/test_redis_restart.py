@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from contracts.blobs import BlobStore
-from contracts.connections import connect
 from contracts.job import new_job_id
-from contracts.line import Line
 from contracts.states import JobState
-from tests.fakes.torchserve import FakeTorchServe
+from jobstore.store import Line
+from runtime.blobs import BlobStore
+from runtime.redis_connections import connect
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, running
 from tests.redis_servers import Server
+from tests.support.torchserve import FakeTorchServe
 
 pytestmark = pytest.mark.integration
 

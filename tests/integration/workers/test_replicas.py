@@ -13,13 +13,13 @@ import redis
 
 from contracts.errors import ModelServerUnavailable
 from tests.conftest import free_port
-from tests.fakes.torchserve import FakeTorchServe
 from tests.integration.workers.scene import eventually
-from workers import replicas as replicas_module
-from workers.addresses import addresses_of
-from workers.golden import golden_slices
-from workers.model_server import BatchRefused
-from workers.replicas import Replicas
+from tests.support.torchserve import FakeTorchServe
+from workers.inference import replicas as replicas_module
+from workers.inference.addresses import addresses_of
+from workers.inference.canary import golden_slices
+from workers.inference.model_server import BatchRefused
+from workers.inference.replicas import Replicas
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Replicas]

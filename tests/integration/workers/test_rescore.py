@@ -1,4 +1,4 @@
-"""`hippocamp rescore`: another model scores what was prepared, once, whatever is interrupted."""
+"""`hippocamp-admin rescore`: another model scores what was prepared, once, whatever is interrupted."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import pytest
 from click.testing import CliRunner
 
 import preprocessing_service.service as preprocess
-from client.command import main
-from contracts import deployed
-from contracts.audit import AuditLog, read
 from contracts.covariates import Covariates
-from contracts.endpoints import new_endpoint, save
-from contracts.operator_audit import take_over
-from contracts.rescoring import Rescored, Rescoring, jobs_to_rescore
 from contracts.result import Result
 from contracts.states import JobState
-from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import DIGEST, OTHER, FakeTorchServe
+from jobstore import deployed
+from jobstore.rescoring import Rescored, Rescoring, jobs_to_rescore
+from jobstore.webhook_endpoints import new_endpoint, save
+from operators.command import main
+from runtime.audit import AuditLog, read
+from runtime.operator_audit import take_over
 from tests.integration.workers.scene import submit
-from workers import deliver, infer
-from workers.workplace import Workplace
+from tests.support.receiver import Receiver
+from tests.support.torchserve import DIGEST, OTHER, FakeTorchServe
+from workers.context import Workplace
+from workers.delivery import deliver
+from workers.inference import infer
 
 pytestmark = pytest.mark.integration
 Command = Callable[..., list[dict[str, str]]]

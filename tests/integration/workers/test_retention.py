@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 
 import preprocessing_service.service as preprocess
-from contracts import deployed, endpoints, sites
 from contracts.errors import JobNotFound
-from tests.fakes.receiver import Receiver
+from jobstore import deployed, sites, webhook_endpoints
 from tests.integration.workers.scene import submit
-from workers import deliver, infer
-from workers.maintain import take_out_garbage
-from workers.retention import retire
-from workers.workplace import Workplace
+from tests.support.receiver import Receiver
+from workers.context import Workplace
+from workers.delivery import deliver
+from workers.inference import infer
+from workers.maintenance.maintain import take_out_garbage
+from workers.maintenance.retention import retire
 
 pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 
@@ -95,7 +96,9 @@ def test_a_sites_webhooks_reach_its_own_networks_and_no_others(
     with Receiver() as receiver:
         for site in ("inside", "outside"):
             now = int(time.time() * 1000)
-            endpoints.save(place.redis, endpoints.new_endpoint(site, receiver.url, now_ms=now))
+            webhook_endpoints.save(
+                place.redis, webhook_endpoints.new_endpoint(site, receiver.url, now_ms=now)
+            )
             finished(place, desk, site)
         ids = {deliver.work_once(place).id for _ in range(2)}
     states = {place.line.record(one)["site"]: place.line.record(one)["state"] for one in ids}

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 import preprocessing_service.service as preprocess
-from contracts import sites
 from contracts.errors import ContrastEnhanced
 from contracts.result import Result
 from contracts.series_read import PassedOver, SeriesRead
 from contracts.stack import Stack
 from contracts.states import JobState
+from jobstore import sites
 from tests.integration.workers.scene import fake_prepare, submit
-from workers import infer
-from workers.workplace import Workplace
+from workers.context import Workplace
+from workers.inference import infer
 
 pytestmark = [pytest.mark.integration, pytest.mark.inputs]
 

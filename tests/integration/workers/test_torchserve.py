@@ -21,9 +21,9 @@ import pytest
 from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknown
 from deploy.local import services
 from deploy.local.settings import ROOT, LocalSettings
-from model_store.digest import MANIFEST, RELEASE, file_digest, model_digest
-from workers.golden import golden_slices
-from workers.model_server import ModelServer
+from model_store.release.digest import MANIFEST, RELEASE, file_digest, model_digest
+from workers.inference.canary import golden_slices
+from workers.inference.model_server import ModelServer
 
 pytestmark = pytest.mark.integration
 
@@ -45,7 +45,7 @@ def client(running: Running) -> ModelServer:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    if not (ROOT / "model_store" / "release" / "manifest.json").exists():
+    if not (ROOT / "model_store" / "release" / "current" / "manifest.json").exists():
         pytest.skip("model_store/release holds no weights")
     second = changed_release(tmp_path_factory.mktemp("release"))
     settings = replace(LocalSettings(), model_threads=1, releases=(second,))

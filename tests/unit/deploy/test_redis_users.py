@@ -12,7 +12,10 @@ import yaml
 from deploy.redis.users import ANSWERS, LINE, SECRETS, USERS, WATCHED, acl_file
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVICES = ("contracts", "imaging", "gateway", "preprocessing_service", "workers", "client", "deploy")
+SERVICES = (
+    "contracts", "runtime", "jobstore", "imaging", "gateway", "preprocessing_service", "workers", "client",
+    "operators", "pacs", "deploy",
+)  # fmt: skip
 KEY = re.compile(r"""['"`]hc:([a-z_]+)""")
 RARE = {"asked", "golden", "failures", "resting", "retention", "rounds", "unnamed"}
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from model_store.digest import RELEASE
+from model_store.release.digest import RELEASE
 from model_store.served import accelerated
 from model_store.served.accelerated import Accelerated
 from model_store.served.model import Model

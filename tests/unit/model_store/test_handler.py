@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from model_store.digest import RELEASE, model_digest
+from model_store.release.digest import RELEASE, model_digest
 from model_store.served import handler
 from model_store.served.model import Model
 from model_store.served.pooling import Forward, Pooling

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from contracts.hemisphere import LEFT, RIGHT, SHAPE, SPACE_SHAPE, Structure, box_to_mni
+from imaging.hemisphere import LEFT, RIGHT, SHAPE, SPACE_SHAPE, Structure, box_to_mni
 from preprocessing_service.anatomy.boxes import OTHER_SIDE, boxes_of, cut_boxes, into_space
 from preprocessing_service.anatomy.calibration import IDENTITY, Line, load_calibration
 from preprocessing_service.anatomy.components import keep_structure
@@ -35,7 +35,7 @@ from preprocessing_service.anatomy.volumes import asymmetry, calibrated, occupan
 from preprocessing_service.pipeline import examine
 from preprocessing_service.steps.quality import Prepared
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import nifti_bytes, template_brain, written
+from tests.support.volumes import nifti_bytes, template_brain, written
 
 Floats = npt.NDArray[np.float32]
 ONE, HORN = Structure.HIPPOCAMPUS, Structure.INFERIOR_HORN

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from contracts.errors import ModelServerUnavailable
-from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
-from workers.golden import golden_slices
-from workers.model_server import BatchRefused, ModelServer
+from tests.support.torchserve import DIGEST, POISON, FakeTorchServe
+from workers.inference.canary import golden_slices
+from workers.inference.model_server import BatchRefused, ModelServer
 
 
 @pytest.fixture
