@@ -1,9 +1,9 @@
 """Do the maps point at what the answer is made of? Deletion and insertion curves on left-out subjects.
 
-`python -m model_store.evaluation.faithfulness --data $HIPPOCAMP_DATA [--out FOLDER]`: places of a
-slice are blurred away, the most important first, and the slice's probability is followed (deletion); or they
-are put into the blurred slice (insertion; Petsiuk et al. 2018). Beside the maps' order: a random one,
-and one from the brain's centre outwards. The head is fitted on four fifths of the subjects, the slices are the others'.
+`python -m model_store.evaluation.faithfulness --data $HIPPOCAMP_DATA [--out FOLDER]`: places of a slice are
+blurred away, the most important first, and the slice's probability is followed (deletion); or they are put
+into the blurred slice (insertion; Petsiuk et al. 2018). Beside the maps' order: a random one, and one from
+the brain's centre outwards. The head is fitted on four fifths of the subjects, the slices are the others'.
 """
 
 from __future__ import annotations
