@@ -16,12 +16,11 @@ from scipy.stats import mannwhitneyu
 from bench.fairness import empty_redis
 from bench.scans import packed
 from bench.site import Headers, Mode, configure
-from contracts.result import cache_key
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import deployed
-from jobstore.result_cache import CacheEntry
+from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.sites import Site
 from jobstore.store import Line
 

@@ -11,12 +11,11 @@ import redis
 
 from bench.site import Headers, configure
 from contracts.job import Submission, new_job_id
-from contracts.result import cache_key
 from contracts.states import Stage
 from gateway.access.keys import in_force
 from gateway.access.rate import spend
 from jobstore import api_keys
-from jobstore.result_cache import CacheEntry
+from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.sites import Site
 from jobstore.store import Line
 from jobstore.wakeups import wake

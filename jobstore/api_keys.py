@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import redis
 
+from jobstore import keys
+
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ID, _SECRET = 8, 32
 """Characters of the public and of the secret part: 47 and 190 random bits."""
@@ -51,7 +53,7 @@ class ApiKey:
         return hmac.compare_digest(slow_hash(text, self.salt), self.digest)
 
     def to_fields(self) -> dict[str, str]:
-        """The Redis hash `hc:key:<prefix>`."""
+        """The Redis hash of the key."""
         return {
             "prefix": self.prefix,
             "site": self.site,
@@ -113,14 +115,14 @@ def issue(
 
 def record(prefix: str) -> str:
     """Redis key of an API key."""
-    return f"hc:key:{prefix}"
+    return keys.api_key(prefix)
 
 
 def save(client: redis.Redis, key: ApiKey) -> None:
     """Put it, or its change, in force at once."""
     with client.pipeline(transaction=True) as pipe:
         pipe.hset(record(key.prefix), mapping=cast("Any", key.to_fields()))
-        pipe.sadd(f"hc:keys:{key.site}", key.prefix)
+        pipe.sadd(keys.api_keys_of(key.site), key.prefix)
         pipe.execute()
 
 
@@ -132,7 +134,7 @@ def find(client: redis.Redis, prefix: str) -> ApiKey | None:
 
 def list_all(client: redis.Redis, site: str) -> list[ApiKey]:
     """The site's keys, oldest first."""
-    prefixes = cast("set[str]", client.smembers(f"hc:keys:{site}"))
+    prefixes = cast("set[str]", client.smembers(keys.api_keys_of(site)))
     found = [key for key in (find(client, prefix) for prefix in prefixes) if key]
     return sorted(found, key=lambda key: (key.created_ms, key.prefix))
 

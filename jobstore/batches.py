@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import redis
 
+from jobstore import keys
+
 _UNUSED_SECONDS = 30 * 86400
 MOST_UNUSED = 1000
 """Batches of one site that no job has named yet."""
@@ -47,15 +49,15 @@ def new_batch_id() -> str:
 
 def listed_in(batch_id: str) -> str:
     """Redis key of the sorted set of its jobs' ids, by creation."""
-    return f"hc:jobs_of:{batch_id}"
+    return keys.jobs_of_batch(batch_id)
 
 
 def save(client: redis.Redis, batch: Batch) -> bool:
     """From now on jobs can name it; False when the site has too many that no job has named."""
-    keys = _record(batch.id), f"hc:batches_unused:{batch.site}"
+    touched = _record(batch.id), keys.batches_unused(batch.site)
     about = json.dumps(asdict(batch))
     args = batch.id, batch.created_ms // 1000, _UNUSED_SECONDS, MOST_UNUSED, about
-    return bool(client.eval(_SAVE, 2, *keys, *map(str, args)))
+    return bool(client.eval(_SAVE, 2, *touched, *map(str, args)))
 
 
 def find(client: redis.Redis, batch_id: str) -> Batch | None:
@@ -69,9 +71,9 @@ def find(client: redis.Redis, batch_id: str) -> Batch | None:
 
 def counts(client: redis.Redis, batch_id: str) -> dict[str, int]:
     """State -> jobs of the batch in it; states no job was ever in are left out."""
-    found = cast("dict[str, str]", client.hgetall(f"hc:count_of:{batch_id}"))
+    found = cast("dict[str, str]", client.hgetall(keys.count_of_batch(batch_id)))
     return {state: int(number) for state, number in found.items()}
 
 
 def _record(batch_id: str) -> str:
-    return f"hc:batch:{batch_id}"
+    return keys.batch(batch_id)

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import redis
 
-_KEY = "hc:deployed"
-_CARDS = "hc:cards"
-_TOLD = "hc:cards:told"
+from jobstore import keys
+
+_KEY = keys.DEPLOYED
+_CARDS = keys.CARDS
+_TOLD = keys.CARDS_TOLD
 """When each card was last told, Unix seconds by digest."""
 
 
@@ -72,7 +74,7 @@ def named(client: redis.Redis, name: str) -> str:
 
 def health(client: redis.Redis, what: str) -> float | None:
     """Seconds of Unix time at which `what` last proved itself, None when it never did (or not lately)."""
-    stamp = cast("Any", client.get(f"hc:health:{what}"))
+    stamp = cast("Any", client.get(keys.health(what)))
     return float(stamp) if stamp else None
 
 
@@ -80,29 +82,29 @@ def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
     now = _now(client)
     with client.pipeline(transaction=True) as pipe:
-        pipe.set(f"hc:health:{what}", f"{now:.6f}", ex=ttl_seconds)
-        pipe.delete(f"hc:health:{what}:failed")
+        pipe.set(keys.health(what), f"{now:.6f}", ex=ttl_seconds)
+        pipe.delete(keys.health(what, "failed"))
         pipe.execute()
 
 
 def disprove(client: redis.Redis, what: str, why: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` failed its test just now; real work that it does later takes this back."""
-    client.set(f"hc:health:{what}:failed", why, ex=ttl_seconds)
+    client.set(keys.health(what, "failed"), why, ex=ttl_seconds)
 
 
 def failure(client: redis.Redis, what: str) -> str:
     """Why `what` failed its last test, "" when it passed, or when that was long ago."""
-    return cast("str | None", client.get(f"hc:health:{what}:failed")) or ""
+    return cast("str | None", client.get(keys.health(what, "failed"))) or ""
 
 
 def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:
     """Note that the model server answered with this model, which is not known."""
-    client.set("hc:health:refused_model", digest, ex=ttl_seconds)
+    client.set(keys.health("refused_model"), digest, ex=ttl_seconds)
 
 
 def refused(client: redis.Redis) -> str:
     """The unknown model that answered lately, "" when none did."""
-    return cast("str | None", client.get("hc:health:refused_model")) or ""
+    return cast("str | None", client.get(keys.health("refused_model"))) or ""
 
 
 def _now(client: redis.Redis) -> float:

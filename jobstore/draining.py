@@ -8,10 +8,11 @@ import redis
 
 from contracts.job import Claim
 from contracts.states import Stage
+from jobstore import keys
 from jobstore.store import LeaseLost, Line
 from jobstore.worker_identity import host_of
 
-_KEY = "hc:drained"
+_KEY = keys.DRAINED
 
 
 def drain(client: redis.Redis, scope: str, *, now_ms: int) -> None:
@@ -45,7 +46,7 @@ def held_by(line: Line, scope: str) -> list[Claim]:
 def held(line: Line, stage: Stage) -> list[Claim]:
     """Every claim of a stage, as its worker would show it."""
     found = []
-    for id_ in cast("list[str]", line.redis.zrange(f"hc:lease:{stage}", 0, -1)):
+    for id_ in cast("list[str]", line.redis.zrange(keys.leases(stage), 0, -1)):
         record = line.record(id_)
         if record:
             found.append(Claim(id_, stage, int(record["fence"]), record))

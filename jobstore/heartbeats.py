@@ -12,6 +12,7 @@ from typing import Any, cast
 import redis
 from celery import signals
 
+from jobstore import keys
 from jobstore.worker_identity import worker_name
 from runtime.redis_connections import connect
 
@@ -19,7 +20,7 @@ EVERY_SECONDS = 5.0
 SILENT_SECONDS = 20.0
 """A pool that has told nothing for so long is gone or cut off."""
 _FORGET_SECONDS = 3600
-_KEY = "hc:workers"
+_KEY = keys.WORKERS
 
 
 @dataclass(frozen=True)

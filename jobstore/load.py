@@ -12,6 +12,7 @@ import redis
 from redis.client import Pipeline
 
 from contracts.states import Priority, Stage
+from jobstore import keys
 
 CLASS = 10**13
 """Score of a waiting id = its priority's rank × CLASS + creation in ms (jobstore/lua/prelude.lua)."""
@@ -45,9 +46,9 @@ class SiteLoad:
 def read_sites(client: redis.Redis) -> dict[str, SiteLoad]:
     """Load of every site, in round trips of at most _CHUNK commands."""
     loads: dict[str, SiteLoad] = defaultdict(SiteLoad)
-    sites = sorted(cast("set[str]", client.smembers("hc:sites")))
-    counts = _ask(client, [partial(_states, key=f"hc:count:{site}") for site in sites])
-    done = _ask(client, [partial(_states, key=f"hc:done:{site}") for site in sites])
+    sites = sorted(cast("set[str]", client.smembers(keys.SITES)))
+    counts = _ask(client, [partial(_states, key=keys.count(site)) for site in sites])
+    done = _ask(client, [partial(_states, key=keys.done(site)) for site in sites])
     for site, states, through in zip(sites, counts, done, strict=True):
         loads[site].jobs = {state: int(count) for state, count in states.items()}
         loads[site].done = {stage: int(count) for stage, count in through.items()}
@@ -61,8 +62,8 @@ def _states(pipe: Pipeline, *, key: str) -> object:
 
 
 def _read_stage(client: redis.Redis, stage: Stage, loads: dict[str, SiteLoad]) -> None:
-    sites = cast("list[str]", client.zrange(f"hc:turn:{stage}", 0, -1))
-    answers = iter(_ask(client, [q for site in sites for q in _of_queue(f"hc:wait:{stage}:{site}")]))
+    sites = cast("list[str]", client.zrange(keys.turns(stage), 0, -1))
+    answers = iter(_ask(client, [q for site in sites for q in _of_queue(keys.waiting(stage, site))]))
     for site in sites:
         count = int(next(answers))
         firsts = [next(answers) for _ in Priority]

@@ -13,6 +13,7 @@ from celery import signals
 
 from contracts.job import Claim
 from contracts.states import Stage
+from jobstore import keys
 from jobstore.store import LeaseLost, Line
 from jobstore.worker_identity import is_dead, pid_of
 from runtime.redis_connections import connect
@@ -25,7 +26,7 @@ _LOOK_SECONDS = 1.0
 def release_orphans(line: Line, stage: Stage) -> list[str]:
     """Hand back what dead processes of this machine hold at the stage, their attempt counted; the ids."""
     released = []
-    for record_id in cast("list[str]", line.redis.zrange(f"hc:lease:{stage}", 0, -1)):
+    for record_id in cast("list[str]", line.redis.zrange(keys.leases(stage), 0, -1)):
         record = line.record(record_id)
         worker = record.get("worker", "")
         if not is_dead(worker):

@@ -13,6 +13,7 @@ import redis
 
 from contracts.job import Job
 from contracts.states import JobState
+from jobstore import keys
 from jobstore.scripts import Scripts
 from runtime.blobs import stack_path
 
@@ -64,7 +65,7 @@ class Rescoring:
             return Rescored.TWIN
         self._heads.add(head)
         if dry:
-            there = self.client.exists(f"hc:rec:{self.new_id(job)}")
+            there = self.client.exists(keys.record(self.new_id(job)))
             return Rescored.EXISTS if there else Rescored.QUEUED
         return self._queue(job)
 
@@ -83,7 +84,7 @@ class Rescoring:
         return known.get(str(found), Rescored.NOTHING)
 
     def _read(self, job_id: str) -> Job | None:
-        record = cast("dict[str, str]", self.client.hgetall(f"hc:rec:{job_id}"))
+        record = cast("dict[str, str]", self.client.hgetall(keys.record(job_id)))
         return Job(record) if record.get("kind") == "job" else None
 
     def _head(self, job: Job) -> str:
@@ -97,11 +98,11 @@ def jobs_to_rescore(
 ) -> Iterator[str]:
     """Ids of a batch's jobs, or of a site's, or of all, oldest first, recorded at `since_ms` or later."""
     if batch:
-        keys = [f"hc:jobs_of:{batch}"]
+        lists = [keys.jobs_of_batch(batch)]
     else:
-        sites = [site] if site else sorted(cast("set[str]", client.smembers("hc:sites")))
-        keys = [f"hc:jobs:{one}" for one in sites]
-    for key in keys:
+        sites = [site] if site else sorted(cast("set[str]", client.smembers(keys.SITES)))
+        lists = [keys.jobs_of_site(one) for one in sites]
+    for key in lists:
         for job_id in cast("list[str]", client.zrangebyscore(key, since_ms, "+inf")):
-            if not batch or not site or client.hget(f"hc:rec:{job_id}", "site") == site:
+            if not batch or not site or client.hget(keys.record(job_id), "site") == site:
                 yield job_id

@@ -1,11 +1,11 @@
 """Finished results by content, kept where they may be lost: beside the line or on a Redis of their own.
 
-    line's Redis   hc:answers:<site>:<content>   cache key -> name      written by the commit, under its fence
-    cache's Redis  <name>                        the result, with a TTL  written after it, as far as it goes
+    job store's Redis  cached_names   cache key -> name       written by the commit, under its fence
+    cache's Redis      <name>         the result, with a TTL  written after it, as far as it goes
 
 The line knows every name before anything can stand under it, and each name is new (key, job, fence). So a
 result that the line has forgotten cannot be found, however late somebody writes it; and what erasing has to
-delete is a list, `hc:stale`, that an entry leaves only once the cache's server has deleted it.
+delete is a list, STALE_RESULTS, that an entry leaves only once the cache's server has deleted it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import redis
 
-from contracts.result import cache_key
-from jobstore import deployed
+from contracts.covariates import told_apart
+from jobstore import deployed, keys
 from runtime.redis_failures import about
 
 _log = logging.getLogger("hippocamp.cache")
@@ -26,7 +26,7 @@ _log = logging.getLogger("hippocamp.cache")
 LATE_SECONDS = 60
 """A result is written so soon after its commit or not at all; erasing sweeps again long after that."""
 _PAUSE_SECONDS = 2.0
-_STALE = "hc:stale"
+_STALE = keys.STALE_RESULTS
 _KEEP = """
 if tonumber(redis.call('TIME')[1]) > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -68,7 +68,7 @@ class AnswerCache:
         """
         with self._line.pipeline(transaction=False) as pipe:
             deployed.ask(pipe)
-            pipe.hgetall(f"hc:answers:{site}:{content}")
+            pipe.hgetall(keys.cached_names(site, content))
             (pipeline, current), names = cast("tuple[list[str], dict[str, str]]", pipe.execute())
         model = model or current
         if not (pipeline and model):
@@ -111,3 +111,12 @@ class AnswerCache:
             self._away_until = time.monotonic() + _PAUSE_SECONDS
             _log.warning("cache.away", extra=about(error))
             return None
+
+
+def cache_key(site: str, content: str, *, pipeline: str, model: str, covariates: str = "") -> str:
+    """Redis key of a finished result; the site is part of it, so no site learns what another holds.
+
+    covariates: as the record keeps them (contracts/covariates.py); the key does not show them.
+    """
+    apart = told_apart(content, covariates)
+    return keys.cached_result(site, content, pipeline, model) + (f":{apart}" if apart else "")

@@ -11,10 +11,12 @@ from typing import Any, cast
 
 import redis
 
+from jobstore import keys
+
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 """Names stand in keys, paths and API keys: lower-case letters, digits and inner hyphens, 40 at most."""
 
-_CONFIGURED = "hc:configured"
+_CONFIGURED = keys.CONFIGURED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class Site:
             ipaddress.ip_network(text)
 
     def to_fields(self) -> dict[str, str]:
-        """The Redis hash `hc:site:<name>`."""
+        """The Redis hash of the site."""
         flags = {"enabled": int(self.enabled), "allow_contrast": int(self.allow_contrast)}
         plain = asdict(self) | flags | {"webhook_allow": json.dumps(self.webhook_allow)}
         return {name: str(value) for name, value in plain.items()}
@@ -91,7 +93,7 @@ class Site:
 
 def record(name: str) -> str:
     """Redis key of a site."""
-    return f"hc:site:{name}"
+    return keys.site(name)
 
 
 def save(client: redis.Redis, site: Site) -> None:

@@ -13,6 +13,7 @@ import redis
 from contracts.errors import Gone, HippocampError, JobNotFound, WrongState
 from contracts.job import Claim, Job, Submission
 from contracts.states import LONGEST_WORK_SECONDS, MOST_ATTEMPTS, JobState, Stage
+from jobstore import keys
 from jobstore.ended_jobs_log import tell
 from jobstore.replies import Outlook, Published, Reaped, Submitted, refusal
 from jobstore.result_cache import AnswerCache, CacheEntry
@@ -221,7 +222,7 @@ class Line:
 
     def record(self, record_id: str) -> dict[str, str]:
         """All fields of a record, {} when there is none."""
-        return cast("dict[str, str]", self.redis.hgetall(f"hc:rec:{record_id}"))
+        return cast("dict[str, str]", self.redis.hgetall(keys.record(record_id)))
 
     def position(self, job_id: str) -> int | None:
         """How many records start before this one; None when it does not wait."""
@@ -230,18 +231,18 @@ class Line:
 
     def depth(self, stage: Stage) -> int:
         """Waiting records of a stage, all sites, "not before" ones included."""
-        return int(cast("Any", self.redis.hget("hc:depth", stage)) or 0)
+        return int(cast("Any", self.redis.hget(keys.DEPTH, stage)) or 0)
 
     def ready(self, stage: Stage) -> int:
         """Waiting records of a stage that may start now: as many wake-ups should be on their way."""
         seconds, micros = self.redis.time()
         now = seconds * 1000 + micros // 1000 if self.now_ms is None else self.now_ms
-        later = self.redis.zcount(f"hc:later:{stage}", f"({now}", "+inf")
+        later = self.redis.zcount(keys.later(stage), f"({now}", "+inf")
         return max(0, self.depth(stage) - later)
 
     def running(self, stage: Stage) -> int:
         """Claimed records of a stage."""
-        return int(cast("Any", self.redis.zcard(f"hc:lease:{stage}")))
+        return int(cast("Any", self.redis.zcard(keys.leases(stage))))
 
     def look(self, job_id: str) -> tuple[Job, Outlook]:
         """The job as recorded, where it stands, and when it should be done if the pace stays; JobNotFound.

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 from redis.client import Pipeline
 
+from jobstore import keys
+
 MOST_ENDPOINTS = 20
 """Of one site, those that are off included: each job that ends owes each of them a delivery."""
 
@@ -104,7 +106,7 @@ def _put(pipe: Pipeline, endpoint: Endpoint) -> None:
 
 def _keys(site: str) -> tuple[str, str]:
     """Endpoints in force, and those that are off."""
-    return f"hc:endpoints:{site}", f"hc:endpoints_off:{site}"
+    return keys.endpoints(site), keys.endpoints_off(site)
 
 
 def change(

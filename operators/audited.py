@@ -25,8 +25,8 @@ def noted(
     The operator is known by the account of the machine that the command ran on.
     """
     from contracts.errors import HippocampError
+    from jobstore.operator_audit import tell
     from runtime.audit import Event
-    from runtime.operator_audit import tell
 
     outcome = _FAILED
     try:

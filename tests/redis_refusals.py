@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import redis
 
+from jobstore import keys
 from tests.redis_servers import Server
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -132,10 +133,10 @@ def unknown_user(server: Server) -> Iterator[None]:
 def broken_script(server: Server) -> Iterator[None]:
     """A key holds what no script expects, so every script that meets it breaks."""
     client = _admin(server)
-    client.set("hc:depth", "no hash")
-    client.set("hc:rate:north", "no hash")
+    client.set(keys.DEPTH, "no hash")
+    client.set(keys.rate("north"), "no hash")
     yield
-    client.delete("hc:depth", "hc:rate:north")
+    client.delete(keys.DEPTH, keys.rate("north"))
 
 
 @contextmanager

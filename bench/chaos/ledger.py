@@ -17,6 +17,7 @@ from bench.chaos.inbox import Inbox
 from bench.chaos.scaled import bomb, scan, volume
 from bench.chaos.system import System
 from contracts.states import Stage
+from jobstore import keys
 
 DONE = {"succeeded", "failed", "canceled", "expired"}
 REFUSED_AT_THE_DOOR = {"bomb"}
@@ -82,7 +83,7 @@ class Ledger:
                 one.result()
 
     def state(self, job_id: str) -> str:
-        return self.system.redis.hget(f"hc:rec:{job_id}", "state") or "missing"
+        return self.system.redis.hget(keys.record(job_id), "state") or "missing"
 
     def drained(self, *, within: float) -> None:
         """Wait until no job waits for preprocessing any more, so that the fault meets work to the end."""
@@ -125,7 +126,7 @@ class Ledger:
 
     def _ended_again(self) -> int:
         """Ends beyond one a job: a record that was finished twice, or a job that nobody was told about."""
-        totals = self.system.redis.hgetall("hc:totals")
+        totals = self.system.redis.hgetall(keys.TOTALS)
         ends = sum(int(totals.get(f"entered:{state}", 0)) for state in DONE)
         return max(0, ends - len(self.accepted) - self.system.more_jobs)
 
@@ -133,7 +134,7 @@ class Ledger:
         """Records still waiting or claimed; deliveries owed to receivers that misbehave may wait."""
         stages = [Stage.PREPROCESS, Stage.INFER]
         held = sum(self.system.line.depth(s) + self.system.line.running(s) for s in stages)
-        ended = [self.system.redis.hget(f"hc:rec:{owed}", "state") for owed in self._owed()]
+        ended = [self.system.redis.hget(keys.record(owed), "state") for owed in self._owed()]
         return held + sum(state not in DONE for state in ended)
 
     def _owed(self) -> list[str]:

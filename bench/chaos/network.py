@@ -17,6 +17,7 @@ from bench.chaos.hospitals import Hospital
 from bench.chaos.relay import Fate, let_pass
 from bench.chaos.scaled import volume
 from bench.chaos.system import System
+from jobstore import keys
 from workers.maintenance.orphaned_uploads import EVERY_ROUNDS
 
 _FREQUENT = frozenset({"submit", "claim", "commit", "renew", "position", "reap"})
@@ -53,7 +54,7 @@ def bad_network(system: System, over: threading.Event) -> None:
         calling = [pool.submit(changes.make, over) for _ in range(_CALLERS)]
         while not over.wait(2):
             with suppress(redis.RedisError):  # the next round is a look of the collector, 600 after the last
-                system.redis.set("hc:rounds", EVERY_ROUNDS * next(looks) - 1)
+                system.redis.set(keys.ORPHAN_ROUNDS, EVERY_ROUNDS * next(looks) - 1)
         for one in calling:
             one.result()
     system.relay.judge = let_pass
@@ -103,10 +104,10 @@ class _Changes:
     def undone(self) -> int:
         """Cancels and erasures that were answered as done and are not."""
         canceled = sum(
-            self.system.redis.hget(f"hc:rec:{job_id}", "state") != "canceled" for job_id in self._canceled
+            self.system.redis.hget(keys.record(job_id), "state") != "canceled" for job_id in self._canceled
         )
         left = sum(
-            self.system.redis.hget(f"hc:rec:{job_id}", "kind") != "tombstone" for job_id in self._erased
+            self.system.redis.hget(keys.record(job_id), "kind") != "tombstone" for job_id in self._erased
         )
         return canceled + left
 

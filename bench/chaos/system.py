@@ -18,6 +18,7 @@ import redis
 from bench.chaos.hospitals import configure
 from bench.chaos.relay import Relay
 from deploy.local.supervisor import Stack
+from jobstore import keys
 from jobstore.store import Line
 from runtime.redis_connections import connect
 
@@ -73,7 +74,7 @@ class System:
 
     def check_promise(self, job_id: str) -> None:
         """At the 202: whether the replica, where one is demanded, has the record."""
-        if self.replica and not self.replica.exists(f"hc:rec:{job_id}"):
+        if self.replica and not self.replica.exists(keys.record(job_id)):
             self.breaches["not_on_replica"] += 1
 
     def _supervise(self) -> None:

@@ -1,4 +1,4 @@
-"""Counters and the histogram of jobs' ends, as the line's scripts count them in hc:totals."""
+"""Counters and the histogram of jobs' ends, as the job store's scripts count them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import cast
 
 import redis
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+from jobstore import keys
 
 EVENTS = {
     "submitted": ("hippocamp_jobs_submitted", "Jobs taken, answered from the cache or queued", ""),
@@ -23,15 +25,15 @@ EVENTS = {
     "entered": ("hippocamp_transitions", "Times a job entered a state", "state"),
     "failed": ("hippocamp_jobs_failed", "Jobs that ended in an error, by its code", "code"),
 }
-"""Event in hc:totals, up to its first colon -> metric, what it says, label for the rest of the event."""
+"""Event of the totals, up to its first colon -> metric, what it says, label for the rest of the event."""
 
 STAGES = ("preprocess", "infer", "deliver")
 """Values that every counter by stage shows from the start, so that its first event is seen as an increase."""
 
 
 def figures(client: redis.Redis) -> Iterator[Metric]:
-    """All of hc:totals; RedisError when it cannot be read."""
-    totals = cast("dict[str, str]", client.hgetall("hc:totals"))
+    """All totals; RedisError when it cannot be read."""
+    totals = cast("dict[str, str]", client.hgetall(keys.TOTALS))
     counts = {name: int(value) for name, value in totals.items()}
     families = {event: _family(*about) for event, about in EVENTS.items()}
     for (event, rest), count in _with_zeros(counts).items():

@@ -8,7 +8,7 @@ import redis
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contracts.states import Stage
-from jobstore import draining, heartbeats
+from jobstore import draining, heartbeats, keys
 from jobstore.wakeups import MAINTAIN_QUEUE
 
 QUEUES = (*map(str, Stage), MAINTAIN_QUEUE)
@@ -19,7 +19,7 @@ def figures(client: redis.Redis) -> Iterator[Metric]:
     yield from _pools(client)
     yield from _drained(client)
     about = "Poisoned jobs whose upload is kept"
-    yield GaugeMetricFamily("hippocamp_quarantined", about, client.zcard("hc:quarantine"))
+    yield GaugeMetricFamily("hippocamp_quarantined", about, client.zcard(keys.QUARANTINE))
 
 
 def _pools(client: redis.Redis) -> Iterator[Metric]:

@@ -9,8 +9,8 @@ import time
 import redis
 
 from contracts.errors import StoreUnavailable
+from jobstore.operator_audit import take_over
 from runtime.audit import AuditLog
-from runtime.operator_audit import take_over
 from runtime.redis_failures import about
 
 _log = logging.getLogger("hippocamp.gateway")

@@ -18,6 +18,7 @@ import redis
 from contracts.errors import Unauthenticated, Unavailable
 from gateway.access.bounded_records import Owner, keep_latest
 from gateway.access.tokens import TokenSettings
+from jobstore import keys
 
 _SECONDS = 600
 """How long a person may take at the provider."""
@@ -102,7 +103,7 @@ class Provider:
 def remember(client: redis.Redis, attempt: Attempt, *, address: str) -> None:
     """Keep an attempt until the browser comes back; of one client address the latest 100 only."""
     told = {"nonce": attempt.nonce, "verifier": attempt.verifier, "next": attempt.next}
-    owner = Owner(f"hc:logins:{hashlib.sha256(address.encode()).hexdigest()}", _MOST_ATTEMPTS, _SECONDS)
+    owner = Owner(keys.logins(hashlib.sha256(address.encode()).hexdigest()), _MOST_ATTEMPTS, _SECONDS)
     keep_latest(client, owner, record=_record(attempt.state), text=json.dumps(told))
 
 
@@ -113,7 +114,7 @@ def recall(client: redis.Redis, state: str) -> Attempt | None:
 
 
 def _record(state: str) -> str:
-    return f"hc:login:{hashlib.sha256(state.encode()).hexdigest()}"
+    return keys.login(hashlib.sha256(state.encode()).hexdigest())
 
 
 def _json(address: str, body: bytes | None = None) -> dict[str, Any]:

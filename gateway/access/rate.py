@@ -11,6 +11,7 @@ from typing import Any, cast
 import redis
 
 from contracts.errors import QuotaExceeded
+from jobstore import keys
 from jobstore.sites import Site
 
 _LUA = Path(__file__).with_name("rate.lua").read_text()
@@ -51,6 +52,6 @@ def spend(client: redis.Redis, site: Site) -> Allowance | None:
     if not rate:
         return None
     burst = max(1, math.ceil(2 * rate))
-    answer = cast("Any", client.eval(_LUA, 1, f"hc:rate:{site.name}", str(rate), str(burst)))
+    answer = cast("Any", client.eval(_LUA, 1, keys.rate(site.name), str(rate), str(burst)))
     taken, left, wait_ms = (int(value) for value in answer)
     return Allowance(rate, burst, left, math.ceil(wait_ms / 1000), granted=bool(taken))

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 
 from gateway.access.bounded_records import Owner, keep_latest
 from gateway.access.tokens import Token
+from jobstore import keys
 from jobstore.api_keys import Scope
 
 COOKIE = "hippocamp_session"
@@ -46,7 +47,7 @@ def open_session(client: redis.Redis, who: Session, response: Response) -> None:
 
 def _keep(client: redis.Redis, who: Session, record: str) -> None:
     owner = who.prefix or f"oidc:{who.token.subject if who.token else ''}"
-    key = f"hc:sessions:{hashlib.sha256(owner.encode()).hexdigest()}"
+    key = keys.sessions(hashlib.sha256(owner.encode()).hexdigest())
     keep_latest(client, Owner(key, MOST_SESSIONS, SECONDS), record=record, text=_text(who))
 
 
@@ -79,4 +80,4 @@ def _parse(text: str) -> Session:
 
 
 def _record(value: str) -> str:
-    return f"hc:session:{hashlib.sha256(value.encode()).hexdigest()}"
+    return keys.session(hashlib.sha256(value.encode()).hexdigest())

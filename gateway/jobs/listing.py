@@ -10,6 +10,7 @@ import redis
 
 from contracts.job import Job
 from gateway.http.schemas import JobQuery
+from jobstore import keys
 
 _LISTED = {"job", "delivery"}
 _MOST_READ = 1000
@@ -87,5 +88,5 @@ def _ids(
 def _records(client: redis.Redis, ids: list[str]) -> list[Job | None]:
     with client.pipeline(transaction=False) as pipe:
         for job_id in ids:
-            pipe.hgetall(f"hc:rec:{job_id}")
+            pipe.hgetall(keys.record(job_id))
         return [Job(fields) if fields.get("kind") in _LISTED else None for fields in pipe.execute()]

@@ -55,6 +55,7 @@ from gateway.uploads.direct_schemas import UploadedVolume
 from gateway.uploads.idempotency import HEADER, KEY, REPLAYED, job_id_for
 from gateway.uploads.receive import FORM, FORM_OVERHEAD, RAW, Upload
 from gateway.uploads.submit import Accepted, accept, check_room
+from jobstore import keys
 from jobstore.replies import NOWHERE
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -180,7 +181,7 @@ def _by_reference(to: Resources, key: str | None) -> Accepted:
 @operation(Operation("List the site's jobs, newest first", "jobs", {200: JobPage}, query=JobQuery))
 def index(query: JobQuery) -> JobPage:
     """One page of jobs; follow `next` until it is null."""
-    kept_in, wanted = f"hc:jobs:{current_site()}", listing.asked_for(query)
+    kept_in, wanted = keys.jobs_of_site(current_site()), listing.asked_for(query)
     found, following = listing.page(
         resources().client, kept_in, wanted=wanted, after=query.after, limit=query.limit
     )

@@ -9,7 +9,7 @@ import redis
 
 from contracts.states import JobState, Stage
 from gateway.monitoring.load_schemas import FailingEndpoint, Load, SiteFigures, StageLoad, WorkerPool
-from jobstore import draining, heartbeats, webhook_endpoints
+from jobstore import draining, heartbeats, keys, webhook_endpoints
 from jobstore.load import SiteLoad, cap, read_sites
 
 MOST_SITES = 20
@@ -26,7 +26,7 @@ def load(client: redis.Redis, *, only: str | None) -> Load:
     now_ms = seconds * 1000 + micros // 1000
     every = read_sites(client)
     mine = every if only is None else {only: every.get(only, SiteLoad())}
-    totals = {} if only else cast("dict[str, str]", client.hgetall("hc:totals"))
+    totals = {} if only else cast("dict[str, str]", client.hgetall(keys.TOTALS))
     scope: Literal["all", "site"] = "site" if only else "all"
     return Load(
         scope=scope,
@@ -49,7 +49,7 @@ def _stage(
     oldest = [load.oldest_ms[stage] for load in found if stage in load.oldest_ms]
     return StageLoad(
         waiting=sum(load.waiting.get(stage, 0) for load in found),
-        running=int(cast("Any", client.zcard(f"hc:lease:{stage}"))) if totals else None,
+        running=int(cast("Any", client.zcard(keys.leases(stage)))) if totals else None,
         oldest_seconds=_age(min(oldest, default=now_ms), now_ms),
         started=int(totals.get(f"claimed:{stage}", 0)) if totals else None,
     )
@@ -72,7 +72,7 @@ def _received(client: redis.Redis, sites: list[str], now_ms: int) -> list[int]:
         for site in sites:
             for minute in range(MINUTES):
                 start = first + minute * 60_000
-                pipe.zcount(f"hc:jobs:{site}", f"({start}", start + 60_000)
+                pipe.zcount(keys.jobs_of_site(site), f"({start}", start + 60_000)
         counts = cast("list[int]", pipe.execute())
     return [sum(counts[minute::MINUTES]) for minute in range(MINUTES)]
 
@@ -92,10 +92,10 @@ def _failing(client: redis.Redis, site: str) -> list[FailingEndpoint]:
     stored = webhook_endpoints.list_all(client, site)
     if not stored:
         return []
-    latest = cast("list[str]", client.zrevrange(f"hc:deliveries:{site}", 0, _LATEST - 1))
+    latest = cast("list[str]", client.zrevrange(keys.deliveries(site), 0, _LATEST - 1))
     with client.pipeline(transaction=False) as pipe:
         for delivery in latest:
-            pipe.hmget(f"hc:rec:{delivery}", ["endpoint_id", "last_error", "error_detail", "state"])
+            pipe.hmget(keys.record(delivery), ["endpoint_id", "last_error", "error_detail", "state"])
         rows = cast("list[list[str | None]]", pipe.execute())
     found = []
     for endpoint in stored:

@@ -11,6 +11,7 @@ from gateway.http.operations import Operation, operation
 from gateway.monitoring.load import load
 from gateway.monitoring.load_schemas import Load
 from gateway.resources import resources
+from jobstore import keys
 
 _KEPT_MS = 1500
 """However many people watch, the line is read once in so long."""
@@ -23,7 +24,7 @@ blueprint = Blueprint("load", __name__, url_prefix="/v1/load")
 def read() -> Load:
     """Of all sites for an operator (a machine without sites, or HIPPOCAMP_OPERATORS), else of one's own."""
     only = None if sees_all() else current_site()
-    client, name = resources().client, f"hc:load:{only or '*'}"  # no site is called "*"
+    client, name = resources().client, keys.load(only or "*")  # no site is called "*"
     kept = cast("str | None", client.get(name))
     if kept:
         return Load.model_validate_json(kept)

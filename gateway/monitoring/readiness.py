@@ -13,7 +13,7 @@ from contracts.errors import DiskNearlyFull, StoreUnavailable
 from contracts.states import Stage
 from gateway.http.schemas import Dependency, Wire
 from gateway.resources import Resources
-from jobstore import deployed
+from jobstore import deployed, keys
 from jobstore.wakeups import wake
 from runtime.audit import AuditLog
 from runtime.redis_failures import failure_of
@@ -27,7 +27,7 @@ def check(of: Resources, names: Collection[str]) -> dict[str, Dependency]:
 def _line(of: Resources) -> Dependency:
     started = time.monotonic()
     try:
-        of.client.set("hc:health:gateway", f"{time.time():.3f}", ex=120)
+        of.client.set(keys.health("gateway"), f"{time.time():.3f}", ex=120)
     except redis.RedisError as error:
         return Dependency(ok=False, detail=f"Redis took no write: {failure_of(error).title}")
     return Dependency(ok=True, detail=f"took a write in {(time.monotonic() - started) * 1000:.1f} ms")

@@ -1,6 +1,6 @@
 """Volumes that go straight into the bucket: a ticket with a signed address, and the job that names it later.
 
-A ticket is a hash `hc:upload:<id>` with a TTL. What was sent lies beside the uploads until it is submitted;
+A ticket is a hash with a TTL. What was sent lies beside the uploads until it is submitted;
 then it is read and cleaned as every upload is, and deleted. Bytes that are never submitted are collected
 like every orphaned upload (workers/maintenance/orphaned_uploads.py), long after the ticket has run out.
 """
@@ -35,6 +35,7 @@ from gateway.uploads.sanitize.task import Cleaned
 from gateway.uploads.spool import Sent
 from gateway.uploads.submit import Accepted, accept
 from imaging.sniff import PEEK, Sniffed, sniff
+from jobstore import keys
 from runtime.blobs import BlobStore, SignedPut, sent_path
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -90,7 +91,7 @@ def open_ticket(to: Resources, *, site: str, size_bytes: int, sha256: str) -> Op
 
 def _keep(to: Resources, ticket: Ticket) -> int:
     now = int(cast("Any", to.client.time())[0])
-    opened = f"hc:uploads:{ticket.site}"
+    opened = keys.tickets(ticket.site)
     to.client.zremrangebyscore(opened, "-inf", now)
     if to.client.zcard(opened) >= MOST_OPEN:
         raise QuotaExceeded(
@@ -191,7 +192,7 @@ def _end(to: Resources, ticket: Ticket) -> None:
         _log.warning("upload.not_discarded", extra={"path": ticket.path})  # orphaned, collected in an hour
     with suppress(redis.RedisError):
         to.client.hset(_key(ticket.id), mapping={"sha256": "", "size_bytes": "0"})
-        to.client.zrem(f"hc:uploads:{ticket.site}", ticket.id)
+        to.client.zrem(keys.tickets(ticket.site), ticket.id)
 
 
 def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
@@ -227,4 +228,4 @@ def _check(blobs: BlobStore, ticket: Ticket) -> None:
 
 
 def _key(upload_id: str) -> str:
-    return f"hc:upload:{upload_id}"
+    return keys.ticket(upload_id)

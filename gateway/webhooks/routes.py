@@ -26,7 +26,7 @@ from gateway.webhooks.schemas import (
     EndpointRequest,
     NewEndpoint,
 )
-from jobstore import webhook_endpoints
+from jobstore import keys, webhook_endpoints
 from jobstore.wakeups import wake
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
@@ -109,7 +109,7 @@ def enable(endpoint_id: str) -> Endpoint:
 @operation(Operation("List webhook deliveries", "webhooks", {200: DeliveryList}, query=DeliveryQuery))
 def deliveries(query: DeliveryQuery) -> DeliveryList:
     """One page of deliveries with their attempts and last error; follow `next` until it is null."""
-    kept_in = f"hc:deliveries:{current_site()}"
+    kept_in = keys.deliveries(current_site())
     found, following = listing.page(
         resources().client,
         kept_in,

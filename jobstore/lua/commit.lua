@@ -23,7 +23,7 @@ local name = ''
 if TERMINAL[target] then
   if ARGV[9] ~= '' then
     local site, content = unpack(get(id, 'site', 'content_digest'))
-    local answers = 'hc:answers:' .. site .. ':' .. content
+    local answers = 'hc:cached_names:' .. site .. ':' .. content
     if redis.call('HLEN', answers) < MOST_ANSWERS then
       redis.call('HSETNX', answers, ARGV[9], ARGV[9] .. ':' .. id .. ':' .. ARGV[4])
     end

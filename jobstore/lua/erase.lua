@@ -29,11 +29,11 @@ local names, last = {}, 0
 redis.call('SREM', content, id)
 if redis.call('EXISTS', content) == 0 then
   last = 1
-  local answers = 'hc:answers:' .. site .. ':' .. digest
+  local answers = 'hc:cached_names:' .. site .. ':' .. digest
   names = redis.call('HVALS', answers)
-  for _, name in ipairs(names) do redis.call('RPUSH', 'hc:stale', name) end
+  for _, name in ipairs(names) do redis.call('RPUSH', 'hc:stale_results', name) end
   redis.call('DEL', answers)
-  redis.call('RPUSH', 'hc:garbage', unpack(folders))
+  redis.call('RPUSH', 'hc:pending_deletions', unpack(folders))
   for _, later in ipairs(cjson.decode(ARGV[5])) do
     redis.call('ZADD', 'hc:sweep', now + later, cjson.encode({at = later, folders = folders, names = names}))
   end

@@ -1,44 +1,4 @@
--- What every script of the line shares. Keys (all under hc:)
---   rec:<id>            hash    the record: the only truth about a job or a delivery
---   wait:<stage>:<site> zset    waiting ids, score = priority class, then age
---   longer:<stage>      hash    n -> sites with n or more waiting ids; 'b<k>' -> sum of these from n = 256 k + 1 on,
---                               256 of them: what makes a place in the line a matter of few reads
---   turn:<stage>        zset    sites with waiting work, score = virtual time of their next turn
---   vtime:<stage>       string  virtual time of the turn served last
---   owed:<stage>        hash    site -> virtual time before which it has had its share
---   pace                hash    stage -> smoothed ms one job holds a slot
---   lease:<stage>       zset    claimed ids, score = when the lease ends (ms)
---   later:<stage>       zset    ids that may not start before score (ms)
---   deadlines           zset    ids with a deadline (ms)
---   depth               hash    stage -> waiting ids, "later" ones included
---   count:<site>        hash    state -> jobs of this site in it
---   jobs:<site>         zset    job ids of this site by creation (ms)
---   bytes:<site>        string  bytes of uploads whose jobs have not ended
---   batch:<id>          hash    what batches.py writes: site, created_ms, description, expected
---   batches_unused:<site>  zset batches that no job has named yet, by creation (s); batches.py bounds them
---   count_of:<batch>    hash    state -> jobs of this batch in it
---   jobs_of:<batch>     zset    job ids of this batch by creation (ms)
---   content:<site>:<digest>  set  jobs that hold these bytes; their shelf (field `shelf`) and results are shared
---   shelves             string  how many shelves there have been; each has a new number, none comes back
---   claims:<question>   list    what a question for work was given, "id fence", while its answer may be lost
---   answers:<site>:<digest>  hash cache key -> name of the cached result for these bytes (answer_cache.py)
---   stale               list    names of cached results that are to be deleted from the cache's server
---   deliveries_of:<id>  set     deliveries a job owes or owed
---   sweep               zset    folders of erased content to be deleted again (ms)
---   site:<site>         hash    what sites.py configures: weight, most_waiting, most_bytes, ...
---   totals              hash    event -> how often it happened, for the exporter
---   garbage             list    blobs nobody needs any more
---   quarantine          zset    poisoned jobs whose upload is kept for a second look, score = until when (ms)
---   drained             hash    "stage:<stage>" or "host:<host>" -> since when (ms) its workers take nothing
---   done:<site>         hash    stage -> records of this site that came through it
---   workers             hash    pool -> what presence.py writes: where it runs, its stages and slots
---   inputs              set     uploads that jobs which have not ended still need
---   withdrawn           zset    uploads that no record may name any more, score = their number; the latest 100,000
---   withdrawals         string  how many uploads were ever withdrawn
---   endpoints:<site>    hash    webhook endpoint id -> JSON
---   deliveries_owed:<site>  string  webhook deliveries of the site that have not ended
---   reading:<site>      string  time (ms) until which reading the site's uploads is paid for (gateway/uploads/charge.lua)
--- On the cache's server, which may be this one: cache:<...>  string  a finished result, with a TTL
+-- What every script of the job store shares. jobstore/keys.py says what each key holds.
 -- A transition is `enter`; nothing else writes `state`.
 
 local STAGES = {
@@ -211,8 +171,8 @@ local function tally(id, state, now, code)
 end
 
 local function discard(input)
-  redis.call('SREM', 'hc:inputs', input)
-  redis.call('RPUSH', 'hc:garbage', input)
+  redis.call('SREM', 'hc:uploads_in_use', input)
+  redis.call('RPUSH', 'hc:pending_deletions', input)
 end
 
 -- Whether the upload of a job that we failed stays for a while, so that the job can be opened again.

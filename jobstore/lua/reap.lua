@@ -48,7 +48,7 @@ end
 for _, entry in ipairs(redis.call('ZRANGEBYSCORE', 'hc:sweep', '-inf', now, 'LIMIT', 0, 200)) do
   redis.call('ZREM', 'hc:sweep', entry)
   local erased = cjson.decode(entry)
-  for _, name in ipairs(erased.names or {}) do redis.call('RPUSH', 'hc:stale', name) end
-  redis.call('RPUSH', 'hc:garbage', unpack(erased.folders))
+  for _, name in ipairs(erased.names or {}) do redis.call('RPUSH', 'hc:stale_results', name) end
+  redis.call('RPUSH', 'hc:pending_deletions', unpack(erased.folders))
 end
 return {requeued, poisoned, expired, events}

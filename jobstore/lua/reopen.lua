@@ -5,7 +5,7 @@ local now, id = clock(ARGV[1]), ARGV[2]
 local kind, state, input, stack = unpack(get(id, 'kind', 'state', 'input_blob', 'stack_blob'))
 if kind ~= 'job' then return 'none' end
 if state ~= 'failed' and state ~= 'expired' then return state end
-local kept = input and redis.call('SISMEMBER', 'hc:inputs', input) == 1
+local kept = input and redis.call('SISMEMBER', 'hc:uploads_in_use', input) == 1
 if not kept and not stack then return 'gone' end
 
 local stage = stack and 'infer' or 'preprocess'

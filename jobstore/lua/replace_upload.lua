@@ -8,7 +8,7 @@ redis.call('HSET', rec(id), 'input_blob', fresh, 'stored_bytes', size)
 redis.call('HDEL', rec(id), 'input_digest')
 if digest ~= '' then redis.call('HSET', rec(id), 'input_digest', digest) end
 redis.call('INCRBY', 'hc:bytes:' .. site, size - tonumber(was or sent or '0'))
-redis.call('SREM', 'hc:inputs', gone)
-redis.call('SADD', 'hc:inputs', fresh)
+redis.call('SREM', 'hc:uploads_in_use', gone)
+redis.call('SADD', 'hc:uploads_in_use', fresh)
 total('replaced')
 return 1

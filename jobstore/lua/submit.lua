@@ -14,7 +14,7 @@ local content = record.site .. ':' .. record.content_digest
 -- What the gateway found may have been erased since it looked.
 local key = record.answer_key
 record.answer_key = nil
-if key and redis.call('HEXISTS', 'hc:answers:' .. content, key) == 0 then
+if key and redis.call('HEXISTS', 'hc:cached_names:' .. content, key) == 0 then
   if record.unstored then return {'forgotten', 0, {}} end
   state, record.cache = '', 'miss'
   record.result, record.pipeline_digest, record.model_digest = nil, nil, nil
@@ -32,11 +32,11 @@ if record.batch then
   redis.call('ZREM', 'hc:batches_unused:' .. record.site, record.batch)
 end
 redis.call('SADD', 'hc:sites', record.site)
-if record.input_blob then redis.call('SADD', 'hc:inputs', record.input_blob) end
+if record.input_blob then redis.call('SADD', 'hc:uploads_in_use', record.input_blob) end
 -- Jobs of the same bytes share a shelf for what is made of them, for as long as one of them is there.
 local mate = redis.call('SRANDMEMBER', 'hc:content:' .. content)
 local shelf = mate and redis.call('HGET', rec(mate), 'shelf')
-if not mate then shelf = record.content_digest .. '-' .. redis.call('INCR', 'hc:shelves') end
+if not mate then shelf = record.content_digest .. '-' .. redis.call('INCR', 'hc:artifact_prefixes') end
 if shelf then redis.call('HSET', rec(record.id), 'shelf', shelf) end
 redis.call('SADD', 'hc:content:' .. content, record.id)
 total('submitted')

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from client.context import put_json
+from jobstore import keys
 from operators.audited import noted
 from operators.redis_access import Missing, ago, now_ms, on_redis
 
 if TYPE_CHECKING:
     import redis
 
-_KEY = "hc:quarantine"
+_KEY = keys.QUARANTINE
 
 
 @click.command()
@@ -33,7 +34,7 @@ def retry(client: redis.Redis, *, ids: tuple[str, ...]) -> None:
 
 
 def _site_of(client: redis.Redis, record_id: str) -> str:
-    return cast("str | None", client.hget(f"hc:rec:{record_id}", "site")) or ""
+    return cast("str | None", client.hget(keys.record(record_id), "site")) or ""
 
 
 def _again(client: redis.Redis, record_id: str) -> str:
@@ -105,7 +106,7 @@ def _chosen(client: redis.Redis, job_ids: tuple[str, ...], *, every: bool, site:
     missing = sorted(set(job_ids) - set(there))
     if missing:
         raise Missing(f"{', '.join(missing)}: not in quarantine")
-    owned = [job_id for job_id in there if not site or client.hget(f"hc:rec:{job_id}", "site") == site]
+    owned = [job_id for job_id in there if not site or client.hget(keys.record(job_id), "site") == site]
     return owned if every else list(job_ids)
 
 
@@ -114,7 +115,7 @@ def _entries(client: redis.Redis) -> list[tuple[str, float]]:
 
 
 def _row(client: redis.Redis, job_id: str, until: float, now: int) -> dict[str, object]:
-    record = cast("dict[str, str]", client.hgetall(f"hc:rec:{job_id}"))
+    record = cast("dict[str, str]", client.hgetall(keys.record(job_id)))
     return {
         "job": job_id,
         "site": record.get("site", ""),

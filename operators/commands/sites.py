@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from jobstore import keys
 from operators.audited import noted
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def list_sites(client: redis.Redis) -> None:
     from jobstore import sites as store
 
     for site in store.list_all(client):
-        waiting = cast("str | None", client.hget(f"hc:count:{site.name}", "queued")) or "0"
+        waiting = cast("str | None", client.hget(keys.count(site.name), "queued")) or "0"
         state = "enabled" if site.enabled else "disabled"
         click.echo(f"{site.name:24} {state:9} weight {site.weight:<6g} waiting {waiting}")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from client.errors import Unavailable
+from jobstore import keys
 from operators.doctor.checks import Finding, Verdict
 from operators.redis_access import Refused, ago, now_ms, place_of, redis_at
 
@@ -74,7 +75,7 @@ def _tried(
 
 
 def _writes(client: redis.Redis) -> Iterator[Finding]:
-    client.set("hc:health:doctor", f"{time.time():.3f}", ex=60)
+    client.set(keys.health("doctor"), f"{time.time():.3f}", ex=60)
     yield Finding("redis, writes", Verdict.GOOD, "took a write")
 
 
@@ -169,14 +170,14 @@ def _drained(client: redis.Redis) -> Iterator[Finding]:
 
 
 def _quarantine(client: redis.Redis) -> Iterator[Finding]:
-    kept = int(client.zcard("hc:quarantine"))
+    kept = int(client.zcard(keys.QUARANTINE))
     advice = (
         "hippocamp-admin quarantine list; after the repair: hippocamp-admin quarantine release --all"
         if kept
         else ""
     )
     yield Finding("quarantine", Verdict.ODD if kept else Verdict.GOOD, f"{kept} poisoned jobs", advice)
-    garbage = int(client.llen("hc:garbage"))
+    garbage = int(client.llen(keys.PENDING_DELETIONS))
     many = garbage > 10_000
     advice = "Blobs are not being deleted: look for garbage.left in maintain's log" if many else ""
     yield Finding("garbage", Verdict.ODD if many else Verdict.GOOD, f"{garbage} blobs to delete", advice)

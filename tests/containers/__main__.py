@@ -17,6 +17,7 @@ from collections.abc import Callable
 import httpx
 
 from deploy.local.sample import sample_volume
+from jobstore import keys
 from tests.conftest import free_port
 from tests.containers.engine import IMAGES, Engine, Failed
 from tests.e2e.service import Service
@@ -142,7 +143,9 @@ def remembered(engine: Engine, service: Service, body: bytes) -> None:
     kept = {}
     for server in ("redis", "cache"):
         (name,) = engine.containers(server)
-        kept[server] = len(engine.run("exec", name, "redis-cli", "--raw", "KEYS", "hc:cache:*").split())
+        kept[server] = len(
+            engine.run("exec", name, "redis-cli", "--raw", "KEYS", keys.cached_result("*")).split()
+        )
     if kept != {"redis": 0, "cache": 1}:
         raise Failed(f"cached results lie at {kept}")
     say("the same volume again: 200 from the cache's own Redis")
@@ -187,7 +190,7 @@ def in_work(service: Service, ids: list[str]) -> str:
 def holder(engine: Engine, job_id: str) -> str:
     """The container that holds the job: workers sign their claims with their host's name."""
     (redis,) = engine.containers("redis")
-    worker = engine.run("exec", redis, "redis-cli", "--raw", "HGET", f"hc:rec:{job_id}", "worker")
+    worker = engine.run("exec", redis, "redis-cli", "--raw", "HGET", keys.record(job_id), "worker")
     return re.split("[:/]", worker)[0]
 
 

@@ -18,7 +18,7 @@ import redis
 from contracts.errors import DeliveryFailed
 from contracts.job import Claim
 from contracts.states import MOST_ATTEMPTS, Stage
-from jobstore import sites
+from jobstore import keys, sites
 from jobstore.failure_policy import AWAY_SECONDS
 from jobstore.leases import held
 from jobstore.store import LeaseLost
@@ -201,8 +201,8 @@ def _rest(client: redis.Redis, endpoint: Endpoint) -> None:
 
 
 def _rest_key(endpoint: Endpoint) -> str:
-    return f"hc:resting:{endpoint.id}"
+    return keys.resting(endpoint.id)
 
 
 def _failures_key(endpoint: Endpoint) -> str:
-    return f"hc:failures:{endpoint.id}"
+    return keys.failures(endpoint.id)

@@ -9,11 +9,10 @@ import redis
 
 from contracts.errors import Gone
 from contracts.job import Claim
-from contracts.result import cache_key
 from contracts.states import Stage
 from jobstore.failure_policy import code_of, settle
 from jobstore.leases import held
-from jobstore.result_cache import CacheEntry
+from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.store import LeaseLost
 from jobstore.wakeups import another, wake
 from runtime.blobs import explanation_path

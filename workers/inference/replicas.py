@@ -16,6 +16,7 @@ import numpy.typing as npt
 import redis
 
 from contracts.errors import HippocampError, ModelNotServed, ModelServerUnavailable
+from jobstore import keys
 from workers.inference.addresses import addresses_of
 from workers.inference.breaker import Breaker
 from workers.inference.model_server import Answer, BatchRefused, Known, ModelServer
@@ -54,7 +55,7 @@ class Replica:
 
     @property
     def key(self) -> str:
-        return f"hc:asked:{self.url}"
+        return keys.asked(self.url)
 
 
 class Replicas:

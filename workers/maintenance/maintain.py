@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from contracts.errors import ModelServerUnavailable, StoreUnavailable
 from contracts.states import Stage
-from jobstore import deployed, draining
+from jobstore import deployed, draining, keys
 from jobstore.orphaned_claims import release_orphans
 from jobstore.wakeups import wake
 from workers.context import Workplace
@@ -22,7 +22,7 @@ TICK_SECONDS = 2.0
 GOLDEN_TASK, PULSE_TASK = "infer.golden", "infer.pulse"
 MOST_WAKEUPS = 200
 """Wake-ups on their way to a stage that a tick sees to: 100 a second, each good for a turn of jobs."""
-_GARBAGE = "hc:garbage"
+_GARBAGE = keys.PENDING_DELETIONS
 
 
 def tick(place: Workplace) -> None:
@@ -96,7 +96,7 @@ def ask_for_proof(place: Workplace) -> bool:
     others = len(place.settings.known_models) > 1 and deployed.health(place.redis, "other_models") is None
     if fresh and not others:
         return False
-    if not place.redis.set("hc:golden:asked", 1, nx=True, px=int(every * 1000)):
+    if not place.redis.set(keys.canary("asked"), 1, nx=True, px=int(every * 1000)):
         return False
     place.app.send_task(GOLDEN_TASK, queue=str(Stage.INFER), expires=every, ignore_result=True, retry=False)
     return True
@@ -107,7 +107,7 @@ def ask_for_pulse(place: Workplace) -> bool:
     proved = deployed.health(place.redis, "model_server")
     if proved is not None and _now(place) - proved < TICK_SECONDS:
         return False
-    if not place.redis.set("hc:golden:pulse", 1, nx=True, px=int(TICK_SECONDS * 900)):
+    if not place.redis.set(keys.canary("pulse"), 1, nx=True, px=int(TICK_SECONDS * 900)):
         return False
     place.app.send_task(
         PULSE_TASK, queue=str(Stage.INFER), expires=TICK_SECONDS, ignore_result=True, retry=False

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from contracts.errors import StoreUnavailable
+from jobstore import keys
 from workers.context import Workplace
 
 _log = logging.getLogger("hippocamp.maintain")
@@ -25,7 +26,7 @@ _AT_ONCE = 500
 
 def collect(place: Workplace) -> int:
     """Count this round; in every 300th, delete what no job has named for 1,800 of them; how many."""
-    this_round = int(place.redis.incr("hc:rounds"))
+    this_round = int(place.redis.incr(keys.ORPHAN_ROUNDS))
     if this_round % EVERY_ROUNDS:
         return 0
     try:
@@ -49,6 +50,6 @@ def _chunks(paths: list[str]) -> Iterator[list[str]]:
 
 
 def _forget_deleted(place: Workplace, stored: set[str]) -> None:
-    noted = cast("list[str]", place.redis.zrange("hc:unnamed", 0, -1))
+    noted = cast("list[str]", place.redis.zrange(keys.ORPHANED_UPLOADS, 0, -1))
     for gone in _chunks([path for path in noted if path not in stored]):
-        place.redis.zrem("hc:unnamed", *gone)
+        place.redis.zrem(keys.ORPHANED_UPLOADS, *gone)

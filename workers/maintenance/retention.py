@@ -11,7 +11,7 @@ from typing import cast
 
 from contracts.errors import JobNotFound
 from contracts.job import Job
-from jobstore import deployed, sites
+from jobstore import deployed, keys, sites
 from workers.context import Workplace
 
 _log = logging.getLogger("hippocamp.maintain")
@@ -23,9 +23,9 @@ MOST_AT_ONCE = 500
 
 def retire(place: Workplace) -> int:
     """Erase ended jobs that are old enough, without a tombstone; how many. At most once in EVERY_SECONDS."""
-    if not place.redis.set("hc:retention:asked", 1, nx=True, ex=EVERY_SECONDS):
+    if not place.redis.set(keys.retention("asked"), 1, nx=True, ex=EVERY_SECONDS):
         return 0
-    names = sorted(cast("set[str]", place.redis.smembers("hc:sites")))
+    names = sorted(cast("set[str]", place.redis.smembers(keys.SITES)))
     kept = {name: _kept_seconds(place, name) for name in names}
     _forget_cards(place, [place.settings.retention_seconds, *kept.values()])
     return sum(_retire(place, name, seconds) for name, seconds in kept.items() if seconds)
@@ -45,7 +45,8 @@ def _forget_cards(place: Workplace, kept: list[int]) -> None:
 def _retire(place: Workplace, name: str, kept: int) -> int:
     oldest = int((time.time() - kept) * 1000)
     ids = cast(
-        "list[str]", place.redis.zrangebyscore(f"hc:jobs:{name}", "-inf", oldest, start=0, num=MOST_AT_ONCE)
+        "list[str]",
+        place.redis.zrangebyscore(keys.jobs_of_site(name), "-inf", oldest, start=0, num=MOST_AT_ONCE),
     )
     forgotten = sum(_forget(place, job_id) for job_id in ids)
     if forgotten:

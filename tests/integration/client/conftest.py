@@ -20,12 +20,11 @@ from werkzeug.serving import make_server
 from client import Client, Patience
 from contracts.errors import NotT1w
 from contracts.job import Claim
-from contracts.result import cache_key
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import deployed
-from jobstore.result_cache import CacheEntry
+from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.store import Line
 from runtime.blobs import BlobStore, explanation_path, sheet_path, stack_path
 from runtime.redis_connections import connect

@@ -24,7 +24,7 @@ from deploy.local.running import MARK
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
-from jobstore import api_keys, sites
+from jobstore import api_keys, keys, sites
 from jobstore.api_keys import Scope
 from jobstore.store import Line
 from runtime.redis_connections import connect
@@ -130,7 +130,7 @@ def test_all_is_there_again_once_there_is_room(machine: Machine) -> None:
     assert machine.keeper.is_alive(), "the keeper lives without a disk to write to"
     filler.unlink()
     assert eventually(lambda: machine.send() == 202) < 20
-    assert [one for one in machine.acknowledged if not machine.client.exists(f"hc:rec:{one}")] == []
+    assert [one for one in machine.acknowledged if not machine.client.exists(keys.record(one))] == []
     again = Stack(machine.stack.settings, MAKE)
     eventually(
         lambda: [item.pid for item in again.remembered()] == [i.pid for i in machine.stack.remembered()]

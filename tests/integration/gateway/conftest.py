@@ -16,13 +16,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from contracts.explanation import Explanation
-from contracts.result import Intervals, Probabilities, Result, cache_key
+from contracts.result import Intervals, Probabilities, Result
 from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import deployed
-from jobstore.result_cache import CacheEntry
+from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.store import Line
 from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.support.hospital import Hospital, configure

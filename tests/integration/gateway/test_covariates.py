@@ -9,7 +9,7 @@ import redis
 from flask.testing import FlaskClient
 
 from contracts.covariates import Covariates
-from jobstore import deployed
+from jobstore import deployed, keys
 from jobstore.store import Line
 from tests.integration.gateway.conftest import MODEL, form, nifti
 
@@ -57,7 +57,7 @@ def test_what_the_model_does_not_know_has_a_code_of_its_own(
     ):
         assert (sent.status_code, sent.json["code"]) == (422, "request.bad_covariate"), sent.text
         assert sent.json["field"] == name
-    assert redis_client.keys("hc:rec:*") == []
+    assert redis_client.keys(keys.record("*")) == []
 
 
 def test_they_are_part_of_the_question(http: FlaskClient, finish: Callable[[str], None]) -> None:

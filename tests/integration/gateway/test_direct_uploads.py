@@ -24,7 +24,7 @@ from contracts.states import JobState, Stage
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.uploads import direct
-from jobstore import api_keys, sites
+from jobstore import api_keys, keys, sites
 from jobstore.scripts import Scripts
 from jobstore.store import Line
 from runtime.blobs import BlobStore
@@ -142,11 +142,11 @@ def test_nothing_arrived_no_such_upload_and_too_large(
     ticket = opened(http, nifti())
     assert code(http.post("/v1/jobs", json={"upload": ticket["id"]})) == (409, "upload.missing")
     assert code(http.post("/v1/jobs", json={"upload": "upl_" + "0" * 32})) == (404, "upload.not_found")
-    redis_client.hset(f"hc:upload:{ticket['id']}", "site", "elsewhere")
+    redis_client.hset(keys.ticket(ticket["id"]), "site", "elsewhere")
     assert code(http.post("/v1/jobs", json={"upload": ticket["id"]})) == (404, "upload.not_found")
     about = {"size_bytes": settings.max_upload_bytes + 1, "sha256": "0" * 64}
     assert code(http.post("/v1/uploads", json=about)) == (413, "input.too_large")
-    assert redis_client.ttl(f"hc:upload:{ticket['id']}") <= direct.TICKET_SECONDS
+    assert redis_client.ttl(keys.ticket(ticket["id"])) <= direct.TICKET_SECONDS
 
 
 def test_a_site_has_so_many_open_at_a_time(
@@ -195,7 +195,7 @@ def test_of_an_erased_job_its_ticket_knows_no_more_than_that(
     upload, key = put(nifti()), {"Idempotency-Key": "study-2"}
     job = http.post("/v1/jobs", json={"upload": upload}, headers=key).json
     assert http.delete(f"/v1/jobs/{job['id']}").status_code == 204
-    left = redis_client.hgetall(f"hc:upload:{upload}")
+    left = redis_client.hgetall(keys.ticket(upload))
     assert left == {"site": "here", "job": job["id"], "sha256": "", "size_bytes": "0"}
     assert code(http.post("/v1/jobs", json={"upload": upload})) == (409, "upload.used")
     assert http.post("/v1/jobs", json={"upload": upload}, headers=key).status_code == 410
@@ -282,10 +282,10 @@ def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
         slow = create_app(replace(behind, line_seconds=0.4)).test_client()
         slow.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
         assert code(slow.post("/v1/jobs", json={"upload": upload})) == (503, "unavailable.line")
-        eventually(lambda: redis_client.zcard("hc:jobs:north") == 1)
+        eventually(lambda: redis_client.zcard(keys.jobs_of_site("north")) == 1)
     other = http.post("/v1/jobs", json={"upload": upload}, headers={"Idempotency-Key": "another"})
     assert code(other) == (409, "upload.used")
     again = http.post("/v1/jobs", json={"upload": upload})
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
-    assert redis_client.zrange("hc:jobs:north", 0, -1) == [again.json["id"]]
+    assert redis_client.zrange(keys.jobs_of_site("north"), 0, -1) == [again.json["id"]]
     assert store.get(line.record(again.json["id"])["input_blob"]) == body

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from gateway.app import create_app
 from gateway.settings import Settings
-from jobstore import deployed
+from jobstore import deployed, keys
 from operators.doctor.checks import advice
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
     answer = http.get("/readyz")
     assert answer.status_code == 200
     assert answer.json["dependencies"]["model_server"]["age_seconds"] <= time.time() - before + 1
-    redis_client.set("hc:health:model_server", "1000")
+    redis_client.set(keys.health("model_server"), "1000")
     assert http.get("/readyz").status_code == 503
     assert http.get("/readyz?only=nonsense").json["code"] == "request.bad_value"
 

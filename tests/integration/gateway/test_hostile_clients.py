@@ -18,6 +18,7 @@ import psutil
 import pytest
 import redis
 
+from jobstore import keys
 from jobstore.store import Line
 from tests.conftest import free_port
 from tests.integration.gateway.callers import RAW, Caller, events, read_all, read_until
@@ -125,7 +126,7 @@ def test_waits_are_shared_and_only_who_waited_is_told_so(
 
     with ThreadPoolExecutor(6) as pool:
         greedy = [pool.submit(wait, crowd, seed, 20) for seed in range(4)]
-        eventually(lambda: redis_client.zcard("hc:jobs:crowd") == 4)
+        eventually(lambda: redis_client.zcard(keys.jobs_of_site("crowd")) == 4)
         time.sleep(2)  # from their records to their places
         refused = wait(crowd, 5, 20)
         assert (refused.status_code, refused.headers.get("Preference-Applied")) == (202, None)
@@ -138,9 +139,9 @@ def test_waits_are_shared_and_only_who_waited_is_told_so(
 
 def test_who_waits_for_a_job_is_told_when_it_ends(quiet: Caller, redis_client: redis.Redis) -> None:
     def end() -> None:
-        while not redis_client.zcard("hc:jobs:quiet"):
+        while not redis_client.zcard(keys.jobs_of_site("quiet")):
             time.sleep(0.05)
-        Line(redis_client).cancel(redis_client.zrange("hc:jobs:quiet", 0, 0)[0])
+        Line(redis_client).cancel(redis_client.zrange(keys.jobs_of_site("quiet"), 0, 0)[0])
 
     ending = threading.Thread(target=end)
     ending.start()

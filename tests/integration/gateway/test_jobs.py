@@ -25,6 +25,7 @@ from contracts.job import Submission
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import keys
 from jobstore.replies import Submitted
 from jobstore.store import Line
 from runtime.blobs import BlobStore
@@ -135,7 +136,7 @@ def test_bad_input_has_its_own_code_and_leaves_nothing(
     )
     assert not problem(answer, status, code)["retryable"]
     assert left_behind(blobs) == []
-    assert redis_client.keys("hc:rec:*") == []
+    assert redis_client.keys(keys.record("*")) == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_known_result_is_answered_at_once(
     again = answer.json
     assert again["id"] != finished
     assert (again["state"], again["cache"]) == ("succeeded", "hit")
-    assert redis_client.hget("hc:depth", "preprocess") == "0"
+    assert redis_client.hget(keys.DEPTH, "preprocess") == "0"
     assert http.get(again["links"]["result"]).json["probabilities"]["cdr1"] == 0.6
     for picture in ("slices/7.png?overlay=cdr1", "overview.png", "explanation.nii.gz"):
         assert http.get(f"/v1/jobs/{again['id']}/{picture}").status_code == 200
@@ -390,7 +391,7 @@ def test_a_job_that_was_recorded_is_told_although_redis_goes_away_at_once(
     answer = http.post("/v1/jobs", data=form(nifti()), headers=headers)
     monkeypatch.undo()
     assert (answer.status_code, answer.json["state"], answer.json["queue_position"]) == (202, "queued", None)
-    assert redis_client.zrange("hc:jobs:here", 0, -1) == [answer.json["id"]]
+    assert redis_client.zrange(keys.jobs_of_site("here"), 0, -1) == [answer.json["id"]]
 
 
 @pytest.mark.parametrize("how", ["field", "header"])
@@ -401,7 +402,7 @@ def test_a_job_can_wait_for_its_time(http: FlaskClient, redis_client: redis.Redi
     else:
         headers = {"Hippocamp-Not-Before-Seconds": "3600"}
         job = http.post("/v1/jobs", data=nifti(), content_type=RAW, headers=headers).json
-    redis_client.hset("hc:pace", mapping={"preprocess": 1000})
+    redis_client.hset(keys.PACE, mapping={"preprocess": 1000})
     assert line.claim(Stage.PREPROCESS, "w") == []
     shown = http.get(f"/v1/jobs/{job['id']}").json
     assert shown["state"] == "queued"

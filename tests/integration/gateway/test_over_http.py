@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import redis
 
+from jobstore import keys
 from jobstore.store import Line
 from tests.integration.gateway.live import Running, serving
 from tests.support.hospital import Hospital
@@ -97,7 +98,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(
         key = f"Authorization: {hospital.headers['Authorization']}\r\n".encode()
         sender.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n" + key + length + b"\r\n\r\n" + start + head)
     eventually(lambda: {p for p in gateway.blobs.rglob("*") if p.is_file()} <= files)
-    assert redis_client.keys("hc:rec:*") == []
+    assert redis_client.keys(keys.record("*")) == []
     assert http.get("/livez").status_code == 200
 
 

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from contracts.states import Stage
 from gateway.jobs import long_polling
+from jobstore import keys
 from jobstore.store import Line
 from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import form, nifti
@@ -30,7 +31,7 @@ def test_the_same_key_gives_the_same_job_once(
     assert (first.status_code, again.status_code) == (202, 202)
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert redis_client.hget("hc:depth", "preprocess") == "1"
+    assert redis_client.hget(keys.DEPTH, "preprocess") == "1"
     assert len(left_behind(blobs)) == 1
     assert blobs.get(Line(redis_client).get(first.json["id"]).text("input_blob")) == nifti()
 
@@ -73,7 +74,7 @@ def test_sent_at_the_same_time_with_one_key_there_is_one_job(app: object, redis_
         thread.join()
     assert len(seen) == 6
     assert len(set(seen)) == 1
-    assert redis_client.zcard("hc:jobs:here") == 1
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
 
 
 def test_the_key_of_an_erased_job_makes_no_other(http: FlaskClient, blobs: BlobStore) -> None:
@@ -87,9 +88,9 @@ def test_prefer_wait_answers_when_the_job_has_ended(
     http: FlaskClient, finish: Callable[[str], None], redis_client: redis.Redis
 ) -> None:
     def work() -> None:
-        while not redis_client.zcard("hc:jobs:here"):
+        while not redis_client.zcard(keys.jobs_of_site("here")):
             time.sleep(0.02)
-        finish(redis_client.zrange("hc:jobs:here", 0, 0)[0])
+        finish(redis_client.zrange(keys.jobs_of_site("here"), 0, 0)[0])
 
     worker = threading.Thread(target=work)
     worker.start()

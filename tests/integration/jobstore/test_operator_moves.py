@@ -11,7 +11,7 @@ import redis
 from contracts.errors import Gone, JobNotFound, NotAHead, Poison, WrongState
 from contracts.job import Submission
 from contracts.states import JobState, Stage
-from jobstore import draining, heartbeats, sites
+from jobstore import draining, heartbeats, keys, sites
 from jobstore.store import LeaseLost, Line
 
 pytestmark = pytest.mark.integration
@@ -76,13 +76,13 @@ def test_a_poisoned_job_keeps_its_upload_until_the_quarantine_ends(
 ) -> None:
     asks_for_quarantine(line)
     poisoned(line, "job_1")
-    assert line.redis.lrange("hc:garbage", 0, -1) == []
-    assert line.redis.sismember("hc:inputs", "inputs/job_1")
+    assert line.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == []
+    assert line.redis.sismember(keys.UPLOADS_IN_USE, "inputs/job_1")
     line.now_ms = 1_000_000 + 3 * 86_400_000
     with caplog.at_level(logging.WARNING):
         line.reap()
-    assert line.redis.lrange("hc:garbage", 0, -1) == ["inputs/job_1"]
-    assert not line.redis.sismember("hc:inputs", "inputs/job_1")
+    assert line.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["inputs/job_1"]
+    assert not line.redis.sismember(keys.UPLOADS_IN_USE, "inputs/job_1")
     (told,) = [record for record in caplog.records if record.getMessage() == "quarantine.ended"]
     assert (vars(told)["job"], vars(told)["site"], vars(told)["trace_id"]) == ("job_1", "a", "7" * 32)
     with pytest.raises(Gone):
@@ -94,8 +94,8 @@ def test_nobody_is_put_in_quarantine_who_did_not_ask_for_it(line: Line, configur
     if configured:
         sites.save(line.redis, sites.Site(name="a"))
     poisoned(line, "job_1")
-    assert line.redis.lrange("hc:garbage", 0, -1) == ["inputs/job_1"]
-    assert line.redis.zcard("hc:quarantine") == 0
+    assert line.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["inputs/job_1"]
+    assert line.redis.zcard(keys.QUARANTINE) == 0
     with pytest.raises(Gone):
         line.reopen("job_1")
 
@@ -104,20 +104,20 @@ def test_erasing_ends_the_quarantine(line: Line) -> None:
     asks_for_quarantine(line)
     poisoned(line, "job_1")
     line.erase(line.get("job_1"))
-    assert "inputs/job_1" in line.redis.lrange("hc:garbage", 0, -1)
-    assert line.redis.zcard("hc:quarantine") == 0
+    assert "inputs/job_1" in line.redis.lrange(keys.PENDING_DELETIONS, 0, -1)
+    assert line.redis.zcard(keys.QUARANTINE) == 0
 
 
 def test_a_job_that_is_opened_again_starts_anew_and_is_announced_again(line: Line) -> None:
     asks_for_quarantine(line)
-    line.redis.hset("hc:endpoints:a", "whe_x", "{}")
+    line.redis.hset(keys.endpoints("a"), "whe_x", "{}")
     submit(line, "job_1")
-    before = (line.redis.get("hc:bytes:a"), line.redis.hgetall("hc:count:a"))
+    before = (line.redis.get(keys.held_bytes("a")), line.redis.hgetall(keys.count("a")))
     (claim,) = line.claim(Stage.PREPROCESS, "w")
     line.fail(claim, Poison("?"))
     assert line.reopen("job_1") is Stage.PREPROCESS
-    after = line.redis.hgetall("hc:count:a")
-    assert (line.redis.get("hc:bytes:a"), {k: v for k, v in after.items() if v != "0"}) == before
+    after = line.redis.hgetall(keys.count("a"))
+    assert (line.redis.get(keys.held_bytes("a")), {k: v for k, v in after.items() if v != "0"}) == before
     job = line.get("job_1")
     assert (job.state, job.attempt, job.text("error_code")) == (JobState.QUEUED, 0, "")
     with pytest.raises(LeaseLost):
@@ -126,7 +126,7 @@ def test_a_job_that_is_opened_again_starts_anew_and_is_announced_again(line: Lin
     line.advance(claim, Stage.INFER, {"stack_blob": "stacks/a/1"})
     (claim,) = line.claim(Stage.INFER, "w")
     line.succeed(claim, {"result": "{}"})
-    assert line.redis.get("hc:bytes:a") == "0"
+    assert line.redis.get(keys.held_bytes("a")) == "0"
     owed = line.claim(Stage.DELIVER, "w", limit=9)
     assert sorted((one.id, one.record["event"]) for one in owed) == [
         ("whd_1_x", "job.failed"), ("whd_1_x_r1", "job.succeeded"),
@@ -195,7 +195,7 @@ def test_what_the_reaper_and_the_last_attempt_end_is_told(
 
 def test_pools_are_known_while_they_tell_and_forgotten_after_an_hour(redis_client: redis.Redis) -> None:
     old = heartbeats.Pool("gone/1/1", ("infer",), 2, since_ms=1, seen_ms=1)
-    redis_client.hset("hc:workers", old.name, json.dumps(vars(old)))
+    redis_client.hset(keys.WORKERS, old.name, json.dumps(vars(old)))
     heartbeats.tell(redis_client, lambda now: heartbeats.Pool("here/1/2", ("preprocess",), 4, now, now))
     (pool,) = heartbeats.pools(redis_client)
     assert (pool.name, pool.queues, pool.slots) == ("here/1/2", ("preprocess",), 4)

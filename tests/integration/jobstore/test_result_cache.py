@@ -9,17 +9,16 @@ import pytest
 import redis
 
 from contracts.job import Claim, Submission, new_job_id
-from contracts.result import cache_key
 from contracts.states import JobState, Stage
-from jobstore import deployed
-from jobstore.result_cache import LATE_SECONDS, CacheEntry, Known
+from jobstore import deployed, keys
+from jobstore.result_cache import LATE_SECONDS, CacheEntry, Known, cache_key
 from jobstore.store import LeaseLost, Line
 from runtime.redis_connections import connect_cache
 from tests.redis_servers import FORGETFUL, Server
 
 pytestmark = pytest.mark.integration
 
-KEY = "hc:cache:a:c:p:m"
+KEY = keys.cached_result("a", "c", "p", "m")
 ENTRY = CacheEntry(KEY, '{"cdr": "0"}', 600)
 SWEEP_MS = 16 * 60_000
 
@@ -80,7 +79,7 @@ def test_results_lie_on_their_own_server_and_nowhere_else(line: Line, cache: red
     assert line.answers.find("a", "c") == Known(KEY, ENTRY.value, "p", "m")
     assert line.answers.find("b", "c") is None
     assert len(cache.keys("*")) == 1
-    assert line.redis.keys("hc:cache*") == []
+    assert line.redis.keys(keys.cached_result("*")) == []
 
 
 def test_a_cache_that_is_away_costs_a_hit_and_no_job(
@@ -105,19 +104,19 @@ def test_what_is_erased_while_the_cache_is_away_goes_when_it_is_back(
     assert line.answers.find("a", "c") is None, "out of reach from the first moment"
     assert line.answers.clear() == 1
     assert cache.keys("*") == []
-    assert not line.redis.exists("hc:stale")
+    assert not line.redis.exists(keys.STALE_RESULTS)
 
 
 def test_a_full_cache_drops_results_and_the_line_keeps_all_it_has(line: Line, cache: redis.Redis) -> None:
     for n in range(1500):
         key = cache_key("a", str(n), pipeline="p", model="m")
         name = f"{key}:{n}"
-        line.redis.hset(f"hc:answers:a:{n}", key, name)
+        line.redis.hset(keys.cached_names("a", str(n)), key, name)
         line.answers.keep(name, CacheEntry(KEY, "x" * 1200, 600), until=2**40)
     found = [line.answers.find("a", str(n)) is not None for n in range(1500)]
     assert 0 < sum(found) < 1500
     assert found[-1], "the newest stay"
-    assert len(line.redis.keys("hc:answers:*")) == 1500
+    assert len(line.redis.keys(keys.cached_names("*", "*"))) == 1500
 
 
 def test_a_worker_that_comes_too_late_writes_nothing(line: Line, cache: redis.Redis) -> None:

@@ -8,6 +8,7 @@ import redis
 from contracts.errors import Backlog, BatchNotFound, JobNotFound, NotAHead
 from contracts.job import Submission
 from contracts.states import JobState, Priority, Stage
+from jobstore import keys
 from jobstore.result_cache import CacheEntry
 from jobstore.store import LeaseLost, Line
 from tests.integration.jobstore.store_model import losing_answers
@@ -36,13 +37,16 @@ def test_a_job_goes_through_every_stage(line: Line, redis_client: redis.Redis) -
     assert line.get("job_1").state is JobState.QUEUED_INFER
     (second,) = line.claim(Stage.INFER, "w")
     assert second.attempt == 1
-    line.succeed(second, {"result": "{}"}, cache=CacheEntry("hc:cache:x", "{}", 60))
+    line.succeed(second, {"result": "{}"}, cache=CacheEntry(keys.cached_result("x"), "{}", 60))
     job = line.get("job_1")
     assert job.state is JobState.SUCCEEDED
     assert job.text("stack_blob") == "s"
-    assert line.answers._kept_at.get(line.redis.hget("hc:answers:a:c0ffee", "hc:cache:x")) == "{}"
-    assert redis_client.lrange("hc:garbage", 0, -1) == ["inputs/a/1"]
-    assert redis_client.hgetall("hc:count:a") == {
+    assert (
+        line.answers._kept_at.get(line.redis.hget(keys.cached_names("a", "c0ffee"), keys.cached_result("x")))
+        == "{}"
+    )
+    assert redis_client.lrange(keys.PENDING_DELETIONS, 0, -1) == ["inputs/a/1"]
+    assert redis_client.hgetall(keys.count("a")) == {
         "queued": "0", "preprocessing": "0", "queued_infer": "0", "inferring": "0", "succeeded": "1",
     }  # fmt: skip
 
@@ -56,7 +60,7 @@ def test_one_site_with_many_jobs_delays_another_by_one(line: Line) -> None:
 
 
 def test_weights_share_the_turns(line: Line, redis_client: redis.Redis) -> None:
-    redis_client.hset("hc:site:b", "weight", 3)
+    redis_client.hset(keys.site("b"), "weight", 3)
     submit(line, *(f"a{n}" for n in range(40)))
     submit(line, *(f"b{n}" for n in range(40)), site="b")
     sites = [c.job.site for c in line.claim(Stage.PREPROCESS, "w", limit=40)]
@@ -163,13 +167,13 @@ def test_bytes_that_were_erased_and_sent_anew_share_nothing_with_what_is_being_d
     assert line.get("job_3").shelf != old
     line.now_ms += 2 * 86_400_000
     line.reap()
-    swept = line.redis.lrange("hc:garbage", 0, -1)
+    swept = line.redis.lrange(keys.PENDING_DELETIONS, 0, -1)
     assert swept.count(f"stacks/a/{old}/") == 3, "at once, soon, and when no worker can be at it"
     assert not [name for name in swept if line.get("job_3").shelf in name]
 
 
 def test_a_result_that_was_erased_since_it_was_found_is_made_anew(line: Line) -> None:
-    line.redis.hset("hc:answers:a:c0ffee", "key", "name")
+    line.redis.hset(keys.cached_names("a", "c0ffee"), "key", "name")
     hit = {"result": '{"cdr": "0"}', "answer_key": "key", "cache": "hit", "model_digest": "m"}
     submit(line, "1", **hit)
     assert line.get("job_1").state is JobState.SUCCEEDED
@@ -225,7 +229,7 @@ def test_a_failure_keeps_code_and_figures(line: Line) -> None:
 
 
 def test_a_terminal_job_owes_each_endpoint_one_delivery(line: Line, redis_client: redis.Redis) -> None:
-    redis_client.hset("hc:endpoints:a", mapping={"whe_x": "{}", "whe_y": "{}"})
+    redis_client.hset(keys.endpoints("a"), mapping={"whe_x": "{}", "whe_y": "{}"})
     submit(line, "1")
     submit(line, "2", site="b")
     line.cancel("job_1")
@@ -274,7 +278,7 @@ def test_position_over_several_blocks(line: Line) -> None:
     line.cancel("job_b0")
     assert line.position("job_a299") == 299 + 299 + 2
     line.claim(Stage.PREPROCESS, "w", limit=901)
-    assert line.redis.hgetall("hc:longer:preprocess") == {}
+    assert line.redis.hgetall(keys.longer("preprocess")) == {}
 
 
 def test_bytes_of_a_record_of_an_earlier_revision_are_given_back(
@@ -282,6 +286,6 @@ def test_bytes_of_a_record_of_an_earlier_revision_are_given_back(
 ) -> None:
     """It knows one size, `size_bytes`, which was that of the stored bytes and was counted."""
     line.submit(submission("1", stored_bytes=10))
-    redis_client.hdel("hc:rec:job_1", "stored_bytes")
+    redis_client.hdel(keys.record("job_1"), "stored_bytes")
     line.cancel("job_1")
-    assert redis_client.get("hc:bytes:a") == "0"
+    assert redis_client.get(keys.held_bytes("a")) == "0"

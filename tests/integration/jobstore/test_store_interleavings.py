@@ -11,6 +11,7 @@ import redis
 
 from contracts.job import Claim, Submission
 from contracts.states import JobState, Stage
+from jobstore import keys
 from jobstore.result_cache import CacheEntry
 from jobstore.store import LeaseLost, Line
 from tests.integration.jobstore.store_model import losing_answers
@@ -51,7 +52,7 @@ class World:
             if self.stage is Stage.PREPROCESS:
                 self.line.advance(claim, Stage.INFER, {"made_by": worker})
             else:
-                entry = CacheEntry("hc:cache:x", worker, 60)
+                entry = CacheEntry(keys.cached_result("x"), worker, 60)
                 self.line.succeed(claim, {"result": "{}", "made_by": worker}, cache=entry)
         except LeaseLost:
             return
@@ -102,7 +103,7 @@ def crashing(script: list[Step]) -> list[list[Step]]:
 
 def fresh(client: redis.Redis, stage: Stage) -> World:
     client.flushdb()
-    client.hset("hc:endpoints:a", "whe_x", "{}")
+    client.hset(keys.endpoints("a"), "whe_x", "{}")
     line = Line(client, now_ms=1_000_000)
     line.submit(
         Submission(
@@ -137,10 +138,10 @@ def check_end(world: World, schedule: tuple[Step, ...]) -> None:
     assert [c.record["event"] for c in line.claim(Stage.DELIVER, "d", limit=9)] == [f"job.{job.state}"], (
         schedule
     )
-    assert line.redis.lrange("hc:garbage", 0, -1) == ["inputs/a/1"], schedule
+    assert line.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["inputs/a/1"], schedule
     assert line.depth(world.stage) == line.running(world.stage) == 0, schedule
     if canceled and not world.commits:
-        assert not line.redis.keys("hc:cache:x*"), schedule
+        assert not line.redis.keys(keys.cached_result("x*")), schedule
 
 
 def explore(client: redis.Redis, stage: Stage, scripts: Callable[[], Iterator[list[list[Step]]]]) -> int:

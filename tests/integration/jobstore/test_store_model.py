@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from contracts.errors import LineUnavailable, NotAHead
 from contracts.job import Claim, Submission
 from contracts.states import MOST_ATTEMPTS, Priority, Stage
+from jobstore import keys
 from jobstore.store import LeaseLost, Line
 from tests.integration.jobstore.store_model import RUNNING, TERMINAL, WAITING, Model, Record, losing_answers
 
@@ -43,11 +44,11 @@ class LineHistory(RuleBasedStateMachine):
     def open_line(self) -> None:
         self.client.flushall()
         for site, weight in WEIGHTS.items():
-            self.client.hset(f"hc:site:{site}", "weight", weight)
+            self.client.hset(keys.site(site), "weight", weight)
         for site, batch in BATCHES.items():
-            self.client.hset(f"hc:batch:{batch}", "site", site)
+            self.client.hset(keys.batch(batch), "site", site)
         for site, ids in ENDPOINTS.items():
-            self.client.hset(f"hc:endpoints:{site}", mapping=dict.fromkeys(ids, "{}"))
+            self.client.hset(keys.endpoints(site), mapping=dict.fromkeys(ids, "{}"))
         self.model = Model(WEIGHTS, ENDPOINTS)
         self.line = Line(self.client, now_ms=self.model.now)
         self.claims: list[Claim] = []
@@ -206,7 +207,7 @@ class LineHistory(RuleBasedStateMachine):
         records = list(self.model.records.values())
         with self.client.pipeline(transaction=False) as pipe:
             for record in records:
-                pipe.hgetall(f"hc:rec:{record.id}")
+                pipe.hgetall(keys.record(record.id))
             answers = pipe.execute()
         for record, stored in zip(records, answers, strict=True):
             found = (stored["state"], stored["stage"], int(stored["attempt"]), int(stored["fence"]))
@@ -225,12 +226,14 @@ class LineHistory(RuleBasedStateMachine):
             assert self.line.depth(stage) == len(own) - len(running)
             assert self.line.ready(stage) == len(own) - len(running) - len(later)
         for site in SITES:
-            counted = {s: int(n) for s, n in self.client.hgetall(f"hc:count:{site}").items() if int(n)}
+            counted = {s: int(n) for s, n in self.client.hgetall(keys.count(site)).items() if int(n)}
             assert counted == Counter(r.state for r in records if r.site == site and r.kind == "job")
             if batch := BATCHES.get(site):
-                assert self.client.hgetall(f"hc:count_of:{batch}") == self.client.hgetall(f"hc:count:{site}")
-                assert self.client.zcard(f"hc:jobs_of:{batch}") == sum(counted.values())
-        assert set(self.client.zrange("hc:deadlines", 0, -1)) == {
+                assert self.client.hgetall(keys.count_of_batch(batch)) == self.client.hgetall(
+                    keys.count(site)
+                )
+                assert self.client.zcard(keys.jobs_of_batch(batch)) == sum(counted.values())
+        assert set(self.client.zrange(keys.DEADLINES, 0, -1)) == {
             r.id for r in records if r.deadline is not None and r.state not in TERMINAL
         }
 

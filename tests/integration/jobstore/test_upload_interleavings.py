@@ -12,6 +12,7 @@ import redis
 from contracts.errors import LineUnavailable
 from contracts.job import Job, Submission
 from contracts.states import JobState, Stage
+from jobstore import keys
 from jobstore.store import Line
 from tests.integration.jobstore.test_store_interleavings import Step, crashing, interleavings
 
@@ -75,7 +76,7 @@ class World:
         """The collector's second look, long after its first; every clock may have jumped meanwhile."""
         for this_round in (1, 2):
             self.line.uploads.withdraw_orphans(sorted(self.blobs), this_round=this_round, patience=1)
-        while path := self.line.redis.lpop("hc:garbage"):
+        while path := self.line.redis.lpop(keys.PENDING_DELETIONS):
             self.blobs.discard(path)
 
     def work(self, worker: str) -> None:
@@ -110,8 +111,8 @@ def check_end(world: World, schedule: tuple[Step, ...]) -> None:
     assert not record or record["state"] == JobState.SUCCEEDED, schedule
     world.collect("S")
     assert world.blobs == set(), schedule
-    assert line.redis.scard("hc:inputs") == line.redis.zcard("hc:unnamed") == 0, schedule
-    assert int(line.redis.get("hc:bytes:a") or 0) == 0, schedule
+    assert line.redis.scard(keys.UPLOADS_IN_USE) == line.redis.zcard(keys.ORPHANED_UPLOADS) == 0, schedule
+    assert int(line.redis.get(keys.held_bytes("a")) or 0) == 0, schedule
 
 
 def schedules() -> Iterator[tuple[Step, ...]]:

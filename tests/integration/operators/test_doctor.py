@@ -13,7 +13,7 @@ from client.connection import Connection
 from contracts.errors import DeliveryFailed
 from contracts.job import Submission, new_job_id
 from contracts.states import Stage
-from jobstore import api_keys, draining, sites, webhook_endpoints
+from jobstore import api_keys, draining, keys, sites, webhook_endpoints
 from jobstore.api_keys import Scope
 from jobstore.store import Line
 from operators.doctor import canary_checks
@@ -48,7 +48,7 @@ def test_a_scan_over_a_megabyte_is_taken_followed_and_erased(
     found = submitted(url, key())
     assert found.verdict is Verdict.GOOD, found
     assert "worked on in" in found.found
-    assert redis_client.zcard("hc:jobs:north") == 0
+    assert redis_client.zcard(keys.jobs_of_site("north")) == 0
 
 
 def test_a_key_that_may_only_submit_shows_that_it_is_taken(url: str, carrier: Carrier, key: Issue) -> None:
@@ -78,16 +78,16 @@ def test_a_scan_that_the_service_refuses_is_bad_with_its_code(
     url: str, carrier: Carrier, key: Issue, redis_client: redis.Redis
 ) -> None:
     text = key(requests_per_second=0.0)
-    redis_client.set("hc:depth", "no hash")  # every script of the job store breaks on this
+    redis_client.set(keys.DEPTH, "no hash")  # every script of the job store breaks on this
     found = submitted(url, text)
-    redis_client.delete("hc:depth")
+    redis_client.delete(keys.DEPTH)
     assert found.verdict is Verdict.BAD
     assert "internal" in found.found
 
 
 def test_without_a_key_nothing_is_sent(url: str, redis_client: redis.Redis, carrier: Carrier) -> None:
     assert submitted(url, "").verdict is Verdict.SKIPPED
-    assert redis_client.keys("hc:jobs:*") == []
+    assert redis_client.keys(keys.jobs_of_site("*")) == []
 
 
 def test_the_command_sends_it_unless_told_not_to(admin: Run, environment: dict[str, str], key: Issue) -> None:
@@ -103,7 +103,7 @@ def test_a_drained_stage_is_seen_without_the_address_of_redis(
 ) -> None:
     environment["HIPPOCAMP_API_KEY"] = key()
     environment.pop("HIPPOCAMP_REDIS_URL", None)
-    redis_client.hset("hc:drained", "stage:infer", 1)
+    redis_client.hset(keys.DRAINED, "stage:infer", 1)
     done = admin("doctor", "--json", "--no-submit")
     (row,) = [row for row in map(json.loads, done.stdout.splitlines()) if row["check"] == "drained"]
     assert row["found"] == "stage:infer claims nothing"
@@ -126,7 +126,7 @@ def test_deliveries_that_failed_and_repeated_ones_are_counted_apart(
     line.cancel(job.id)
     first, second = (line.claim(Stage.DELIVER, "test")[0] for _ in range(2))
     line.release(first, "no answer", delay_seconds=0)
-    redis_client.hset(f"hc:rec:{first.id}", "attempt", 2)
+    redis_client.hset(keys.record(first.id), "attempt", 2)
     line.fail(second, DeliveryFailed("The endpoint was removed"))
     found = [one for one in service_checks(Connection(url, text, 10)) if one.what == "webhooks"]
     assert [one.found for one in found] == ["3 endpoints; 1 failed, 1 repeated"]

@@ -14,7 +14,7 @@ from contracts.errors import Poison
 from contracts.job import Claim, Submission, new_job_id
 from contracts.states import JobState, Stage
 from gateway.settings import Settings
-from jobstore import draining, heartbeats
+from jobstore import draining, heartbeats, keys
 from jobstore.store import LeaseLost, Line
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.client.tls import served_over_tls
@@ -52,7 +52,7 @@ def claim(line: Line, worker: str = "host1/5/7") -> Claim:
 
 def poisoned(line: Line, site: str = "far") -> str:
     """Of a site that asked for the quarantine."""
-    line.redis.hset(f"hc:site:{site}", "quarantine_seconds", 3 * 86_400)
+    line.redis.hset(keys.site(site), "quarantine_seconds", 3 * 86_400)
     job_id = submit(line, site)
     line.fail(claim(line), Poison("The last of 3 attempts at preprocess ended in ZeroDivisionError"))
     return job_id
@@ -69,7 +69,7 @@ def test_workers_shows_pools_and_what_they_hold(line: Line, admin: Run) -> None:
         line.redis, lambda now: heartbeats.Pool("host1/5/6", ("preprocess",), 2, now - 60_000, now)
     )
     silent = heartbeats.Pool("host2/5/6", ("infer",), 4, 0, int(time.time() * 1000) - 600_000)
-    line.redis.hset("hc:workers", silent.name, json.dumps(vars(silent)))
+    line.redis.hset(keys.WORKERS, silent.name, json.dumps(vars(silent)))
     job_id = submit(line)
     claim(line)
     shown = said(admin, "workers")
@@ -130,7 +130,7 @@ def test_quarantine_lists_releases_and_drops(line: Line, admin: Run) -> None:
     assert said(admin, "quarantine", "release", "--all", "--site", "near").startswith(second)
     assert "being deleted" in said(admin, "quarantine", "drop", third)
     line.reap()
-    assert f"inputs/{third}" in line.redis.lrange("hc:garbage", 0, -1)
+    assert f"inputs/{third}" in line.redis.lrange(keys.PENDING_DELETIONS, 0, -1)
     assert said(admin, "quarantine", "list") == "the quarantine is empty\n"
     assert admin("quarantine", "release").returncode == 2
 
@@ -146,7 +146,7 @@ def test_retry_opens_a_job_or_says_why_not(line: Line, admin: Run) -> None:
 
 
 def test_retry_sends_a_delivery_again(line: Line, admin: Run) -> None:
-    line.redis.hset("hc:endpoints:far", "whe_x", "{}")
+    line.redis.hset(keys.endpoints("far"), "whe_x", "{}")
     job_id = poisoned(line)
     (owed,) = line.claim(Stage.DELIVER, "w")
     line.succeed(owed, {"response_status": 200})

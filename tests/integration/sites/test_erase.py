@@ -9,12 +9,11 @@ import redis
 from flask.testing import FlaskClient
 
 from contracts.job import Claim, Submission
-from contracts.result import cache_key
 from contracts.states import Stage
 from gateway.resources import Resources
 from gateway.uploads import submit
-from jobstore import deployed
-from jobstore.result_cache import CacheEntry
+from jobstore import deployed, keys
+from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.store import LeaseLost, Line
 from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result
@@ -71,7 +70,7 @@ def traces(redis_client: redis.Redis, blobs: BlobStore, *needles: str) -> set[st
 def test_an_erased_job_leaves_its_tombstone_and_nothing_else(
     http: FlaskClient, redis_client: redis.Redis, line: Line, blobs: BlobStore, north: Caller, submit: Submit
 ) -> None:
-    redis_client.hset("hc:endpoints:north", "whe_x", "{}")
+    redis_client.hset(keys.endpoints("north"), "whe_x", "{}")
     job_id = submit(north)
     finish(line, blobs)
     http.get(f"/v1/jobs/{job_id}/explanation.nii.gz", headers=north.headers)
@@ -79,21 +78,21 @@ def test_an_erased_job_leaves_its_tombstone_and_nothing_else(
     assert len(traces(redis_client, blobs, job_id[4:], digest)) > 8
     assert http.delete(f"/v1/jobs/{job_id}", headers=north.headers).status_code == 204
     left = traces(redis_client, blobs, job_id[4:], digest)
-    asked = {key for key in left if key.startswith("hc:claims:")}
+    asked = {key for key in left if key.startswith(keys.claims(""))}
     assert all(0 < redis_client.ttl(key) <= 30 for key in asked), "what workers were given, for a lease"
     left -= asked
-    assert left == {f"hc:rec:{job_id}", "hc:garbage", "hc:sweep"}, (
+    assert left == {keys.record(job_id), keys.PENDING_DELETIONS, keys.SWEEP}, (
         "the last two are what is still to be swept"
     )
-    assert set(redis_client.hgetall(f"hc:rec:{job_id}")) == {"id", "kind", "site", "erased_ms"}
+    assert set(redis_client.hgetall(keys.record(job_id))) == {"id", "kind", "site", "erased_ms"}
     for path in ("", "/result", "/slices/3.png", "/explanation.nii.gz"):
         answer = http.get(f"/v1/jobs/{job_id}{path}", headers=north.headers)
         assert (answer.status_code, answer.json["code"]) == (410, "job.erased")
     assert http.delete(f"/v1/jobs/{job_id}", headers=north.headers).status_code == 410
     assert http.get("/v1/jobs", headers=north.headers).json["jobs"] == []
-    assert redis_client.zcard("hc:turn:deliver") == 0
-    assert redis_client.hget("hc:depth", "deliver") == "0"
-    assert {int(n) for n in redis_client.hvals("hc:count:north")} == {0}
+    assert redis_client.zcard(keys.turns("deliver")) == 0
+    assert redis_client.hget(keys.DEPTH, "deliver") == "0"
+    assert {int(n) for n in redis_client.hvals(keys.count("north"))} == {0}
 
 
 def test_only_its_site_learns_that_it_was_erased(
@@ -117,11 +116,11 @@ def test_a_running_job_ends_and_its_worker_publishes_nothing(
     with pytest.raises(LeaseLost):
         line.advance(claim, Stage.INFER)
     assert not line.renew(claim)
-    redis_client.delete("hc:garbage")
+    redis_client.delete(keys.PENDING_DELETIONS)
     line.now_ms = int(redis_client.time()[0] * 1000) + 16 * 60_000
     line.reap()
-    assert late.rpartition("/")[0] + "/" in redis_client.lrange("hc:garbage", 0, -1)
-    assert redis_client.get("hc:bytes:north") == "0"
+    assert late.rpartition("/")[0] + "/" in redis_client.lrange(keys.PENDING_DELETIONS, 0, -1)
+    assert redis_client.get(keys.held_bytes("north")) == "0"
 
 
 def test_bytes_sent_anew_lose_nothing_to_the_deletion_of_the_erased_ones(
@@ -137,7 +136,7 @@ def test_bytes_sent_anew_lose_nothing_to_the_deletion_of_the_erased_ones(
         assert http.delete(f"/v1/jobs/{first}", headers=north.headers).status_code == 204
     second = submit(north)
     finish(line, blobs)
-    for path in [*late, *line.redis.lrange("hc:garbage", 0, -1)]:
+    for path in [*late, *line.redis.lrange(keys.PENDING_DELETIONS, 0, -1)]:
         if path != line.get(second).text("input_blob"):
             blobs.delete(path)
     for shown in ("slices/3.png", "explanation.nii.gz"):
@@ -156,7 +155,7 @@ def test_what_another_job_of_the_site_shares_stays(
     http.delete(f"/v1/jobs/{first}", headers=north.headers)
     assert http.get(f"/v1/jobs/{second}/slices/3.png", headers=north.headers).status_code == 200
     http.delete(f"/v1/jobs/{second}", headers=north.headers)
-    assert redis_client.keys("hc:cache*") == []
+    assert redis_client.keys(keys.cached_result("*")) == []
     assert blobs._fs.find(blobs._root) == []
 
 
@@ -197,7 +196,7 @@ def test_a_hit_stores_nothing_and_one_that_is_erased_meanwhile_is_new(
 
     def and_forget(fresh: Submission, to: Resources) -> Submission:
         found = look_up(fresh, to)
-        line.redis.delete(f"hc:answers:north:{fresh.content_digest}")
+        line.redis.delete(keys.cached_names("north", fresh.content_digest))
         return found
 
     monkeypatch.setattr(submit, "_look_up", and_forget)

@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from contracts.errors import DiskNearlyFull
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from jobstore import keys
 from jobstore.store import Line
 from operators.doctor.place_checks import place_checks
 from runtime.blobs import BlobStore
@@ -73,7 +74,7 @@ def test_volumes_are_refused_before_the_disk_is_full(
     part = b"--x\r\nContent-Type: application/dicom\r\n\r\nx\r\n--x--"
     stow = {"content_type": 'multipart/related; type="application/dicom"; boundary=x'}
     assert http.post("/dicom-web/studies", data=part, headers=north.headers, **stow).status_code == 503
-    assert redis_client.zcard("hc:jobs:north") == 1
+    assert redis_client.zcard(keys.jobs_of_site("north")) == 1
     assert figure(http, "free") < figure(http, "reserve") == RESERVE < figure(http, "size") / 9
     found = http.get("/readyz?only=disk")
     assert (found.status_code, found.json["dependencies"]["disk"]["ok"]) == (503, False)
@@ -183,7 +184,7 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
     job = line.get(job_id)
     assert (job.state, job.attempt, job.text("last_error")) == ("queued", 0, "unavailable.disk")
     filler.unlink()
-    redis_client.zadd("hc:later:preprocess", {job_id: 1})
+    redis_client.zadd(keys.later("preprocess"), {job_id: 1})
     preprocess.work_once(desk)
     assert line.get(job_id).state == "queued_infer"
     desk.redis.close()

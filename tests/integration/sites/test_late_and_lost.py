@@ -20,6 +20,7 @@ from contracts.job import new_job_id
 from contracts.states import JobState, Stage
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from jobstore import keys
 from jobstore.scripts import Scripts
 from jobstore.store import Line
 from runtime.blobs import BlobStore
@@ -88,7 +89,7 @@ def stored(blobs: BlobStore) -> set[str]:
 
 
 def jobs(client: redis.Redis) -> list[str]:
-    return client.zrange("hc:jobs:north", 0, -1)
+    return client.zrange(keys.jobs_of_site("north"), 0, -1)
 
 
 def check_whole(client: redis.Redis, blobs: BlobStore, job_id: str, scan: bytes) -> None:
@@ -141,13 +142,13 @@ def test_an_upload_that_is_gone_is_replaced_by_the_repeated_request(
     send: Callable[..., object], redis_client: redis.Redis, blobs: BlobStore, scan: bytes
 ) -> None:
     first = send().json["id"]
-    held = redis_client.get("hc:bytes:north")
+    held = redis_client.get(keys.held_bytes("north"))
     blobs.delete(Line(redis_client).record(first)["input_blob"])
     again = send()
     assert (again.status_code, again.json["id"]) == (202, first)
     check_whole(redis_client, blobs, first, scan)
-    assert redis_client.get("hc:bytes:north") == held == str(len(scan))
-    assert redis_client.smembers("hc:inputs") == stored(blobs)
+    assert redis_client.get(keys.held_bytes("north")) == held == str(len(scan))
+    assert redis_client.smembers(keys.UPLOADS_IN_USE) == stored(blobs)
     (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
     assert blobs.get(claim.record["input_blob"]) == scan
 
@@ -188,10 +189,10 @@ def test_what_was_answered_503_may_be_done_and_is_done_once(
     time.sleep(4 * PATIENT)
     again = http.open(way[1], method=way[0], headers=north.headers)
     assert again.status_code == (200 if script == "cancel" else 410)
-    counts = {state: int(n) for state, n in redis_client.hgetall("hc:count:north").items() if int(n)}
+    counts = {state: int(n) for state, n in redis_client.hgetall(keys.count("north")).items() if int(n)}
     assert counts == ({"canceled": 1} if script == "cancel" else {})
-    assert redis_client.get("hc:bytes:north") == "0"
-    assert redis_client.smembers("hc:inputs") == set()
+    assert redis_client.get(keys.held_bytes("north")) == "0"
+    assert redis_client.smembers(keys.UPLOADS_IN_USE) == set()
 
 
 def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
@@ -206,7 +207,7 @@ def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
         )
 
     def late(name: str, request: bytes) -> tuple[Fate, float]:
-        is_it = b"\r\nEXEC\r\n" in request and b"hc:endpoints:" in request
+        is_it = b"\r\nEXEC\r\n" in request and keys.endpoints("").encode() in request
         if is_it and not relay.seen:
             return Fate.LATE, 3 * PATIENT
         return Fate.PASS, 0.0
@@ -218,7 +219,7 @@ def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
     time.sleep(4 * PATIENT)
     again = add()
     assert (again.json["id"], again.json["secret"]) == (made.json["id"], made.json["secret"])
-    assert redis_client.hlen("hc:endpoints:north") == 1
+    assert redis_client.hlen(keys.endpoints("north")) == 1
     assert add({"url": "https://other.example/hook"}).json["code"] == "request.key_reused"
 
 
@@ -240,7 +241,7 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
         os.utime(Path(settings.blobs) / path, (0, 0))  # a clock that steps, a machine that slept
 
     def look_in(round_number: int) -> int:
-        redis_client.set("hc:rounds", round_number - 1)
+        redis_client.set(keys.ORPHAN_ROUNDS, round_number - 1)
         return orphaned_uploads.collect(place)
 
     assert [look_in(n) for n in (299, 300, 301, 600, 1800, 2099)] == [0] * 6
@@ -253,7 +254,7 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
         Line(redis_client).submit(record)
     assert jobs(redis_client) == [job_id]
     assert look_in(2400) == 0
-    assert redis_client.zcard("hc:unnamed") == 0
+    assert redis_client.zcard(keys.ORPHANED_UPLOADS) == 0
     place.redis.close()
 
 
@@ -267,7 +268,7 @@ def test_an_upload_whose_record_came_between_two_looks_is_kept(
     assert line.uploads.withdraw_orphans([upload], this_round=300, patience=1800) == 0
     line.submit(replace(_submission(redis_client, send().json["id"]), id=job_id, input_blob=upload))
     assert line.uploads.withdraw_orphans([upload], this_round=9000, patience=1800) == 0
-    assert redis_client.zcard("hc:unnamed") == 0
+    assert redis_client.zcard(keys.ORPHANED_UPLOADS) == 0
     assert line.get(job_id).state is JobState.QUEUED
     assert hashlib.sha256(blobs.get(upload)).digest() == hashlib.sha256(scan).digest()
 

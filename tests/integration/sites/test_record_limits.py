@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from contracts.job import Submission, new_job_id
 from contracts.states import Stage
 from gateway.access.sessions import COOKIE, MOST_SESSIONS
-from jobstore import batches, sites, webhook_endpoints
+from jobstore import batches, keys, sites, webhook_endpoints
 from jobstore.result_cache import CacheEntry
 from jobstore.store import Line
 from tests.integration.gateway.conftest import finish, nifti
@@ -48,7 +48,7 @@ def test_one_that_is_off_counts_too(http: FlaskClient, redis_client: redis.Redis
 
 
 def owed(client: redis.Redis, site: str) -> int:
-    return int(client.get(f"hc:deliveries_owed:{site}") or 0)
+    return int(client.get(keys.deliveries_owed(site)) or 0)
 
 
 def test_a_site_that_is_owed_too_many_deliveries_gets_nothing_more_in(
@@ -143,7 +143,7 @@ def test_the_same_bytes_have_so_many_cached_results(line: Line) -> None:
         (claim,) = line.claim(Stage.INFER, "test")
         line.succeed(claim, {"result": "{}"}, cache=CacheEntry(f"cache:north:c:{number}", "{}", 60))
         kept += line.redis.exists(f"cache:north:c:{number}:{job.id}:{claim.fence}")
-    assert line.redis.hlen("hc:answers:north:c") == kept == 64
+    assert line.redis.hlen(keys.cached_names("north", "c")) == kept == 64
 
 
 def test_a_key_has_so_many_sessions_and_the_oldest_ends(
@@ -177,4 +177,4 @@ def test_the_endpoint_limit_holds_however_many_ask_at_once(redis_client: redis.R
     for thread in threads:
         thread.join()
     assert len(webhook_endpoints.list_all(redis_client, "north")) == webhook_endpoints.MOST_ENDPOINTS
-    assert json.loads(redis_client.hvals("hc:endpoints:north")[0])["url"] == HOOK["url"]
+    assert json.loads(redis_client.hvals(keys.endpoints("north"))[0])["url"] == HOOK["url"]

@@ -23,7 +23,7 @@ from deploy.redis.__main__ import address
 from deploy.redis.users import CACHE, USERS, acl_file
 from gateway.app import create_app
 from gateway.settings import Settings as GatewaySettings
-from jobstore import api_keys, sites
+from jobstore import api_keys, keys, sites
 from jobstore.api_keys import Scope
 from jobstore.wakeups import TASK, celery_app
 from jobstore.webhook_endpoints import new_endpoint, save
@@ -181,7 +181,12 @@ def test_nothing_else_is_allowed(servers: Servers, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in {"gateway", "operator"}])
 def test_keys_of_sites_and_sessions_are_the_gateways_alone(servers: Servers, name: str) -> None:
     with connect(servers.url(name)) as client:
-        for key in ("hc:key:hk_north_12345678", "hc:keys:north", "hc:session:abc", "hc:upload:x"):
+        for key in (
+            keys.api_key("hk_north_12345678"),
+            keys.api_keys_of("north"),
+            keys.session("abc"),
+            keys.ticket("x"),
+        ):
             with pytest.raises(NoPermissionError):
                 client.hgetall(key)
             with pytest.raises(redis.ResponseError, match=REFUSED):
@@ -190,7 +195,7 @@ def test_keys_of_sites_and_sessions_are_the_gateways_alone(servers: Servers, nam
 
 def test_the_exporter_writes_nothing(servers: Servers) -> None:
     with connect(servers.url("exporter")) as client:
-        for command in (("HSET", "hc:totals", "x", "1"), ("DEL", "hc:totals"), ("LPUSH", "infer", "x")):
+        for command in (("HSET", keys.TOTALS, "x", "1"), ("DEL", keys.TOTALS), ("LPUSH", "infer", "x")):
             with pytest.raises(NoPermissionError):
                 client.execute_command(*command)
 
@@ -198,7 +203,7 @@ def test_the_exporter_writes_nothing(servers: Servers) -> None:
 def test_nobody_works_without_a_name(servers: Servers) -> None:
     with redis.Redis(port=servers.line.port) as stranger:
         assert stranger.ping()
-        for command in (("GET", "hc:pace"), ("INFO",), ("EVAL", "return 1", "0")):
+        for command in (("GET", keys.PACE), ("INFO",), ("EVAL", "return 1", "0")):
             with pytest.raises(NoPermissionError):
                 stranger.execute_command(*command)
     wrong = servers.url("gateway").replace(PASSWORDS["gateway"], "guessed")

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from contracts.states import Stage
 from gateway.access.sessions import COOKIE
 from gateway.jobs import views
-from jobstore import webhook_endpoints
+from jobstore import keys, webhook_endpoints
 from jobstore.api_keys import Scope
 from jobstore.store import Line
 from runtime.blobs import BlobStore
@@ -208,7 +208,7 @@ def test_a_session_ends_by_itself_and_at_logout(
     app: Flask, http: FlaskClient, redis_client: redis.Redis, north: Caller
 ) -> None:
     http.post("/login", data={"key": north.text})
-    (record,) = redis_client.keys("hc:session:*")
+    (record,) = redis_client.keys(keys.session("*"))
     assert 0 < redis_client.ttl(record) <= 8 * 3600
     value = http.get_cookie(COOKIE).value
     http.post("/logout", headers={"Origin": "http://localhost"})

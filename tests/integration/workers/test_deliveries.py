@@ -8,6 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from contracts.states import Stage
+from jobstore import keys
 from jobstore.store import Line
 from jobstore.webhook_endpoints import Endpoint, find, new_endpoint, remove, save
 from tests.integration.workers.scene import submit
@@ -38,7 +39,7 @@ def test_ten_attempts_over_three_days_then_failed(place: Workplace, clocked: Lin
         _, delivery = owe(place, receiver.url)
         started = clocked.now_ms
         for attempt in range(1, 11):
-            place.redis.delete(*place.redis.keys("hc:resting:*") or ["none"])
+            place.redis.delete(*place.redis.keys(keys.resting("*")) or ["none"])
             assert deliver.work_once(place) is not None, attempt
             assert deliver.work_once(place) is None
             if attempt < 10:
@@ -60,7 +61,7 @@ def test_the_schedule_is_ten_attempts_within_about_75_hours() -> None:
 def test_a_failed_delivery_can_be_replayed(place: Workplace, clocked: Line) -> None:
     with Receiver() as receiver:
         endpoint, delivery = owe(place, receiver.url)
-        place.redis.hset(f"hc:rec:{delivery}", "attempt", 9)
+        place.redis.hset(keys.record(delivery), "attempt", 9)
         receiver.status = 503
         deliver.work_once(place)
         assert state_of(clocked, delivery) == ("failed", 10)
@@ -137,7 +138,7 @@ def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: Workplace, clock
             deliver.work_once(place)
     assert len(slow.received) == 1
     assert len(fast.received) == 1
-    attempts = [int(clocked.record(d)["attempt"]) for d in place.redis.zrange("hc:deliveries:slow", 0, -1)]
+    attempts = [int(clocked.record(d)["attempt"]) for d in place.redis.zrange(keys.deliveries("slow"), 0, -1)]
     assert sorted(attempts) == [0, 0, 0, 0, 0, 1]
 
 
@@ -156,7 +157,7 @@ def test_what_is_erased_during_an_attempt_stays_erased(place: Workplace, clocked
 
 def test_a_removed_endpoint_ends_what_it_was_owed(place: Workplace, clocked: Line) -> None:
     endpoint, delivery = owe(place, "http://127.0.0.1:9/")
-    place.redis.hdel("hc:endpoints:a", endpoint.id)
+    place.redis.hdel(keys.endpoints("a"), endpoint.id)
     deliver.work_once(place)
     assert state_of(clocked, delivery) == ("failed", 1)
 

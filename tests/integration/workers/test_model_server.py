@@ -27,6 +27,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_ports
+from jobstore import keys
 from model_store.release.digest import model_digest
 from tests.integration.workers.scene import eventually
 from workers.inference.canary import golden_slices
@@ -222,8 +223,8 @@ def test_two_replicas_share_the_work_until_one_is_killed(
         before = [served.requests() for served in (shipped, other)]
         busy = Thread(target=theirs.predict, args=(stack,))
         busy.start()
-        eventually(lambda: redis_client.keys("hc:asked:*"))
-        at_work = next(n for n, url in enumerate(urls) if redis_client.exists(f"hc:asked:{url}"))
+        eventually(lambda: redis_client.keys(keys.asked("*")))
+        at_work = next(n for n, url in enumerate(urls) if redis_client.exists(keys.asked(url)))
         ours._turn = itertools.count(at_work)  # by turns it would be asked now
         ours.predict(stack[:1])
         busy.join(60)

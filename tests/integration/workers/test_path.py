@@ -15,15 +15,15 @@ import preprocessing_service.service as preprocess
 from contracts.covariates import Covariates
 from contracts.errors import StoreUnavailable
 from contracts.explanation import Explanation
-from contracts.result import Result, cache_key
+from contracts.result import Result
 from contracts.stack import Stack
 from contracts.states import JobState, Stage
 from gateway.app import create_app
 from gateway.http.schemas import Dependency
 from gateway.monitoring.readiness import check
 from gateway.settings import Settings as GatewaySettings
-from jobstore import deployed
-from jobstore.result_cache import Known
+from jobstore import deployed, keys
+from jobstore.result_cache import Known, cache_key
 from jobstore.store import Line
 from jobstore.wakeups import wake
 from jobstore.webhook_endpoints import new_endpoint, save
@@ -209,7 +209,7 @@ def test_a_model_beside_the_one_in_service_is_found_while_that_is_busy(
     assert maintain.prove(place)
     assert deployed.described(place.redis) == [DIGEST, OTHER]
     assert deployed.current(place.redis)[1] == DIGEST
-    place.redis.delete("hc:golden:asked")
+    place.redis.delete(keys.canary("asked"))
     assert not maintain.ask_for_proof(place), "each is looked for once a minute"
 
 
@@ -404,7 +404,7 @@ def test_top_up_sends_what_is_missing_and_no_more(place: Workplace, clocked: Lin
 
 def test_garbage_stays_listed_until_it_is_gone(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.blobs.put("inputs/a/1", b"x")
-    place.redis.rpush("hc:garbage", "inputs/a/1", "inputs/a/2")
+    place.redis.rpush(keys.PENDING_DELETIONS, "inputs/a/1", "inputs/a/2")
 
     def away(*_: object) -> None:
         raise StoreUnavailable("away")
@@ -412,7 +412,7 @@ def test_garbage_stays_listed_until_it_is_gone(place: Workplace, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr(place.blobs, "delete", away)
         assert maintain.take_out_garbage(place) == 0
-    assert place.redis.llen("hc:garbage") == 2
+    assert place.redis.llen(keys.PENDING_DELETIONS) == 2
     assert maintain.take_out_garbage(place) == 2
     assert not place.blobs.exists("inputs/a/1")
 
@@ -420,7 +420,7 @@ def test_garbage_stays_listed_until_it_is_gone(place: Workplace, monkeypatch: py
 def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: Workplace) -> None:
     assert maintain.ask_for_proof(place)
     assert not maintain.ask_for_proof(place)
-    place.redis.delete("hc:golden:asked")
+    place.redis.delete(keys.canary("asked"))
     assert maintain.prove(place)
     assert not maintain.ask_for_proof(place)
     assert deployed.current(place.redis)[1] == DIGEST
@@ -455,7 +455,7 @@ def test_a_pulse_is_asked_for_each_round_while_nothing_else_shows_that_the_serve
 ) -> None:
     assert maintain.ask_for_pulse(place)
     assert not maintain.ask_for_pulse(place)
-    place.redis.delete("hc:golden:pulse")
+    place.redis.delete(keys.canary("pulse"))
     deployed.prove(place.redis, "model_server")
     assert not maintain.ask_for_pulse(place)
 
@@ -474,7 +474,7 @@ def test_a_stack_that_vanished_is_made_again(place: Workplace, desk: preprocess.
 def test_one_blob_that_stays_holds_up_no_other(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.blobs.put("stacks/a/stays", b"x")
     place.blobs.put("stacks/a/goes", b"x")
-    place.redis.rpush("hc:garbage", "stacks/a/stays", "stacks/a/goes")
+    place.redis.rpush(keys.PENDING_DELETIONS, "stacks/a/stays", "stacks/a/goes")
     delete = place.blobs.delete
 
     def refuse(path: str) -> None:
@@ -484,5 +484,5 @@ def test_one_blob_that_stays_holds_up_no_other(place: Workplace, monkeypatch: py
 
     monkeypatch.setattr(place.blobs, "delete", refuse)
     assert maintain.take_out_garbage(place) == 1
-    assert place.redis.lrange("hc:garbage", 0, -1) == ["stacks/a/stays"]
+    assert place.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["stacks/a/stays"]
     assert not place.blobs.exists("stacks/a/goes")

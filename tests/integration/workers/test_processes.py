@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from contracts.states import JobState, Stage
+from jobstore import keys
 from jobstore.wakeups import wake
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
@@ -150,5 +151,5 @@ def test_the_whole_system_runs_by_itself(place: Workplace, workers: Workers, tmp
     workers.start("workers.app:app", "beat", "-s", str(tmp_path / "beat"))
     jobs = [submit(place.line, place.blobs, f"level {n}", site=f"site{n % 3}") for n in range(12)]
     eventually(lambda: all(place.line.get(j).state is JobState.SUCCEEDED for j in jobs))
-    eventually(lambda: place.redis.llen("hc:garbage") == 0)
-    eventually(lambda: place.redis.exists("hc:health:model_server"))
+    eventually(lambda: place.redis.llen(keys.PENDING_DELETIONS) == 0)
+    eventually(lambda: place.redis.exists(keys.health("model_server")))

@@ -11,6 +11,7 @@ import redis
 
 from contracts.job import new_job_id
 from contracts.states import JobState
+from jobstore import keys
 from jobstore.store import Line
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect
@@ -57,6 +58,6 @@ def test_every_accepted_job_ends_although_redis_dies_thrice(
             return all(line.get(job_id).state is JobState.SUCCEEDED for job_id in accepted)
 
         eventually(all_done)
-    totals = client.hgetall("hc:totals")
+    totals = client.hgetall(keys.TOTALS)
     assert int(totals["entered:succeeded"]) == len(accepted) == 60
     client.close()

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from contracts.errors import ModelServerUnavailable
+from jobstore import keys
 from tests.conftest import free_port
 from tests.integration.workers.scene import eventually
 from tests.support.torchserve import FakeTorchServe
@@ -77,13 +78,13 @@ def test_a_request_counts_by_its_volumes_while_it_runs(
     replicas = client(*(server.url for server in two))
     thread = threading.Thread(target=replicas.predict, args=(volumes(3),))
     thread.start()
-    eventually(lambda: redis_client.keys("hc:asked:*"))
-    (key,) = redis_client.keys("hc:asked:*")
+    eventually(lambda: redis_client.keys(keys.asked("*")))
+    (key,) = redis_client.keys(keys.asked("*"))
     assert redis_client.zrange(key, 0, -1)[0].endswith(":3")
     for server in two:
         server.released.set()
     thread.join(60)
-    assert redis_client.keys("hc:asked:*") == []
+    assert redis_client.keys(keys.asked("*")) == []
 
 
 def test_a_dead_replica_costs_no_answer_and_is_left_alone(

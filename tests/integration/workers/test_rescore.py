@@ -13,12 +13,12 @@ import preprocessing_service.service as preprocess
 from contracts.covariates import Covariates
 from contracts.result import Result
 from contracts.states import JobState
-from jobstore import deployed
+from jobstore import deployed, keys
+from jobstore.operator_audit import take_over
 from jobstore.rescoring import Rescored, Rescoring, jobs_to_rescore
 from jobstore.webhook_endpoints import new_endpoint, save
 from operators.command import main
 from runtime.audit import AuditLog, read
-from runtime.operator_audit import take_over
 from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, OTHER, FakeTorchServe
@@ -105,7 +105,7 @@ def test_nothing_is_put_in_line_twice(place: Workplace, desk: preprocess.Workpla
         pass
     again = rescore()
     assert {one["outcome"] for one in again} == {Rescored.ANSWERED, Rescored.TWIN, Rescored.NOTHING}
-    assert place.redis.hget("hc:totals", "rescored") == "3"
+    assert place.redis.hget(keys.TOTALS, "rescored") == "3"
 
 
 def test_what_was_erased_stays_erased(place: Workplace, desk: preprocess.Workplace, rescore: Command) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import preprocessing_service.service as preprocess
 from contracts.errors import JobNotFound
-from jobstore import deployed, sites, webhook_endpoints
+from jobstore import deployed, keys, sites, webhook_endpoints
 from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
 from workers.context import Workplace
@@ -31,7 +31,7 @@ def finished(place: Workplace, desk: preprocess.Workplace, site: str) -> str:
 
 def aged(place: Workplace, job_id: str, site: str, seconds: float) -> None:
     """Make the job look as old as that."""
-    place.redis.zadd(f"hc:jobs:{site}", {job_id: (time.time() - seconds) * 1000})
+    place.redis.zadd(keys.jobs_of_site(site), {job_id: (time.time() - seconds) * 1000})
 
 
 def test_each_site_keeps_its_jobs_as_long_as_it_said(place: Workplace, desk: preprocess.Workplace) -> None:
@@ -69,22 +69,22 @@ def test_a_card_is_kept_as_long_as_a_result_may_name_its_model(place: Workplace)
     for digest in (current, beside, withdrawn):
         deployed.describe(place.redis, digest, "{}")
     deployed.publish(place.redis, "model", current)
-    place.redis.zadd("hc:cards:told", dict.fromkeys((current, beside, withdrawn), time.time() - 31 * 86400))
-    place.redis.hset("hc:cards", "d" * 64, "{}")  # told before the times of telling were kept
+    place.redis.zadd(keys.CARDS_TOLD, dict.fromkeys((current, beside, withdrawn), time.time() - 31 * 86400))
+    place.redis.hset(keys.CARDS, "d" * 64, "{}")  # told before the times of telling were kept
     deployed.describe(place.redis, beside, "{}")
-    place.redis.sadd("hc:sites", "always")
+    place.redis.sadd(keys.SITES, "always")
     sites.save(place.redis, sites.Site(name="always", retention_seconds=0))
     retire(place)
     assert deployed.card(place.redis, withdrawn), "a site keeps its results for ever"
     sites.save(place.redis, sites.Site(name="always", retention_seconds=30 * 86400))
-    place.redis.delete("hc:retention:asked")
+    place.redis.delete(keys.retention("asked"))
     retire(place)
     assert deployed.described(place.redis) == [current, beside, "d" * 64]
     deployed.publish(place.redis, "model", beside)
-    place.redis.delete("hc:retention:asked")
+    place.redis.delete(keys.retention("asked"))
     retire(place)
     assert deployed.card(place.redis, current), "results of a moment ago name it"
-    assert place.redis.zcard("hc:cards:told") == 3
+    assert place.redis.zcard(keys.CARDS_TOLD) == 3
 
 
 def test_a_sites_webhooks_reach_its_own_networks_and_no_others(

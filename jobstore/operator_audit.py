@@ -1,7 +1,7 @@
 """What operators did with their own commands, on its way into the audit log.
 
 Their commands talk to Redis, from wherever Redis can be reached; the log is a file of the gateway's. So an
-event waits in the list `hc:audit`, where it is as durable as a job, until a gateway takes it over.
+event waits in a list of the job store, where it is as durable as a job, until a gateway takes it over.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import redis
 
+from jobstore import keys
 from runtime.audit import AuditLog, Event
 
-_WAITING, _TAKING = "hc:audit", "hc:audit:taking"
+_WAITING, _TAKING = keys.OPERATOR_EVENTS, keys.OPERATOR_EVENTS_TAKEN
 _TAKING_SECONDS = 30
 
 
