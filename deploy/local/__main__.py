@@ -67,7 +67,7 @@ def status(stack: Stack, console: Console) -> int:
         )
     console.print(table)
     if not reconciler.living(stack.settings):
-        console.print("nothing starts again what ends: no keeper runs (`make up` starts one)")
+        console.print("nothing starts again what ends: no reconciler runs (`make up` starts one)")
     if stack.is_up():
         console.print(f"{stack.settings.gateway_url} is up")
         return 0

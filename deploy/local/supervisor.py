@@ -85,7 +85,7 @@ class Stack:
                 return
         raise ValueError(f"no service {name}")
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Take note of children that ended, so that none stays as a zombie."""
         self._children = [child for child in self._children if child.poll() is None]
 

@@ -27,7 +27,7 @@ def erase(job_id: str) -> Answer:
     The record goes first, in one step; blobs that cannot be deleted now are deleted by the reconciler.
     """
     to, job = resources(), own_job(job_id)
-    folders = to.line.erase(job)
+    folders = to.job_store.erase(job)
     _log.info("job.erased", extra=job.context)
     artifacts.forget()
     for folder in folders:

@@ -47,7 +47,7 @@ class Front:
     def __init__(self, app: Flask, to: Resources, settings: ServerSettings) -> None:
         self._app = app
         self.queue = CallQueue(settings.threads)
-        self.hub = Hub(to.line)
+        self.hub = Hub(to.job_store)
         self._intake = Intake(app, to.blobs, self.queue, uploads=settings.uploads)
         self._following = Following(self.hub, streams=settings.streams, waits=settings.waits)
         self._health = HealthAnswers(partial(call, app), lambda name: CHECKS[name](to))

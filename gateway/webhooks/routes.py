@@ -127,13 +127,13 @@ def deliveries(query: DeliveryQuery) -> DeliveryList:
 def replay(delivery_id: str) -> Answer:
     """Queue a delivery that has ended once more, with all its attempts."""
     to = resources()
-    fields = to.line.record(delivery_id)
+    fields = to.job_store.record(delivery_id)
     if fields.get("kind") != "delivery" or fields["site"] != current_site():
         raise DeliveryNotFound(f"No webhook delivery {delivery_id}")
-    if not to.line.replay(delivery_id):
+    if not to.job_store.replay(delivery_id):
         raise WrongState(f"The delivery is {fields['state']}; only one that has ended can be replayed")
     wake(to.client, Stage.DELIVER)
-    return Answer(_delivery(Record(to.line.record(delivery_id))), 202)
+    return Answer(_delivery(Record(to.job_store.record(delivery_id))), 202)
 
 
 def _now_ms(client: redis.Redis) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.local.supervisor import Stack
 from tests.support.hospital import Hospital
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -70,7 +70,7 @@ def test_a_good_system_and_a_broken_one(stack: Stack, hospital: Hospital) -> Non
     until_good(stack, hospital)
 
 
-def until_good(stack: Stack, hospital: Hospital, *, within: float = PATIENCE_SECONDS) -> None:
+def until_good(stack: Stack, hospital: Hospital, *, within: float = MOST_WAIT_SECONDS) -> None:
     """Workers tell that they are there within seconds of their start; then there is nothing to fix."""
     ends = time.monotonic() + within
     while True:

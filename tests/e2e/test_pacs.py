@@ -23,7 +23,7 @@ from tests.debian import unpacked
 from tests.e2e import volumes
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.support.hospital import Hospital
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp-pacs"
@@ -51,7 +51,7 @@ def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Ite
     assert PATIENT not in said
 
 
-def until(found: Callable[[], object], *, within: float = PATIENCE_SECONDS) -> None:
+def until(found: Callable[[], object], *, within: float = MOST_WAIT_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not found():
         assert time.monotonic() < deadline, "it did not come"

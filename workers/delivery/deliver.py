@@ -27,7 +27,7 @@ from runtime import tracing
 from runtime.redis_failures import about
 from runtime.system_errors import of_system
 from runtime.tracing import Span
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery.outgoing import post
 from workers.delivery.signature import sign
 from workers.delivery.targets import TargetRefused
@@ -52,10 +52,10 @@ class _Refused(Exception):  # noqa: N818  named for what happened, as in contrac
         self.status = status
 
 
-def work_once(place: Workplace) -> Claim | None:
+def work_once(place: WorkerContext) -> Claim | None:
     """Make one attempt at one delivery; its claim, or None when none was due."""
     lease = place.settings.lease_seconds
-    found = place.line.claim(Stage.DELIVER, place.name, lease_seconds=lease)
+    found = place.job_store.claim(Stage.DELIVER, place.name, lease_seconds=lease)
     if not found:
         return None
     claim, started, outcome = found[0], time.monotonic(), "lost"
@@ -63,7 +63,7 @@ def work_once(place: Workplace) -> Claim | None:
     span = tracing.work(claim)
     _log.info("delivery.claimed", extra={**claim.context, "worker": place.name})
     try:
-        with held(place.line, [claim], lease_seconds=lease, most_seconds=most):
+        with held(place.job_store, [claim], lease_seconds=lease, most_seconds=most):
             outcome = _attempt(place, claim, span)
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
@@ -79,25 +79,25 @@ def work_once(place: Workplace) -> Claim | None:
     return claim
 
 
-def _attempt(place: Workplace, claim: Claim, span: Span) -> str:
+def _attempt(place: WorkerContext, claim: Claim, span: Span) -> str:
     endpoint = find(place.redis, claim.record["site"], claim.record["endpoint_id"])
     if endpoint is None or endpoint.disabled:
-        place.line.fail(claim, DeliveryFailed("The endpoint was removed or disabled"))
+        place.job_store.fail(claim, DeliveryFailed("The endpoint was removed or disabled"))
         return "failed"
     rest = place.redis.pttl(_rest_key(endpoint))
     if rest > 0:
-        place.line.release(claim, "endpoint rests", delay_seconds=rest / 1000, counts=False)
+        place.job_store.release(claim, "endpoint rests", delay_seconds=rest / 1000, counts=False)
         return "deferred"
     try:
         status = _send(place, claim, endpoint, span)
     except (_Refused, TargetRefused, OSError, ValueError, *_NO_ANSWER) as error:
         if any(one and of_system(one) for one in (error, error.__context__)):
             _log.warning("delivery.no_resources", extra={**claim.context, **about(error)})
-            place.line.release(claim, "no resources", delay_seconds=AWAY_SECONDS, counts=False)
+            place.job_store.release(claim, "no resources", delay_seconds=AWAY_SECONDS, counts=False)
             return "deferred"
         return _after_failure(place, claim, endpoint, error)
     place.redis.delete(_rest_key(endpoint), _failures_key(endpoint))
-    place.line.succeed(claim, {"response_status": status})
+    place.job_store.succeed(claim, {"response_status": status})
     return "delivered"
 
 
@@ -109,7 +109,7 @@ _NO_ANSWER = (
 )
 
 
-def _send(place: Workplace, claim: Claim, endpoint: Endpoint, span: Span) -> int:
+def _send(place: WorkerContext, claim: Claim, endpoint: Endpoint, span: Span) -> int:
     """Post it; the status, or an exception for everything but 2xx."""
     body, now = body_of(claim.record), time.time()
     signed = sign(body, message_id=claim.id, timestamp=int(now), keys=endpoint.keys(int(now * 1000)))
@@ -130,7 +130,7 @@ def _send(place: Workplace, claim: Claim, endpoint: Endpoint, span: Span) -> int
     return status
 
 
-def _of_site(place: Workplace, name: str) -> tuple[Network, ...]:
+def _of_site(place: WorkerContext, name: str) -> tuple[Network, ...]:
     """Networks that this site's webhooks may reach although they are not public."""
     site = sites.find(place.redis, name)
     return tuple(ipaddress.ip_network(text) for text in site.webhook_allow) if site else ()
@@ -146,7 +146,7 @@ def body_of(record: Mapping[str, str]) -> bytes:
     ).encode()
 
 
-def _after_failure(place: Workplace, claim: Claim, endpoint: Endpoint, error: Exception) -> str:
+def _after_failure(place: WorkerContext, claim: Claim, endpoint: Endpoint, error: Exception) -> str:
     status = error.status if isinstance(error, _Refused) else 0
     note = told_to_site(error)
     told = {"response_status": status}
@@ -154,17 +154,17 @@ def _after_failure(place: Workplace, claim: Claim, endpoint: Endpoint, error: Ex
     _log.info("delivery.refused", extra={**claim.context, **about_it})
     if status == 410:
         disable(place.redis, endpoint, "The receiver answered 410 Gone")
-        place.line.fail(
+        place.job_store.fail(
             claim, DeliveryFailed("The receiver answered 410 Gone; the endpoint is disabled"), told
         )
         return "disabled"
     if claim.attempt >= MOST_ATTEMPTS[Stage.DELIVER]:
         why = f"No attempt of {claim.attempt} succeeded; the last: {note}"
-        place.line.fail(claim, DeliveryFailed(why), told)
+        place.job_store.fail(claim, DeliveryFailed(why), told)
         return "failed"
     _rest(place.redis, endpoint)
     pause = pause_after(claim.attempt, claim.id)
-    place.line.release(claim, note, delay_seconds=pause, fields=told)
+    place.job_store.release(claim, note, delay_seconds=pause, fields=told)
     return "retried"
 
 

@@ -17,7 +17,7 @@ from jobstore.store import LeaseLost
 from jobstore.wakeups import another, wake
 from runtime.blobs import explanation_path
 from runtime.redis_failures import about
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.inference.model_server import Answer, NotRead
 from workers.inference.requests import Head, ask_all, loaded, named
 from workers.inference.results import explanation_of, refuse_strange, result_of
@@ -34,7 +34,7 @@ TURN_SECONDS = 1.0
 """How long a worker goes on taking batches after one wake-up."""
 
 
-def work(place: Workplace) -> None:
+def work(place: WorkerContext) -> None:
     """Take batches for about TURN_SECONDS; while none waits, listen for the next wake-up."""
     ends = time.monotonic() + TURN_SECONDS
     while (left := ends - time.monotonic()) > 0:
@@ -42,11 +42,11 @@ def work(place: Workplace) -> None:
             return
 
 
-def work_once(place: Workplace) -> list[Claim]:
+def work_once(place: WorkerContext) -> list[Claim]:
     """Take up to one batch as far as its commits; the claims, [] when none waited or the breaker is open."""
     limit = place.model.allowance(place.settings.infer_batch)
     lease = place.settings.lease_seconds
-    claims = place.line.claim(Stage.INFER, place.name, limit=limit, lease_seconds=lease) if limit else []
+    claims = place.job_store.claim(Stage.INFER, place.name, limit=limit, lease_seconds=lease) if limit else []
     if not claims:
         return []
     started = time.monotonic()
@@ -54,7 +54,7 @@ def work_once(place: Workplace) -> list[Claim]:
         record_wait(claim)
         _log.info("job.claimed", extra={**claim.context, "worker": place.name, "batch": len(claims)})
     spans = BatchSpans(claims)
-    with held(place.line, claims, lease_seconds=lease, most_seconds=place.settings.infer_limit_seconds):
+    with held(place.job_store, claims, lease_seconds=lease, most_seconds=place.settings.infer_limit_seconds):
         try:
             _work(place, claims, spans)
         finally:
@@ -63,7 +63,7 @@ def work_once(place: Workplace) -> list[Claim]:
     return claims
 
 
-def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
+def _work(place: WorkerContext, claims: list[Claim], spans: BatchSpans) -> None:
     if place.by_name:
         try:
             answers = ask_all(place, [named(claim) for claim in claims], spans)
@@ -75,7 +75,7 @@ def _work(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
     _work_by_bytes(place, claims, spans)
 
 
-def _work_by_bytes(place: Workplace, claims: list[Claim], spans: BatchSpans) -> None:
+def _work_by_bytes(place: WorkerContext, claims: list[Claim], spans: BatchSpans) -> None:
     heads: dict[str, Head] = {}
     for claim in claims:
         try:
@@ -90,7 +90,7 @@ def _work_by_bytes(place: Workplace, claims: list[Claim], spans: BatchSpans) -> 
 
 
 def _commit_all(
-    place: Workplace, claims: list[Claim], answers: list[Answer | Exception], spans: BatchSpans
+    place: WorkerContext, claims: list[Claim], answers: list[Answer | Exception], spans: BatchSpans
 ) -> None:
     _note_health(place, claims, answers)
     for claim, answer in zip(claims, answers, strict=True):
@@ -102,7 +102,7 @@ def _commit_all(
             _settle(place, claim, error, spans)
 
 
-def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:
+def _send_back(place: WorkerContext, claim: Claim, error: Exception, spans: BatchSpans) -> None:
     """A stack that is gone or damaged is made again from the upload, which is kept until the job ends."""
     times = int(claim.record.get("sent_back", "0"))
     if not claim.record.get("input_blob"):  # a rescored head has no upload
@@ -112,7 +112,7 @@ def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpa
         _settle(place, claim, error, spans)
         return
     try:
-        place.line.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
+        place.job_store.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
     except (LeaseLost, redis.RedisError) as refused:
         _settle(place, claim, refused, spans)
         return
@@ -120,7 +120,7 @@ def _send_back(place: Workplace, claim: Claim, error: Exception, spans: BatchSpa
     wake(place.redis, Stage.PREPROCESS)
 
 
-def _note_health(place: Workplace, claims: list[Claim], answers: list[Answer | Exception]) -> None:
+def _note_health(place: WorkerContext, claims: list[Claim], answers: list[Answer | Exception]) -> None:
     """Tell the gateway what real work showed; a lost Redis is met again at the commits.
 
     The model in service is the one that answers those who name none.
@@ -136,23 +136,23 @@ def _note_health(place: Workplace, claims: list[Claim], answers: list[Answer | E
         _log.warning("health.not_noted", extra=about(error))
 
 
-def _commit(place: Workplace, claim: Claim, answer: Answer) -> None:
+def _commit(place: WorkerContext, claim: Claim, answer: Answer) -> None:
     record = claim.record
     refuse_strange(answer, place.settings.most_distance)
     site, content, pipeline = record["site"], record["content_digest"], record["pipeline_digest"]
     found = result_of(claim, answer)
     result = found.model_dump_json()
-    blob = explanation_path(site, claim.job.shelf, pipeline=pipeline, model=answer.digest)
+    blob = explanation_path(site, claim.job.artifact_prefix, pipeline=pipeline, model=answer.digest)
     place.blobs.put(blob, explanation_of(answer).to_bytes())
     told = record.get("covariates", "")
     key = cache_key(site, content, pipeline=pipeline, model=answer.digest, covariates=told)
     fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}
-    done = place.line.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
+    done = place.job_store.succeed(claim, fields, cache=CacheEntry(key, result, place.settings.cache_seconds))
     record_answer(found.cdr, found.out_of_distribution)
     _log.info("job.succeeded", extra=claim.context)
     wake(place.redis, Stage.DELIVER, done.deliveries)
 
 
-def _settle(place: Workplace, claim: Claim, error: Exception, spans: BatchSpans) -> None:
+def _settle(place: WorkerContext, claim: Claim, error: Exception, spans: BatchSpans) -> None:
     spans.failed(claim, code_of(error))
-    record_failure(code_of(error), settle(place.line, claim, error))
+    record_failure(code_of(error), settle(place.job_store, claim, error))

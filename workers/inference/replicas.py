@@ -162,9 +162,9 @@ class Replicas:
         if away:
             raise away
 
-    def control(self, slices: Slices, *, patience_seconds: float, version: str = "") -> bool:
+    def control(self, slices: Slices, *, wait_seconds: float, version: str = "") -> bool:
         """Whether the replica that was asked last does real work, given a little time to come back."""
-        replica, ends = self._asked, time.monotonic() + patience_seconds
+        replica, ends = self._asked, time.monotonic() + wait_seconds
         while True:
             try:
                 replica.server.predict(slices, version=version)

@@ -18,7 +18,7 @@ from workers.inference.scoring import score
 from workers.inference.spans import BatchSpans
 
 if TYPE_CHECKING:
-    from workers.context import Workplace
+    from workers.context import WorkerContext
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ def named(claim: Claim) -> Head:
     return Head(job.text("stack_blob"), known, job.text("wanted_model"))
 
 
-def loaded(place: Workplace, claim: Claim) -> Head:
+def loaded(place: WorkerContext, claim: Claim) -> Head:
     """The same with its slices; FileNotFoundError, ValueError when they are gone or damaged."""
     head = named(claim)
     slices = Stack.from_bytes(place.blobs.get(head.blob)).slices
     return Head(head.blob, head.covariates, head.version, slices)
 
 
-def ask_all(place: Workplace, heads: Sequence[Head], spans: BatchSpans) -> list[Answer | Exception]:
+def ask_all(place: WorkerContext, heads: Sequence[Head], spans: BatchSpans) -> list[Answer | Exception]:
     """One answer or error a head, in order; heads that want different models do not share a request.
 
     NotRead when heads were only named, and the server cannot read them.
@@ -64,7 +64,7 @@ def ask_all(place: Workplace, heads: Sequence[Head], spans: BatchSpans) -> list[
     return [found[n] for n in range(len(heads))]
 
 
-def _ask(place: Workplace, version: str, heads: Sequence[Head], traceparent: str) -> list[Answer]:
+def _ask(place: WorkerContext, version: str, heads: Sequence[Head], traceparent: str) -> list[Answer]:
     known = np.array([head.covariates for head in heads], np.float32)
     covariates = known if np.isfinite(known).any() else None
     slices = [head.slices for head in heads if head.slices is not None]

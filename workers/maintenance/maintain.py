@@ -11,7 +11,7 @@ from contracts.states import Stage
 from jobstore import deployed, draining, keys
 from jobstore.orphaned_claims import release_orphans
 from jobstore.wakeups import wake
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.inference.model_server import BatchRefused
 from workers.maintenance import orphaned_uploads
 from workers.maintenance.retention import retire
@@ -19,50 +19,50 @@ from workers.maintenance.retention import retire
 _log = logging.getLogger("hippocamp.maintain")
 
 TICK_SECONDS = 2.0
-GOLDEN_TASK, PULSE_TASK = "infer.golden", "infer.pulse"
+CANARY_TASK, PULSE_TASK = "infer.canary", "infer.pulse"
 MOST_WAKEUPS = 200
 """Wake-ups on their way to a stage that a tick sees to: 100 a second, each good for a turn of jobs."""
 _GARBAGE = keys.PENDING_DELETIONS
 
 
-def tick(place: Workplace) -> None:
+def tick(place: WorkerContext) -> None:
     """One round; each part is safe to run twice, late, or at the same time as another round."""
     reap(place)
     for stage in Stage:
         top_up(place, stage)
     retire(place)
     orphaned_uploads.collect(place)
-    take_out_garbage(place)
-    place.line.answers.clear()
+    delete_pending(place)
+    place.job_store.answers.clear()
     ask_for_pulse(place)
     ask_for_proof(place)
     deployed.prove(place.redis, "maintain")
 
 
-def reap(place: Workplace) -> None:
+def reap(place: WorkerContext) -> None:
     """Requeue what dead workers held, those of this machine at once; end what is past its deadline."""
     for stage in Stage:
-        release_orphans(place.line, stage)
+        release_orphans(place.job_store, stage)
     for _ in range(20):
-        reaped = place.line.reap()
+        reaped = place.job_store.reap()
         if reaped.requeued or reaped.poisoned or reaped.expired:
             _log.info("line.reaped", extra=vars(reaped))
         if max(reaped.requeued + reaped.poisoned, reaped.expired) < 200:
             return
 
 
-def top_up(place: Workplace, stage: Stage) -> int:
+def top_up(place: WorkerContext, stage: Stage) -> int:
     """Send the wake-ups that waiting records lack; how many. None to a stage that is drained."""
     if f"stage:{stage}" in draining.drained(place.redis):
         return 0
-    count = max(0, min(place.line.ready(stage), MOST_WAKEUPS) - place.redis.llen(str(stage)))
+    count = max(0, min(place.job_store.ready(stage), MOST_WAKEUPS) - place.redis.llen(str(stage)))
     if count:
         _log.info("wakeups.topped_up", extra={"stage": stage, "count": count})
         wake(place.redis, stage, count)
     return count
 
 
-def take_out_garbage(place: Workplace, *, most: int = 200) -> int:
+def delete_pending(place: WorkerContext, *, most: int = 200) -> int:
     """Delete blobs nobody needs; an entry leaves the list only after its blob is gone. How many.
 
     One that cannot be deleted goes to the end of the list, so that it holds up no other.
@@ -71,11 +71,11 @@ def take_out_garbage(place: Workplace, *, most: int = 200) -> int:
     return sum(_delete(place, path) for path in paths)
 
 
-def _delete(place: Workplace, path: str) -> bool:
+def _delete(place: WorkerContext, path: str) -> bool:
     try:
         place.blobs.delete(path)
     except StoreUnavailable as error:
-        _log.warning("garbage.left", extra={"detail": error.detail})
+        _log.warning("pending_deletions.left", extra={"detail": error.detail})
         with place.redis.pipeline(transaction=True) as pipe:
             pipe.lrem(_GARBAGE, 1, path)
             pipe.rpush(_GARBAGE, path)
@@ -85,12 +85,12 @@ def _delete(place: Workplace, path: str) -> bool:
     return True
 
 
-def ask_for_proof(place: Workplace) -> bool:
-    """Have an infer worker send the golden request when the last proof is old; whether it was asked.
+def ask_for_proof(place: WorkerContext) -> bool:
+    """Have an infer worker send the canary request when the last proof is old; whether it was asked.
 
-    Real work proves the model in service; others beside it are looked for by golden requests alone.
+    Real work proves the model in service; others beside it are looked for by canary requests alone.
     """
-    every = place.settings.golden_seconds
+    every = place.settings.canary_seconds
     proved = deployed.health(place.redis, "model_server")
     fresh = proved is not None and _now(place) - proved < every
     others = len(place.settings.known_models) > 1 and deployed.health(place.redis, "other_models") is None
@@ -98,11 +98,11 @@ def ask_for_proof(place: Workplace) -> bool:
         return False
     if not place.redis.set(keys.canary("asked"), 1, nx=True, px=int(every * 1000)):
         return False
-    place.app.send_task(GOLDEN_TASK, queue=str(Stage.INFER), expires=every, ignore_result=True, retry=False)
+    place.app.send_task(CANARY_TASK, queue=str(Stage.INFER), expires=every, ignore_result=True, retry=False)
     return True
 
 
-def ask_for_pulse(place: Workplace) -> bool:
+def ask_for_pulse(place: WorkerContext) -> bool:
     """Have an infer worker look every tick whether the model server lives, unless real work shows it."""
     proved = deployed.health(place.redis, "model_server")
     if proved is not None and _now(place) - proved < TICK_SECONDS:
@@ -115,8 +115,8 @@ def ask_for_pulse(place: Workplace) -> bool:
     return True
 
 
-def look(place: Workplace) -> bool:
-    """Whether the model server gives a sign of life; one that does so again is sent the golden request."""
+def look(place: WorkerContext) -> bool:
+    """Whether the model server gives a sign of life; one that does so again is sent the canary request."""
     try:
         place.model.pulse()
     except ModelServerUnavailable as error:
@@ -128,20 +128,20 @@ def look(place: Workplace) -> bool:
     return True
 
 
-def prove(place: Workplace) -> bool:
-    """Send the golden request; whether the model server passed."""
+def prove(place: WorkerContext) -> bool:
+    """Send the canary request; whether the model server passed."""
     started = time.monotonic()
     try:
         place.golden()
     except (ModelServerUnavailable, BatchRefused) as error:
         deployed.disprove(place.redis, "model_server", str(error))
-        _log.warning("golden.failed", extra={"error": type(error).__name__, "detail": str(error)})
+        _log.warning("canary.failed", extra={"error": type(error).__name__, "detail": str(error)})
         return False
     deployed.prove(place.redis, "model_server")  # at once: what `Proofs` told a moment ago it does not repeat
-    _log.info("golden.passed", extra={"seconds": round(time.monotonic() - started, 3)})
+    _log.info("canary.passed", extra={"seconds": round(time.monotonic() - started, 3)})
     return True
 
 
-def _now(place: Workplace) -> float:
+def _now(place: WorkerContext) -> float:
     seconds, micros = cast("Any", place.redis.time())
     return float(seconds) + float(micros) / 1e6

@@ -13,18 +13,18 @@ from typing import cast
 
 from contracts.errors import StoreUnavailable
 from jobstore import keys
-from workers.context import Workplace
+from workers.context import WorkerContext
 
 _log = logging.getLogger("hippocamp.maintain")
 
 EVERY_ROUNDS = 300
 """From one look at the store to the next: ten minutes at a round every two seconds."""
-PATIENCE_ROUNDS = 1800
+GRACE_ROUNDS = 1800
 """No gateway makes an hour of rounds wait between the last byte of an upload and its record."""
 _AT_ONCE = 500
 
 
-def collect(place: Workplace) -> int:
+def collect(place: WorkerContext) -> int:
     """Count this round; in every 300th, delete what no job has named for 1,800 of them; how many."""
     this_round = int(place.redis.incr(keys.ORPHAN_ROUNDS))
     if this_round % EVERY_ROUNDS:
@@ -35,7 +35,7 @@ def collect(place: Workplace) -> int:
         _log.warning("uploads.not_listed", extra={"detail": error.detail})
         return 0
     found = sum(
-        place.line.uploads.withdraw_orphans(some, this_round=this_round, patience=PATIENCE_ROUNDS)
+        place.job_store.uploads.withdraw_orphans(some, this_round=this_round, grace_rounds=GRACE_ROUNDS)
         for some in _chunks(stored)
     )
     _forget_deleted(place, set(stored))
@@ -49,7 +49,7 @@ def _chunks(paths: list[str]) -> Iterator[list[str]]:
         yield paths[start : start + _AT_ONCE]
 
 
-def _forget_deleted(place: Workplace, stored: set[str]) -> None:
+def _forget_deleted(place: WorkerContext, stored: set[str]) -> None:
     noted = cast("list[str]", place.redis.zrange(keys.ORPHANED_UPLOADS, 0, -1))
     for gone in _chunks([path for path in noted if path not in stored]):
         place.redis.zrem(keys.ORPHANED_UPLOADS, *gone)

@@ -12,7 +12,7 @@ from typing import cast
 from contracts.errors import JobNotFound
 from contracts.job import Job
 from jobstore import deployed, keys, sites
-from workers.context import Workplace
+from workers.context import WorkerContext
 
 _log = logging.getLogger("hippocamp.maintain")
 
@@ -21,7 +21,7 @@ MOST_AT_ONCE = 500
 """Jobs of one site forgotten in one round, so that a round stays short."""
 
 
-def retire(place: Workplace) -> int:
+def retire(place: WorkerContext) -> int:
     """Erase ended jobs that are old enough, without a tombstone; how many. At most once in EVERY_SECONDS."""
     if not place.redis.set(keys.retention("asked"), 1, nx=True, ex=EVERY_SECONDS):
         return 0
@@ -31,18 +31,18 @@ def retire(place: Workplace) -> int:
     return sum(_retire(place, name, seconds) for name, seconds in kept.items() if seconds)
 
 
-def _kept_seconds(place: Workplace, name: str) -> int:
+def _kept_seconds(place: WorkerContext, name: str) -> int:
     site = sites.find(place.redis, name)
     return site.retention_seconds if site else place.settings.retention_seconds
 
 
-def _forget_cards(place: Workplace, kept: list[int]) -> None:
+def _forget_cards(place: WorkerContext, kept: list[int]) -> None:
     """Only where every site's results end some day."""
     if all(kept) and (gone := deployed.forget_cards(place.redis, after_seconds=max(kept))):
         _log.info("cards.forgotten", extra={"models": gone})
 
 
-def _retire(place: Workplace, name: str, kept: int) -> int:
+def _retire(place: WorkerContext, name: str, kept: int) -> int:
     oldest = int((time.time() - kept) * 1000)
     ids = cast(
         "list[str]",
@@ -54,12 +54,12 @@ def _retire(place: Workplace, name: str, kept: int) -> int:
     return forgotten
 
 
-def _forget(place: Workplace, job_id: str) -> bool:
-    fields = place.line.record(job_id)
+def _forget(place: WorkerContext, job_id: str) -> bool:
+    fields = place.job_store.record(job_id)
     if fields.get("kind") != "job" or not Job(fields).state.is_terminal:
         return False
     try:
-        place.line.erase(Job(fields), tombstone=False)
+        place.job_store.erase(Job(fields), tombstone=False)
     except JobNotFound:
         return False
     return True

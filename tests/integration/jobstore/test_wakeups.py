@@ -10,7 +10,7 @@ import redis
 from kombu.utils.imports import symbol_by_name
 
 from contracts.states import Stage
-from jobstore.wakeup_messages import Hint
+from jobstore.wakeup_messages import WakeUpRequest
 from jobstore.wakeups import another, celery_app, wake
 
 pytestmark = pytest.mark.integration
@@ -31,9 +31,9 @@ def test_a_wake_up_under_way_fills_no_slot(redis_url: str, redis_client: redis.R
 
 
 def test_nobody_acknowledges_it() -> None:
-    assert symbol_by_name(celery_app("test", "redis://127.0.0.1:1/0").Task.Request) is Hint
+    assert symbol_by_name(celery_app("test", "redis://127.0.0.1:1/0").Task.Request) is WakeUpRequest
     request: Any = SimpleNamespace(acknowledged=False)
-    Hint.acknowledge(request)  # it has no message whose channel could be broken
+    WakeUpRequest.acknowledge(request)  # it has no message whose channel could be broken
     assert request.acknowledged
 
 
@@ -42,7 +42,7 @@ def test_a_listener_takes_wake_ups_and_leaves_other_tasks(redis_url: str, redis_
     wake(redis_client, Stage.INFER, 2)
     assert another(redis_client, Stage.INFER, 1)
     app = celery_app("test", redis_url)
-    app.send_task("infer.golden", queue="infer", ignore_result=True)
+    app.send_task("infer.canary", queue="infer", ignore_result=True)
     assert another(redis_client, Stage.INFER, 1), "the older one first"
     assert not another(redis_client, Stage.INFER, 1)
     assert redis_client.llen("infer") == 1, "it lies where it was"

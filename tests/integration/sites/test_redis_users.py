@@ -35,7 +35,7 @@ from tests.integration.workers.scene import PIPELINE, fake_prepare
 from tests.redis_servers import DURABLE, FORGETFUL, Server
 from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, FakeTorchServe
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery import deliver
 from workers.inference import infer
 from workers.maintenance import maintain
@@ -67,7 +67,7 @@ class Servers:
     urls: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, user: str) -> str:
-        server = self.cache if user == CACHE.name else self.line
+        server = self.cache if user == CACHE.name else self.job_store
         return self.urls.get(user) or address(f"127.0.0.1:{server.port}", user, PASSWORDS[user], "")
 
 
@@ -86,7 +86,7 @@ def started(folder: Path) -> Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     found = started(tmp_path_factory.mktemp("servers"))
     yield found
-    found.line.kill()
+    found.job_store.kill()
     found.cache.kill()
 
 
@@ -104,7 +104,7 @@ def work(servers: Servers, folder: Path) -> None:
         save(connect(servers.url("gateway")), new_endpoint("north", receiver.url, now_ms=1))
         places = {name: place(servers, name, blobs, model.url) for name in ("infer", "deliver", "maintain")}
         settings = PreprocessSettings(redis_url=servers.url("preprocessing"), blobs=blobs)
-        desk = preprocess.Workplace(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
+        desk = preprocess.WorkerContext(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
         sent = gateway.post("/v1/jobs", data=nifti(), headers=headers)
         assert sent.status_code == 202, sent.text
         preprocess.announce(desk)
@@ -126,11 +126,11 @@ def work(servers: Servers, folder: Path) -> None:
         family.name: family
         for family in StateCollector(connect(servers.url("exporter")), most_sites=9).collect()
     }
-    assert figures["hippocamp_line_up"].samples[0].value == 1
+    assert figures["hippocamp_job_store_up"].samples[0].value == 1
     assert gateway.delete(f"/v1/jobs/{sent.json['id']}", headers=headers).status_code == 204
 
 
-def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
+def place(servers: Servers, name: str, blobs: str, model: str) -> WorkerContext:
     """Where one of the workers works, as the Redis user of its name."""
     settings = Settings(
         redis_url=servers.url(name),
@@ -141,7 +141,7 @@ def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
         webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
     )
     app = celery_app("test", servers.url(name))
-    return Workplace(settings, app, name=f"tests:{name}", patience_seconds=0.0)
+    return WorkerContext(settings, app, name=f"tests:{name}", wait_seconds=0.0)
 
 
 def prepare(path: Path, **more: object) -> preprocess.Stack:
@@ -201,7 +201,7 @@ def test_the_exporter_writes_nothing(servers: Servers) -> None:
 
 
 def test_nobody_works_without_a_name(servers: Servers) -> None:
-    with redis.Redis(port=servers.line.port) as stranger:
+    with redis.Redis(port=servers.job_store.port) as stranger:
         assert stranger.ping()
         for command in (("GET", keys.PACE), ("INFO",), ("EVAL", "return 1", "0")):
             with pytest.raises(NoPermissionError):
@@ -263,7 +263,7 @@ def private(tmp_path: Path) -> Iterator[Servers]:
 
 def test_the_same_over_tls_and_only_over_tls(private: Servers, tmp_path: Path) -> None:
     work(private, tmp_path)
-    with redis.Redis(port=private.line.port) as plain, pytest.raises(redis.ConnectionError):
+    with redis.Redis(port=private.job_store.port) as plain, pytest.raises(redis.ConnectionError):
         plain.ping()
     strange = private.url("gateway").split("&ssl_ca_certs")[0]
     with connect(strange, retries=0) as client, pytest.raises(redis.ConnectionError, match="verify failed"):

@@ -30,7 +30,7 @@ from deploy.local.ports import free_ports
 from jobstore import keys
 from model_store.release.digest import model_digest
 from tests.integration.workers.scene import eventually
-from workers.inference.canary import golden_slices
+from workers.inference.canary import canary_slices
 from workers.inference.replicas import Replicas
 
 pytestmark = pytest.mark.integration
@@ -155,7 +155,7 @@ def post(address: str, body: bytes) -> tuple[int, bytes]:
 
 
 def post_when_ready(address: str, body: bytes, *, seconds: float) -> tuple[int, bytes]:
-    """`/ping` says Healthy before the model can answer: the golden request itself is the readiness check."""
+    """`/ping` says Healthy before the model can answer: the canary request itself is the readiness check."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -199,7 +199,7 @@ def test_its_settings_are_those_of_the_file_in_the_archive(
 ) -> None:
     served: Served = request.getfixturevalue(name)
     wanted = yaml.safe_load(SHIPPED.read_text()) if name == "shipped" else OTHERWISE
-    status, answer = post_when_ready(served.url, packed(golden_slices()), seconds=180)
+    status, answer = post_when_ready(served.url, packed(canary_slices()), seconds=180)
     assert status == 200
     with np.load(io.BytesIO(answer), allow_pickle=False) as parts:
         assert json.loads(parts["about"].tobytes())["threads"] == threads
@@ -214,12 +214,12 @@ def test_two_replicas_share_the_work_until_one_is_killed(
 ) -> None:
     """Each breaker is its own, the idle one is asked, and a death costs no answer."""
     for served in (shipped, other):
-        post_when_ready(served.url, packed(golden_slices()), seconds=180)
-    stack = np.repeat(golden_slices(), 6, axis=0)
+        post_when_ready(served.url, packed(canary_slices()), seconds=180)
+    stack = np.repeat(canary_slices(), 6, axis=0)
     urls = [shipped.url, other.url]
     ours, theirs = (Replicas(urls, timeout_seconds=60, shared=redis_client) for _ in range(2))
     with closing(ours), closing(theirs):
-        assert ours.prove(golden_slices()).digest == model_digest()
+        assert ours.prove(canary_slices()).digest == model_digest()
         before = [served.requests() for served in (shipped, other)]
         busy = Thread(target=theirs.predict, args=(stack,))
         busy.start()

@@ -18,7 +18,7 @@ from tests.integration.workers.scene import eventually
 from tests.support.torchserve import FakeTorchServe
 from workers.inference import replicas as replicas_module
 from workers.inference.addresses import addresses_of
-from workers.inference.canary import golden_slices
+from workers.inference.canary import canary_slices
 from workers.inference.model_server import BatchRefused
 from workers.inference.replicas import Replicas
 
@@ -109,7 +109,7 @@ def test_all_dead_is_said_and_stops_the_claims(client: Make) -> None:
             replicas.predict(volumes(1))
     assert replicas.allowance(4) == 0
     with pytest.raises(ModelServerUnavailable):
-        replicas.prove(golden_slices())
+        replicas.prove(canary_slices())
 
 
 def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe, ...], client: Make) -> None:
@@ -122,10 +122,10 @@ def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe,
             replicas.predict(volumes(1))
         except BatchRefused:
             refused += 1
-            assert not replicas.control(golden_slices(), patience_seconds=0)
+            assert not replicas.control(canary_slices(), wait_seconds=0)
     assert refused == 2
     sick.mode = "ok"
-    assert replicas.prove(golden_slices()).engine == "fake"
+    assert replicas.prove(canary_slices()).engine == "fake"
     assert [replica.breaker.failures for replica in replicas.all] == [0, 0]
 
 

@@ -1,4 +1,4 @@
-"""The keeper on real processes: what ends is started again, in its place, with pauses, and `down` ends it."""
+"""The reconciler on real processes: what ends is started again, in its place, and `down` ends it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from deploy.local import reconciler, services
-from deploy.local.reconciler import Keeper
+from deploy.local.reconciler import Reconciler
 from deploy.local.running import MARK
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
@@ -69,12 +69,12 @@ def kill(stack: Stack, name: str) -> int:
 
 def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:
     stack = start(first, second)
-    assert Keeper(stack).look() == []
+    assert Reconciler(stack).look() == []
     child = psutil.Process(stack.remembered()[0].pid)
     eventually(child.children)
     (grandchild,) = child.children()
     pid = kill(stack, "first")
-    assert Keeper(stack).look() == ["first"]
+    assert Reconciler(stack).look() == ["first"]
     assert [item.name for item in stack.remembered()] == ["first", "second"], (
         "stopped in this order, reversed"
     )
@@ -87,7 +87,7 @@ def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -
 def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..., Stack]) -> None:
     stack = start(mayfly)
     now = [0.0]
-    watch = Keeper(stack, clock=lambda: now[0])
+    watch = Reconciler(stack, clock=lambda: now[0])
     seen = []
     for moment in range(200):
         now[0] = float(moment)
@@ -98,13 +98,13 @@ def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..
     assert all(later - sooner <= 64 for sooner, later in pairwise(seen))
 
 
-def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[..., Stack]) -> None:
+def test_the_reconciler_works_beside_and_ends_before_what_it_keeps(start: Callable[..., Stack]) -> None:
     stack = start(second)
     process = reconciler.start(stack.settings)
     assert process is not None
     assert reconciler.start(stack.settings) is None
     assert reconciler.living(stack.settings)
-    (mine,) = json.loads((stack.settings.folder / "keeper.json").read_text())
+    (mine,) = json.loads((stack.settings.folder / "loop.json").read_text())
     eventually(lambda: "keep" in psutil.Process(mine["pid"]).cmdline())  # empty for a moment of its exec
     reconciler.stop(stack.settings)
     process.wait(60)
@@ -114,7 +114,7 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     assert not stack.is_up(), "nobody starts it again"
 
 
-def test_a_full_disk_does_not_end_the_keeper(
+def test_a_full_disk_does_not_end_the_reconciler(
     start: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIPPOCAMP_LOG_BYTES", str(1 << 20))
@@ -138,7 +138,7 @@ def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..
     client = connect(f"redis://127.0.0.1:{stack.settings.ports.redis}/0", retries=0)
     client.set("kept", "yes")
     kill(stack, "redis")
-    assert Keeper(stack).look() == ["redis"]
+    assert Reconciler(stack).look() == ["redis"]
 
     def answers() -> bool:
         with suppress(redis.RedisError):
@@ -152,7 +152,7 @@ def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..
 @pytest.mark.parametrize("text", ["", "[{", '{"a": 1}', '[{"name": "first"}]'])
 def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack], text: str) -> None:
     stack = start(second)
-    for name in ("state.json", "restarts.json", "keeper.json"):
+    for name in ("state.json", "restarts.json", "loop.json"):
         (stack.settings.folder / name).write_text(text)
     assert reconciler.restarts(stack.settings) in ({}, {"a": 1})
     assert not reconciler.living(stack.settings)
