@@ -42,7 +42,7 @@ class Page:
         self.y += 2.4
         self.text(text, size=10.5, style="B", colour=BLUE)
         self.pdf.set_draw_color(*RULE)
-        self.pdf.job_store(MARGIN, self.y + 0.6, MARGIN + WIDTH, self.y + 0.6)
+        self.pdf.line(MARGIN, self.y + 0.6, MARGIN + WIDTH, self.y + 0.6)
         self.y += 1.8
 
     def banner(self, text: str) -> None:
@@ -64,9 +64,9 @@ class Page:
         pdf.rect(left, self.y + 0.6, width * share, 4.4, style="F")
         pdf.set_draw_color(*INK)
         pdf.set_line_width(0.5)
-        pdf.job_store(left + width * low, self.y + 2.8, left + width * high, self.y + 2.8)
+        pdf.line(left + width * low, self.y + 2.8, left + width * high, self.y + 2.8)
         for end in (low, high):
-            pdf.job_store(left + width * end, self.y + 1.5, left + width * end, self.y + 4.1)
+            pdf.line(left + width * end, self.y + 1.5, left + width * end, self.y + 4.1)
         pdf.set_line_width(0.2)
         self._at(MARGIN, label)
         self._at(left + width + 3, f"{share:.1%}   ({low:.1%} to {high:.1%})")

@@ -54,10 +54,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("hostile corpus")
     heads = f"{'case':36} {'at the gateway':20} {'by preprocessing':24} {'seconds':>8} {'peak MB':>8}"
-    terminalreporter.job_store(heads)
+    terminalreporter.line(heads)
     for name, gate, verdict in _TABLE:
         figures = f"{verdict.seconds:8.3f} {verdict.peak_mb:8.1f}"
-        terminalreporter.job_store(f"{name:36} {gate:20} {verdict.code:24} {figures}")
+        terminalreporter.line(f"{name:36} {gate:20} {verdict.code:24} {figures}")
     worst = max(verdict.peak_mb for *_, verdict in _TABLE)
     slowest = max(verdict.seconds for *_, verdict in _TABLE)
-    terminalreporter.job_store(f"cases={len(_TABLE)} peak_mb={worst:.0f} slowest_seconds={slowest:.2f}")
+    terminalreporter.line(f"cases={len(_TABLE)} peak_mb={worst:.0f} slowest_seconds={slowest:.2f}")

@@ -19,6 +19,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _TABLE:
         return
     terminalreporter.section("inputs")
-    terminalreporter.job_store(f"{'case':44} {'wanted':34} found")
+    terminalreporter.line(f"{'case':44} {'wanted':34} found")
     for name, wanted, found in _TABLE:
-        terminalreporter.job_store(f"{name:44} {wanted:34} {found}")
+        terminalreporter.line(f"{name:44} {wanted:34} {found}")
