@@ -177,7 +177,9 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
 
     job_id = send(http, north, scan).json["id"]
     own = PreprocessSettings(redis_url=settings.redis_url, blobs=settings.blobs)
-    desk = preprocess.WorkerContext(own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w")
+    desk = preprocess.PreprocessingContext(
+        own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w"
+    )
     job_store = JobStore(redis_client)
     filler = fill(disk, leave=RESERVE // 3)
     preprocess.work_once(desk)

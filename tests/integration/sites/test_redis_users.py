@@ -104,7 +104,9 @@ def work(servers: Servers, folder: Path) -> None:
         save(connect(servers.url("gateway")), new_endpoint("north", receiver.url, now_ms=1))
         places = {name: place(servers, name, blobs, model.url) for name in ("infer", "deliver", "maintain")}
         settings = PreprocessSettings(redis_url=servers.url("preprocessing"), blobs=blobs)
-        desk = preprocess.WorkerContext(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
+        desk = preprocess.PreprocessingContext(
+            settings, places["infer"].app, prepare, PIPELINE, name="tests:1"
+        )
         sent = gateway.post("/v1/jobs", data=nifti(), headers=headers)
         assert sent.status_code == 202, sent.text
         preprocess.announce(desk)

@@ -48,16 +48,16 @@ def place(
 
 
 @pytest.fixture
-def desk(place: WorkerContext) -> Iterator[preprocess.WorkerContext]:
+def desk(place: WorkerContext) -> Iterator[preprocess.PreprocessingContext]:
     """The preprocess stage, with a pipeline that obeys the file."""
     settings = PreprocessSettings(redis_url=place.settings.redis_url, blobs=place.settings.blobs)
-    desk = preprocess.WorkerContext(settings, place.app, fake_prepare, PIPELINE, name="tests:1")
+    desk = preprocess.PreprocessingContext(settings, place.app, fake_prepare, PIPELINE, name="tests:1")
     yield desk
     desk.redis.close()
 
 
 @pytest.fixture
-def clocked(place: WorkerContext, desk: preprocess.WorkerContext) -> JobStore:
+def clocked(place: WorkerContext, desk: preprocess.PreprocessingContext) -> JobStore:
     """One line for all of them, whose clock the test moves."""
     place.job_store.now_ms = 1_700_000_000_000
     desk.job_store = place.job_store

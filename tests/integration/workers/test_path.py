@@ -39,7 +39,9 @@ from workers.maintenance import maintain
 pytestmark = pytest.mark.integration
 
 
-def test_volume_in_result_and_webhook_out(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
+def test_volume_in_result_and_webhook_out(
+    place: WorkerContext, desk: preprocess.PreprocessingContext
+) -> None:
     with Receiver() as receiver:
         endpoint = new_endpoint("a", receiver.url, now_ms=1)
         save(place.redis, endpoint)
@@ -76,7 +78,7 @@ def by_name(place: WorkerContext, torchserve: FakeTorchServe) -> FakeTorchServe:
 
 
 def test_stacks_are_named_and_only_the_guilty_one_fails(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore, by_name: FakeTorchServe
 ) -> None:
     jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, POISON, 3)]
     for _ in jobs:
@@ -88,7 +90,7 @@ def test_stacks_are_named_and_only_the_guilty_one_fails(
 
 
 def test_a_server_that_cannot_read_is_sent_the_bytes(
-    place: WorkerContext, desk: preprocess.WorkerContext, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, by_name: FakeTorchServe
 ) -> None:
     by_name.folder = None
     job = submit(place.job_store, place.blobs, "level 1")
@@ -99,7 +101,7 @@ def test_a_server_that_cannot_read_is_sent_the_bytes(
 
 
 def test_a_named_stack_that_is_gone_is_made_again(
-    place: WorkerContext, desk: preprocess.WorkerContext, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, by_name: FakeTorchServe
 ) -> None:
     gone, there = (submit(place.job_store, place.blobs, f"level {n}") for n in (1, 2))
     for _ in range(2):
@@ -114,7 +116,7 @@ def test_a_named_stack_that_is_gone_is_made_again(
 
 
 def test_a_busy_worker_hears_the_next_wake_up_itself(
-    place: WorkerContext, desk: preprocess.WorkerContext
+    place: WorkerContext, desk: preprocess.PreprocessingContext
 ) -> None:
     first = submit(place.job_store, place.blobs, "level 1")
     later = threading.Timer(0.2, lambda: submit_and_wake(place))
@@ -133,7 +135,7 @@ def submit_and_wake(place: WorkerContext) -> None:
 
 @pytest.mark.parametrize("by_name", [False, True])
 def test_what_is_known_of_a_person_gives_a_second_answer(
-    place: WorkerContext, desk: preprocess.WorkerContext, torchserve: FakeTorchServe, by_name: bool
+    place: WorkerContext, desk: preprocess.PreprocessingContext, torchserve: FakeTorchServe, by_name: bool
 ) -> None:
     """In one request with a job of whom nothing is known, and found again only by the same question."""
     place.settings = replace(place.settings, model_reads_blobs=by_name)
@@ -162,7 +164,7 @@ def test_what_is_known_of_a_person_gives_a_second_answer(
 
 
 def test_a_model_that_is_not_known_answers_nobody(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     """Jobs wait, using up no attempt, until a known model is back; the gateway can say which it is."""
     torchserve.digest = "f" * 64
@@ -184,7 +186,7 @@ def test_a_model_that_is_not_known_answers_nobody(
 
 
 def test_a_job_gets_the_model_that_it_names(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     """In one batch with others; the model in service stays what it was, each answer is cached by itself."""
     torchserve.others = (OTHER,)
@@ -216,7 +218,7 @@ def test_a_model_beside_the_one_in_service_is_found_while_that_is_busy(
 
 
 def test_a_model_that_nobody_serves_fails_who_named_it_alone(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore
 ) -> None:
     named, plain = (submit(clocked, place.blobs, "level 9", wanted_model=wanted) for wanted in (OTHER, ""))
     for _ in range(2):
@@ -230,7 +232,7 @@ def test_a_model_that_nobody_serves_fails_who_named_it_alone(
     assert place.model.all[0].breaker.failures == 0
 
 
-def test_wakeups_follow_the_job(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
+def test_wakeups_follow_the_job(place: WorkerContext, desk: preprocess.PreprocessingContext) -> None:
     save(place.redis, new_endpoint("a", "http://127.0.0.1:9/", now_ms=1))
     submit(place.job_store, place.blobs, "level 20")
     preprocess.work_once(desk)
@@ -240,7 +242,7 @@ def test_wakeups_follow_the_job(place: WorkerContext, desk: preprocess.WorkerCon
 
 
 def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     good = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
     bad = submit(clocked, place.blobs, f"level {POISON}")
@@ -258,7 +260,7 @@ def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
 
 
 def test_who_dies_with_a_batch_takes_nobody_along_thrice(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     """An infer process dies of one job of its batch: from then on each of them is scored alone."""
     jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
@@ -274,7 +276,7 @@ def test_who_dies_with_a_batch_takes_nobody_along_thrice(
 @pytest.mark.parametrize("mode", ["500", "503", "hang"])
 def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
     place: WorkerContext,
-    desk: preprocess.WorkerContext,
+    desk: preprocess.PreprocessingContext,
     clocked: JobStore,
     torchserve: FakeTorchServe,
     mode: str,
@@ -295,7 +297,7 @@ def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
 
 
 def test_a_refused_volume_fails_at_once_with_its_figure(
-    place: WorkerContext, desk: preprocess.WorkerContext
+    place: WorkerContext, desk: preprocess.PreprocessingContext
 ) -> None:
     job_id = submit(place.job_store, place.blobs, "not a head", content="c9")
     preprocess.work_once(desk)
@@ -312,7 +314,7 @@ def test_a_refused_volume_fails_at_once_with_its_figure(
 
 
 def test_a_volume_unlike_the_training_data_fails_with_the_measure_and_the_limit(
-    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.PreprocessingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, "settings", replace(place.settings, most_distance=0.2))
     job_id = submit(place.job_store, place.blobs, "level 20", content="c99")
@@ -326,7 +328,7 @@ def test_a_volume_unlike_the_training_data_fails_with_the_measure_and_the_limit(
 
 
 def test_a_bug_costs_three_attempts_then_it_is_dead_lettered(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore
+    place: WorkerContext, desk: preprocess.PreprocessingContext, clocked: JobStore
 ) -> None:
     job_id = submit(clocked, place.blobs, "broken")
     for attempt in (1, 2, 3):
@@ -341,7 +343,10 @@ def test_a_bug_costs_three_attempts_then_it_is_dead_lettered(
 
 
 def test_a_store_that_is_away_fails_nobody(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext,
+    desk: preprocess.PreprocessingContext,
+    clocked: JobStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job_id = submit(clocked, place.blobs, "level 5")
 
@@ -359,7 +364,7 @@ def test_a_store_that_is_away_fails_nobody(
 
 
 def test_the_same_bytes_are_prepared_once(
-    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.PreprocessingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(place.job_store, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
@@ -370,7 +375,9 @@ def test_the_same_bytes_are_prepared_once(
     assert (job.state, job.text("quality")) == (JobState.QUEUED_INFER, '{"volume_ml": 1400.0}')
 
 
-def test_a_damaged_stored_stack_is_made_anew(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
+def test_a_damaged_stored_stack_is_made_anew(
+    place: WorkerContext, desk: preprocess.PreprocessingContext
+) -> None:
     first = submit(place.job_store, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
     path = place.job_store.get(first).text("stack_blob")
@@ -382,7 +389,7 @@ def test_a_damaged_stored_stack_is_made_anew(place: WorkerContext, desk: preproc
 
 
 def test_a_canceled_job_stops_at_its_next_step_and_leaves_nothing(
-    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.PreprocessingContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(place.job_store, place.blobs, "level 9\nbroken")
 
@@ -470,7 +477,9 @@ def test_a_pulse_is_asked_for_each_round_while_nothing_else_shows_that_the_serve
     assert not maintain.ask_for_pulse(place)
 
 
-def test_a_stack_that_vanished_is_made_again(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
+def test_a_stack_that_vanished_is_made_again(
+    place: WorkerContext, desk: preprocess.PreprocessingContext
+) -> None:
     job_id = submit(place.job_store, place.blobs, "level 20", content="c1")
     preprocess.work_once(desk)
     place.blobs.delete(place.job_store.get(job_id).text("stack_blob"))

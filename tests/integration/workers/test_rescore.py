@@ -46,7 +46,7 @@ def rescore(place: WorkerContext, torchserve: FakeTorchServe) -> Command:
     return run
 
 
-def scored(place: WorkerContext, desk: preprocess.WorkerContext, orders: str, **said: str) -> str:
+def scored(place: WorkerContext, desk: preprocess.PreprocessingContext, orders: str, **said: str) -> str:
     """The id of a job that was prepared and answered."""
     job_id = submit(place.job_store, place.blobs, orders, **said)
     preprocess.work_once(desk)
@@ -56,7 +56,7 @@ def scored(place: WorkerContext, desk: preprocess.WorkerContext, orders: str, **
 
 
 def test_a_head_gets_a_second_answer_and_keeps_the_first(
-    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command, tmp_path: Path
+    place: WorkerContext, desk: preprocess.PreprocessingContext, rescore: Command, tmp_path: Path
 ) -> None:
     told = Covariates(mmse=15).to_text()
     old = scored(place, desk, "level 20", content="c1", covariates=told)
@@ -90,7 +90,7 @@ def test_a_head_gets_a_second_answer_and_keeps_the_first(
 
 
 def test_nothing_is_put_in_line_twice(
-    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+    place: WorkerContext, desk: preprocess.PreprocessingContext, rescore: Command
 ) -> None:
     """Interrupted after one, run again, run once more; equal heads count once, and other sites stay apart."""
     jobs = [scored(place, desk, f"level {n}", content=f"c{n}") for n in (1, 2)]
@@ -115,7 +115,7 @@ def test_nothing_is_put_in_line_twice(
 
 
 def test_what_was_erased_stays_erased(
-    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+    place: WorkerContext, desk: preprocess.PreprocessingContext, rescore: Command
 ) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
@@ -126,7 +126,7 @@ def test_what_was_erased_stays_erased(
 
 
 def test_slices_that_are_gone_fail_the_new_job_alone(
-    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+    place: WorkerContext, desk: preprocess.PreprocessingContext, rescore: Command
 ) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
@@ -137,7 +137,9 @@ def test_slices_that_are_gone_fail_the_new_job_alone(
     assert place.job_store.get(old).state is JobState.SUCCEEDED
 
 
-def test_jobs_are_chosen_by_site_batch_and_time(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
+def test_jobs_are_chosen_by_site_batch_and_time(
+    place: WorkerContext, desk: preprocess.PreprocessingContext
+) -> None:
     first = scored(place, desk, "level 1", content="c1")
     second = scored(place, desk, "level 2", content="c2", site="b")
     assert list(jobs_to_rescore(place.redis)) == [first, second]

@@ -21,7 +21,7 @@ from workers.maintenance.retention import retire
 pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 
 
-def finished(place: WorkerContext, desk: preprocess.WorkerContext, site: str) -> str:
+def finished(place: WorkerContext, desk: preprocess.PreprocessingContext, site: str) -> str:
     """A job with a result and blobs."""
     job_id = submit(place.job_store, place.blobs, "level 3", site=site)
     preprocess.work_once(desk)
@@ -35,7 +35,7 @@ def aged(place: WorkerContext, job_id: str, site: str, seconds: float) -> None:
 
 
 def test_each_site_keeps_its_jobs_as_long_as_it_said(
-    place: WorkerContext, desk: preprocess.WorkerContext
+    place: WorkerContext, desk: preprocess.PreprocessingContext
 ) -> None:
     sites.save(place.redis, sites.Site(name="short", retention_seconds=3600))
     sites.save(place.redis, sites.Site(name="always", retention_seconds=0))
@@ -58,7 +58,7 @@ def test_each_site_keeps_its_jobs_as_long_as_it_said(
 
 
 def test_the_default_is_for_sites_that_nobody_configured(
-    place: WorkerContext, desk: preprocess.WorkerContext
+    place: WorkerContext, desk: preprocess.PreprocessingContext
 ) -> None:
     job_id = finished(place, desk, "unnamed")
     aged(place, job_id, "unnamed", 31 * 86400)
@@ -90,7 +90,7 @@ def test_a_card_is_kept_as_long_as_a_result_may_name_its_model(place: WorkerCont
 
 
 def test_a_sites_webhooks_reach_its_own_networks_and_no_others(
-    place: WorkerContext, desk: preprocess.WorkerContext
+    place: WorkerContext, desk: preprocess.PreprocessingContext
 ) -> None:
     place.settings = replace(place.settings, webhook_allow=())
     sites.save(place.redis, sites.Site(name="inside", webhook_allow=("127.0.0.0/8",)))

@@ -39,7 +39,11 @@ def enhanced(path: Path, *, allow_agent: bool = False, **more: Any) -> Stack:
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_the_site_decides(
-    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
+    place: WorkerContext,
+    desk: preprocess.PreprocessingContext,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    allowed: bool,
 ) -> None:
     sites.save(place.redis, sites.Site(name="a", allow_contrast=allowed))
     monkeypatch.setattr(desk, "prepare", enhanced)
