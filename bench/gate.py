@@ -96,7 +96,7 @@ Explanation, written by `python -m bench.gate --write`; do not edit. What the ru
 
 ## Thresholds
 
-A threshold is derived as the middle between the nearest T1 head and the nearest other image of one half of
+A threshold is derived as the middle between the nearest T1 scan and the nearest other image of one half of
 the subjects; the last two columns are the other half, at the threshold in service. Real scans decide where it
 is put between the two: drawings have no vessels and no artefacts.
 
