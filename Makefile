@@ -2,12 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 RUN    := $(VENV)/bin/python
-RUNTIME := gateway,preprocessing,workers,serving,bucket,local,client,dicom,tracing
+RUNTIME := gateway,preprocessing,workers,serving,bucket,local,client,operators,pacs,tracing
 PIP    := $(RUN) -m pip --disable-pip-version-check --quiet
-SOURCES := contracts imaging gateway preprocessing_service workers model_store client deploy bench tests
+SOURCES := contracts runtime jobstore imaging gateway preprocessing_service workers model_store client operators pacs deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: audit help setup demo up down status viewer test test-containers unit check format lock clean
+.PHONY: audit client help setup demo up down status viewer test test-containers unit check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -26,6 +26,9 @@ down: $(VENV)/.runtime  ## Stop it
 status: $(VENV)/.runtime  ## Say what is running
 	@$(RUN) -m deploy.local status
 
+client: $(VENV)/.runtime  ## Build the client alone as a wheel, into dist/
+	@$(RUN) -m deploy.client_wheel
+
 viewer:  ## Bundle NiiVue for the volume view of the page (Node 20; without it the page draws planes)
 	@cd deploy/viewer && npm ci --no-audit --no-fund --silent && npm run --silent build
 
@@ -38,7 +41,7 @@ test: $(VENV)/.dev check  ## Set up, check and run every test, two processes sid
 unit: $(VENV)/.dev  ## Only the tests that start no process
 	@$(RUN) -m pytest tests/unit
 
-test-containers: $(VENV)/.dev  ## Build all images, run docker-compose.yml and work with it (docs/operations.md)
+test-containers: $(VENV)/.dev  ## Build all images, run docker-compose.yml and work with it (docs/how-to/run-under-compose.md)
 	@$(PIP) install -c constraints.txt -e '.[containers]'
 	@$(RUN) -m tests.containers
 
@@ -47,7 +50,7 @@ check: $(VENV)/.dev  ## Lint, types, dependency rules
 	@$(VENV)/bin/ruff format --check $(SOURCES)
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(VENV)/bin/bandit -q -ll --skip B108,B310 -r contracts imaging gateway preprocessing_service workers client deploy  # ruff explains both per line
+	@$(VENV)/bin/bandit -q -ll --skip B108,B310 -r contracts runtime jobstore imaging gateway preprocessing_service workers client operators pacs deploy  # ruff explains both per line
 
 audit: $(VENV)/.dev  ## Known vulnerabilities of what is installed, and its bill of materials (sbom.json)
 	@$(PIP) install -c constraints.txt -e '.[audit]'

@@ -29,7 +29,8 @@ from bench.waiting import until
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from deploy.local import services
 from deploy.local.settings import LocalSettings
-from workers.model_server import ModelServer
+from jobstore import keys
+from workers.inference.model_server import ModelServer
 
 LEAST_RATE, MOST_ALONE = 0.95, 1.02
 BATCHES = (1, 2, 4, 8)
@@ -68,7 +69,7 @@ def heads(count: int) -> np.ndarray:
 
 def loop(volumes: int, threads: int, pipe: Connection) -> None:
     """The bare loop, in a process of its own: images a second by batch, median seconds of one volume."""
-    from model_store.digest import RELEASE
+    from model_store.release.digest import RELEASE
     from model_store.served.model import Model, keep_memory
 
     keep_memory()
@@ -107,11 +108,11 @@ def backlog(system: empty.System, volumes: int) -> tuple[float, Counter[int], st
     leader.terminate()  # type: ignore[union-attr]
     leader.wait(30)  # type: ignore[union-attr]
     ids = submit_all(system, volumes)
-    until(lambda: int(system.redis.hget("hc:depth", "infer") or 0) >= volumes, "volumes to score")
+    until(lambda: int(system.redis.hget(keys.DEPTH, "infer") or 0) >= volumes, "volumes to score")
     wanted = system.ended() + volumes
     system.stack.restart("infer")
     until(lambda: system.ended() >= wanted, "the backlog's end")
-    records = [system.redis.hgetall(f"hc:rec:{job_id}") for job_id in ids]
+    records = [system.redis.hgetall(keys.record(job_id)) for job_id in ids]
     took = max(int(r["finished_ms"]) for r in records) - min(int(r["started_infer_ms"]) for r in records)
     together = Counter((r["worker"], r["started_infer_ms"]) for r in records)
     return volumes * SLICES / (took / 1000), Counter(together.values()), records[0]["stack_blob"]

@@ -24,6 +24,7 @@ from bench.control_plane.system import ENOUGH, System, system
 from bench.plots import bars
 from bench.waiting import until
 from deploy.local.settings import LocalSettings
+from jobstore import keys
 
 MOST_LOSS = 0.03
 WORKERS = (1, 2, 4, 8)
@@ -67,11 +68,11 @@ def grown(running: System, workers: int, rounds: int) -> Growth:
 
 
 def records(running: System, ids: list[str]) -> list[dict[str, str]]:
-    """What the line says of these jobs once all have succeeded."""
+    """What the job store says of these jobs once all have succeeded."""
     found: list[dict[str, str]] = []
 
     def all_done() -> bool:
-        found[:] = [running.redis.hgetall(f"hc:rec:{job_id}") for job_id in ids]
+        found[:] = [running.redis.hgetall(keys.record(job_id)) for job_id in ids]
         return all(record.get("state") == "succeeded" for record in found)
 
     until(all_done, "jobs to succeed", every=0.2)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from preprocessing_service.network import coarse_network
+from preprocessing_service.brain_extraction.network import coarse_network
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.read import read
 from preprocessing_service.steps.strip import strip

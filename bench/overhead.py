@@ -65,7 +65,7 @@ def bare_process(volumes: list[Path], pipe: Connection) -> None:
 
     It keeps its memory as the services do, or the comparison would flatter them by a tenth.
     """
-    from model_store.digest import RELEASE
+    from model_store.release.digest import RELEASE
     from model_store.served.model import Model, keep_memory
     from preprocessing_service import prepare
 

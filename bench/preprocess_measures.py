@@ -14,10 +14,10 @@ import numpy.typing as npt
 from bench.heads import Variant, load_head, orders, variants
 from bench.preprocess_reference import known_mask
 from contracts.errors import QualityRefused
-from contracts.grid import GRID_TO_MNI, TRAINING, Grid
+from imaging.grid import GRID_TO_MNI, TRAINING, Grid
 from preprocessing_service import pipeline, pipeline_digest
+from preprocessing_service.brain_extraction.network import coarse_network
 from preprocessing_service.coarse import coarsen
-from preprocessing_service.network import coarse_network
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import estimate
 from preprocessing_service.steps.conform import conform
@@ -201,7 +201,7 @@ def dice_to_deepbet(found: Prepared) -> float:
 
 @cache
 def _model() -> Any:
-    from model_store.digest import RELEASE
+    from model_store.release.digest import RELEASE
     from model_store.served.model import Model
 
     return Model(RELEASE)

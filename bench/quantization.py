@@ -23,15 +23,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.machine import describe
-from model_store.agreement import compare, float_twin
-from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
-from model_store.digest import RELEASE
-from model_store.features import Network, cohort_features
-from model_store.network import SliceNetwork, correct_mean, freeze
-from model_store.release import calibration_batches, origin_of, released_seed, source_digest
+from model_store.evaluation.agreement import compare, float_twin
+from model_store.evaluation.throughput import ENGINES, in_turns, int8_on
+from model_store.release.build import calibration_batches, origin_of, released_seed, source_digest
+from model_store.release.digest import RELEASE
 from model_store.served.pooling import Pooling
 from model_store.served.shapes import CHUNK, HEIGHT, NETWORK, POOLING, WIDTH
-from model_store.throughput import ENGINES, in_turns, int8_on
+from model_store.training.cohort import Cohort, data_folder, read_cohort, weights_file
+from model_store.training.features import Network, cohort_features
+from model_store.training.network import SliceNetwork, correct_mean, freeze
 
 T = TypeVar("T")
 TURNS = 9
@@ -48,7 +48,7 @@ class Made:
 
 
 def converted(twin: SliceNetwork, batches: Sequence[Tensor]) -> SliceNetwork:
-    """As `model_store.network.quantize`: ranges by the extremes, all 8 bits, the mean error taken off."""
+    """As `quantize` of model_store.training.network: extremes as ranges, all 8 bits, mean error off."""
     from torchao.quantization.pt2e import MinMaxObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
@@ -115,7 +115,7 @@ def networks(twin: SliceNetwork, batches: Sequence[Tensor], folder: Path) -> dic
 
 
 def agreements(made: dict[str, Made], cohort: Cohort, twin: SliceNetwork, origin: str) -> dict[str, str]:
-    """As `model_store.agreement` compares, over all subjects that did not set the ranges."""
+    """As `model_store.evaluation.agreement` compares, over all subjects that did not set the ranges."""
     pooling = Pooling.load(RELEASE / POOLING)
 
     def volumes(network: Network, name: str) -> np.ndarray:

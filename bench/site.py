@@ -10,11 +10,11 @@ from types import MappingProxyType
 import httpx
 import redis
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.sites import Site
 from deploy.local.settings import LocalSettings
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from jobstore.sites import Site
+from runtime.redis_connections import connect
 
 NAME = "hospital"
 Headers = Mapping[str, str]

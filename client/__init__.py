@@ -14,7 +14,7 @@ from client.errors import (
     Unavailable,
     WaitedTooLong,
 )
-from client.exchange import Patience
+from client.exchange import RetryPolicy
 from client.models import Job, JobPage, Problem, Result
 from client.sync import Client, JobHandle
 from client.webhooks import verify
@@ -32,10 +32,10 @@ __all__ = [
     "JobPage",
     "NotAllowed",
     "NotFound",
-    "Patience",
     "Problem",
     "Refused",
     "Result",
+    "RetryPolicy",
     "Unavailable",
     "WaitedTooLong",
     "verify",

@@ -15,12 +15,12 @@ from client.errors import JobEnded, NotFound, Refused
 from client.journal import Journal
 from client.models import Problem, Result
 from client.sources import Source, open_source
+from client.submit_options import SubmitOptions
 from client.tables import Row
-from client.wishes import Wishes
 
 Answer = dict[str, Any]
 _WATCHED = 64
-"""Jobs asked about at once: the line is first come, first served, so the others cannot end before them."""
+"""Jobs asked about at once: the queue is first come, first served, so the others cannot end before."""
 
 
 class Watcher(Protocol):
@@ -77,7 +77,7 @@ class Batch:
                 return {"state": "not_sent", "error_code": "file", "error_detail": str(error)}, ""
             try:
                 digest = await asyncio.to_thread(self._digest, row.path, source)
-                told = row.covariates if self.covariates else Wishes()
+                told = row.covariates if self.covariates else SubmitOptions()
                 if told:  # the same head with other covariates is another question
                     digest = hashlib.sha256(f"{digest}{sorted(told.items())}".encode()).hexdigest()
                 async with self._locks[digest]:
@@ -85,15 +85,15 @@ class Batch:
             finally:
                 source.close()
 
-    async def _submit(self, source: Source, digest: str, told: Wishes) -> Answer | None:
+    async def _submit(self, source: Source, digest: str, told: SubmitOptions) -> Answer | None:
         if digest in self.journal.answers:
             return self.journal.answers[digest]
         if digest in self.journal.jobs:
             return None
         key = "hb-" + hashlib.sha256(f"{digest}/{self.priority}/{self.again}".encode()).hexdigest()
         try:
-            wishes: Wishes = {**told, "priority": self.priority}
-            handle = await self.client.submit(source, idempotency_key=key, **wishes)
+            submit_options: SubmitOptions = {**told, "priority": self.priority}
+            handle = await self.client.submit(source, idempotency_key=key, **submit_options)
         except Refused as refused:
             if refused.problem.status in {401, 403, 409}:
                 raise

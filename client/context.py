@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from client.asynchronous import AsyncClient
-from client.exchange import Patience
+from client.exchange import RetryPolicy
 from client.models import Job, Result
 from client.sync import Client
 
@@ -23,16 +23,18 @@ class Session:
     url: str
     key: str = field(repr=False)
     timeout_seconds: float
-    patience: Patience
+    retry_policy: RetryPolicy
 
     def client(self) -> Client:
         """A client for plain code."""
-        return Client(self.url, key=self.key, timeout_seconds=self.timeout_seconds, patience=self.patience)
+        return Client(
+            self.url, key=self.key, timeout_seconds=self.timeout_seconds, retry_policy=self.retry_policy
+        )
 
     def async_client(self) -> AsyncClient:
         """A client for asyncio."""
         return AsyncClient(
-            self.url, key=self.key, timeout_seconds=self.timeout_seconds, patience=self.patience
+            self.url, key=self.key, timeout_seconds=self.timeout_seconds, retry_policy=self.retry_policy
         )
 
 

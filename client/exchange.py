@@ -1,4 +1,4 @@
-"""Requests, answers and patience: how a call is repeated, told apart from how bytes travel.
+"""Requests, answers and retry_policy: how a call is repeated, told apart from how bytes travel.
 
 A conversation is a generator: it yields a Call or a Pause, and is sent what came of it. The sync and the
 async client drive the same conversations, so retries, waiting and error texts are written once.
@@ -91,7 +91,7 @@ Conversation = Generator[Call | Pause, Answer, T]
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often and how long to try again: `first_seconds`, doubled each time, with jitter.
 
     A `Retry-After` is a floor for the pause. No pause is longer than `longest_seconds`; when the service asks
@@ -113,8 +113,8 @@ class Patience:
 _PASSING = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
 
 
-def persistently(call: Call, patience: Patience) -> Conversation[Answer]:
-    """Make a call until it is answered; Refused for a problem, Unavailable when patience ends."""
+def with_retries(call: Call, retry_policy: RetryPolicy) -> Conversation[Answer]:
+    """Make a call until it is answered; Refused for a problem, Unavailable when retry_policy ends."""
     attempt = 0
     while True:
         answer = yield call
@@ -122,7 +122,7 @@ def persistently(call: Call, patience: Patience) -> Conversation[Answer]:
             return answer
         if not _may_pass(call, answer):
             raise refusal(answer.problem)
-        seconds = patience.pause(attempt, answer.retry_after)
+        seconds = retry_policy.pause(attempt, answer.retry_after)
         if seconds is None:
             raise Unavailable(_last_words(answer, attempt + 1))
         yield Pause(seconds)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
+
+from filelock import FileLock, Timeout
 
 from client.errors import HippocampError
 
@@ -27,9 +28,10 @@ class Journal:
         self.answers: dict[str, dict[str, Any]] = {}
         self.digests: dict[str, str] = {}
         self._file: TextIO = path.open("a+", encoding="utf-8")
+        self._lock = FileLock(f"{path}.lock")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._lock.acquire(timeout=0)
+        except Timeout:
             self._file.close()
             raise BatchRuns(f"another `hippocamp batch` holds {path}") from None
         self._read()
@@ -41,6 +43,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        self._lock.release()
 
     def _read(self) -> None:
         self._file.seek(0)

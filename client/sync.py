@@ -12,10 +12,10 @@ import httpx
 
 from client.connection import Connection, answer_of, no_answer, request_parts
 from client.conversations import Conversations
-from client.exchange import Answer, Call, Conversation, Patience
+from client.exchange import Answer, Call, Conversation, RetryPolicy
 from client.models import Job, JobPage, Result
 from client.sources import Source, open_source
-from client.wishes import Wishes
+from client.submit_options import SubmitOptions
 
 T = TypeVar("T")
 
@@ -24,10 +24,15 @@ class Client:
     """One service as one site sees it. Threads may share it; close it, or use it with `with`."""
 
     def __init__(
-        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, patience: Patience | None = None
+        self,
+        url: str = "",
+        *,
+        key: str = "",
+        timeout_seconds: float = 60.0,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:  # fmt: skip
         self.connection = Connection(url, key, timeout_seconds)
-        self._say = Conversations(patience or Patience())
+        self._say = Conversations(retry_policy or RetryPolicy())
         self._http = httpx.Client(**self.connection.options())
 
     def __enter__(self) -> Client:
@@ -47,12 +52,12 @@ class Client:
         volume: str | Path | bytes | BinaryIO | Source,
         *,
         idempotency_key: str | None = None,
-        **wishes: Unpack[Wishes],
+        **submit_options: Unpack[SubmitOptions],
     ) -> JobHandle:
         """Send a file, a folder of DICOM slices, bytes or a stream. BadInput, NotAllowed, Unavailable."""
         source = volume if isinstance(volume, Source) else open_source(volume)
         try:
-            talk = self._say.submit(source, key=idempotency_key, **wishes)
+            talk = self._say.submit(source, key=idempotency_key, **submit_options)
             return JobHandle(self, self._drive(talk))
         finally:
             if source is not volume:

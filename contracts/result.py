@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.covariates import Known, told_apart
+from contracts.covariates import Known
 from contracts.series_read import SeriesRead
 
 NOTICE = "Research use only. Not a medical device. Not for diagnosis."
@@ -74,12 +74,3 @@ class Result(_Frozen):
     quality: dict[str, float] = Field(description="Measures of the quality gate")
     seconds: dict[str, float] = Field(description="Seconds of each step that made this result")
     notice: str = NOTICE
-
-
-def cache_key(site: str, content: str, *, pipeline: str, model: str, covariates: str = "") -> str:
-    """Redis key of a finished result; the site is part of it, so no site learns what another holds.
-
-    covariates: as the record keeps them (contracts/covariates.py); the key does not show them.
-    """
-    apart = told_apart(content, covariates)
-    return f"hc:cache:{site}:{content}:{pipeline}:{model}" + (f":{apart}" if apart else "")

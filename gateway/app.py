@@ -7,31 +7,24 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from gateway.auditing import note_requests
-from gateway.auth import protect
-from gateway.metrics import observe_requests
-from gateway.problems import handle_errors
+from gateway.access import login
+from gateway.access.auditing import note_requests
+from gateway.access.auth import protect
+from gateway.dicomweb import routes as dicomweb
+from gateway.http import documents
+from gateway.http.problems import handle_errors
+from gateway.http.trace import trace_id, trace_requests
+from gateway.images import picture_routes, plane_routes
+from gateway.jobs import batch_routes, erase_routes, event_routes
+from gateway.jobs import routes as jobs
+from gateway.monitoring import health_routes, load_routes, model_routes
+from gateway.monitoring.metrics import observe_requests
+from gateway.pages import routes as pages
+from gateway.reports import routes as results
 from gateway.resources import open_resources
-from gateway.routes import (
-    batches,
-    dicomweb,
-    documents,
-    erase,
-    events,
-    health,
-    jobs,
-    load,
-    login,
-    models,
-    pages,
-    pictures,
-    planes,
-    results,
-    uploads,
-    webhooks,
-)
 from gateway.settings import Settings
-from gateway.trace import trace_id, trace_requests
+from gateway.uploads import direct_routes
+from gateway.webhooks import routes as webhooks
 
 _CONTROL_BYTES = 1 << 16
 """Largest body of a call that is no upload; uploads raise it for their own request."""
@@ -62,7 +55,7 @@ class Gateway(Flask):
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Put the parts together; refuses to start on settings that make no sense, connects to nothing."""
-    app = Gateway(__name__)
+    app = Gateway(__name__, template_folder="pages/templates", static_folder="pages/static")
     app.config["MAX_CONTENT_LENGTH"] = _CONTROL_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     open_resources(app, settings or Settings())
@@ -72,21 +65,21 @@ def create_app(settings: Settings | None = None) -> Flask:
     protect(app)
     for module in (
         jobs,
-        uploads,
-        batches,
+        direct_routes,
+        batch_routes,
         dicomweb,
         results,
-        events,
-        pictures,
-        planes,
-        load,
+        event_routes,
+        picture_routes,
+        plane_routes,
+        load_routes,
         webhooks,
-        health,
+        health_routes,
         documents,
         pages,
         login,
-        models,
-        erase,
+        model_routes,
+        erase_routes,
     ):
         app.register_blueprint(module.blueprint)
     app.after_request(_finish)

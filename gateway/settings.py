@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contracts.audit import MOST_BYTES
-from contracts.settings import SettingError, Shared, env_count, env_number, env_text
-from contracts.sites import NAME
-from gateway.cleaning.limits import Limits
+from gateway.uploads.sanitize.limits import Limits
+from jobstore.sites import NAME
+from runtime.audit import MOST_BYTES
+from runtime.settings import SettingError, Shared, env_count, env_number, env_text
 
 
 def cleaning_limits() -> Limits:
@@ -23,7 +23,7 @@ def cleaning_limits() -> Limits:
     )
 
 
-_CARD = Path(__file__).resolve().parents[1] / "model_store" / "release" / "CARD.md"
+_CARD = Path(__file__).resolve().parents[1] / "model_store" / "release" / "current" / "CARD.md"
 """Where it lies in the repository and in the images."""
 
 

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from isal import igzip
 
-from contracts.archive import MAX_ENTRIES, Archive
 from contracts.errors import BadSeries, NotAVolume, TooLarge
-from contracts.reading import reading
 from contracts.series_read import SeriesRead
+from imaging.archive import MAX_ENTRIES, Archive
 from imaging.limits import MAX_NESTED
+from imaging.reading import reading
 from imaging.volumes import choose, series_alone
 
 VOLUMES = (".nii", ".mgh", ".mgz")

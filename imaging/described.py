@@ -9,8 +9,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from contracts.deidentify import DESCRIBED, agent_given, component_of
 from contracts.series_words import label_of
+from imaging.deidentify import DESCRIBED, agent_given, component_of
 
 _CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4",  # MR Image

@@ -13,9 +13,9 @@ from pydicom.uid import (
     JPEGTransferSyntaxes,
 )
 
-from contracts.deidentify import Rules, header_without_identity
-from contracts.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
 from imaging.codestreams import JP2_START, JPEG2000_START, JPEG_START, blank_text, check_lossless
+from imaging.deidentify import Rules, header_without_identity
+from imaging.dicom_file import UNREADABLE, Instance, UnreadableInstance, open_instance
 from imaging.limits import MAX_DICOM_FILE
 from imaging.uncompressed import values_alone
 

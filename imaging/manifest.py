@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from contracts.archive import Archive
 from contracts.errors import CorruptFile
 from contracts.series_read import MOST_LISTED, PassedOver, SeriesRead
+from imaging.archive import Archive
 from imaging.contents import MANIFEST, Entries
 
 _MOST_BYTES = 1 << 16

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from contracts.archive import Archive
 from contracts.errors import BadSeries, TooLarge
+from imaging.archive import Archive
 from imaging.contents import Entries, Member, gunzipped
 from imaging.described import Described
 from imaging.limits import MAX_DICOM_FILE

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from contracts.dicom_file import Instance
+from imaging.dicom_file import Instance
 
 _PIXEL_DATA = 0x7FE0, 0x0010
 _VRS = b"OB", b"OW", b"UN"

@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_store import metrics
-from model_store.agreement import measure
-from model_store.cohort import Cohort, data_folder, read_cohort, weights_file
-from model_store.contenders import (
+from model_store.evaluation import metrics
+from model_store.evaluation.agreement import measure
+from model_store.evaluation.contenders import (
     REPEATS,
     cross_validate,
     images_only,
@@ -30,16 +29,17 @@ from model_store.contenders import (
     random_label_alarm,
     with_covariates,
 )
-from model_store.digest import RELEASE, file_digest, model_digest
-from model_store.features import cohort_features
-from model_store.head import Doubles, Labels
-from model_store.nuisance import look_moves
-from model_store.recipe import SHIPPED
-from model_store.release import look_stacks, released_seed, source_digest
-from model_store.selection import Candidate, Selection, candidates
+from model_store.evaluation.throughput import FLOAT, SHIPPED_INT8, rates
+from model_store.release.build import look_stacks, released_seed, source_digest
+from model_store.release.digest import RELEASE, file_digest, model_digest
 from model_store.served.pooling import Pooling, pooled
 from model_store.served.shapes import NETWORK, POOLING
-from model_store.throughput import FLOAT, SHIPPED_INT8, rates
+from model_store.training.cohort import Cohort, data_folder, read_cohort, weights_file
+from model_store.training.features import cohort_features
+from model_store.training.head import Doubles, Labels
+from model_store.training.nuisance import look_moves
+from model_store.training.recipe import SHIPPED
+from model_store.training.selection import Candidate, Selection, candidates
 
 IMAGES_TARGET, CLINICAL_TARGET, ALARM = 0.80, 0.90, 0.62
 TIMES_FASTER = 3.5

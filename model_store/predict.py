@@ -22,10 +22,10 @@ from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
-from model_store.cohort import data_folder
-from model_store.digest import RELEASE, model_digest
+from model_store.release.digest import RELEASE, model_digest
 from model_store.served.model import Model
 from model_store.served.shapes import HEIGHT, SLICES, WIDTH
+from model_store.training.cohort import data_folder
 
 FREQUENCIES = (0.42, 0.41, 0.17)
 """Stages of the training subjects aged 60 or more: all that can be said of a subject without slices."""

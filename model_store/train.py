@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model_store.backbone import CAFFE, load_backbone, random_backbone
-from model_store.cohort import data_folder, weights_file
-from model_store.head import Labels
-from model_store.training_data import BadTableError, Heads, slice_folder, volume_folder
-from model_store.tuning import LAYERS, Epoch, Plan, Tuning, VolumeNetwork, class_weights, judge
+from model_store.training.backbone import CAFFE, load_backbone, random_backbone
+from model_store.training.cohort import data_folder, weights_file
+from model_store.training.head import Labels
+from model_store.training.tuning import LAYERS, Epoch, Plan, Tuning, VolumeNetwork, class_weights, judge
+from model_store.training.volumes import BadTableError, Heads, slice_folder, volume_folder
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 

@@ -7,29 +7,28 @@ from functools import cache
 from pathlib import Path
 
 import imaging
-from contracts import series_words
-from contracts.grid import GRID_TO_MNI
+from imaging.grid import GRID_TO_MNI
 from preprocessing_service.assets import assets_digest
 
 DECIDING = (
-    "formats/*.py", "steps/*.py", "activations.py", "assets.py", "coarse.py", "compiled.py",
-    "network.py", "pieces.py", "pipeline.py", "polynomial.py", "regions.py", "sampling.py", "slabs.py",
-    "template.py", "volume.py",
+    "formats/*.py", "steps/*.py", "brain_extraction/*.py", "assets.py", "coarse.py", "compiled.py",
+    "pipeline.py", "polynomial.py", "regions.py", "sampling.py", "template.py", "volume.py",
 )  # fmt: skip
 """The sources that decide what the stack holds."""
 
-BESIDE_FORMATS = frozenset({"__init__.py", "codestreams.py", "instances.py"})
+BESIDE_FORMATS = frozenset({
+    "__init__.py", "codestreams.py", "deidentify.py", "headers.py", "instances.py", "patient.py", "sniff.py",
+})  # fmt: skip
 """Sources of `imaging` that only take away what names a person; the others decide what is read."""
 
 BESIDE = frozenset({
-    "__main__.py", "allocation.py", "consumer.py", "cpu_limit.py", "derive_grid.py", "derive_intensity.py",
-    "derive_outline.py", "digest.py", "metrics.py", "pictures.py", "png.py", "scratch.py", "service.py",
-    "settings.py", "sheet.py", "spans.py", "warm_up.py",
+    "__main__.py", "allocation.py", "consumer.py", "cpu_limit.py", "digest.py", "metrics.py", "pictures.py",
+    "png.py", "scratch.py", "service.py", "settings.py", "sheet.py", "spans.py", "warm_up.py",
 })  # fmt: skip
 """The others: a change in them must not empty the cache. A test knows when a module is in neither."""
 
-SEPARATE = frozenset({"anatomy"})
-"""Folders with a digest of their own (anatomy/digest.py): they read what `prepare` made, deciding none."""
+SEPARATE = frozenset({"anatomy", "derivations"})
+"""Folders that decide nothing: anatomy has a digest of its own, derivations stand behind constants."""
 
 
 @cache
@@ -43,7 +42,7 @@ def pipeline_digest() -> str:
     sources = sorted(file for pattern in DECIDING for file in folder.glob(pattern))
     formats = Path(imaging.__file__).parent.glob("*.py")
     sources += sorted(file for file in formats if file.name not in BESIDE_FORMATS)
-    for source in (*sources, Path(series_words.__file__)):
+    for source in sources:
         text = source.read_bytes().replace(b"\r\n", b"\n")
         name = source.relative_to(folder.parent).as_posix().encode()
         whole.update(name + b"\0" + hashlib.sha256(text).digest())

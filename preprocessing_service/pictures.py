@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from contracts.stack import SLICES
+from preprocessing_service.brain_extraction.components import box_of
 from preprocessing_service.coarse import Picture
-from preprocessing_service.pieces import box_of
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps.quality import Prepared
 from preprocessing_service.template import BRAIN_SPACING, Template

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from contracts.errors import QualityRefused, RegistrationFailed, TooLarge
 from contracts.stack import Stack
+from preprocessing_service.brain_extraction.network import coarse_network, fine_network
 from preprocessing_service.coarse import CoarseHead, coarsen
-from preprocessing_service.network import coarse_network, fine_network
 from preprocessing_service.sheet import quality_sheet
 from preprocessing_service.steps.bias import estimate
+from preprocessing_service.steps.brain_image import keep
 from preprocessing_service.steps.conform import conform, settled
-from preprocessing_service.steps.escalate import LOSS, doubtful, strip_again, surface_ratio
 from preprocessing_service.steps.ground import grounded
-from preprocessing_service.steps.keep import keep
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.outline import HELD, register_outline
 from preprocessing_service.steps.quality import Prepared, measure, overlap
@@ -24,6 +23,7 @@ from preprocessing_service.steps.read import read
 from preprocessing_service.steps.register import Alignment, register
 from preprocessing_service.steps.resample import grid_to_world, resample
 from preprocessing_service.steps.rules import LEAST_OVERLAP, judge
+from preprocessing_service.steps.second_extraction import LOSS, doubtful, strip_again, surface_ratio
 from preprocessing_service.steps.strip import Brain, strip
 from preprocessing_service.template import Template, load_template
 from preprocessing_service.volume import Volume

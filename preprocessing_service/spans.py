@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from contracts.tracing import NOTHING, Span
+from runtime.tracing import NOTHING, Span
 
 
 class Steps:

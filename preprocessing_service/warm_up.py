@@ -12,7 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from contracts.errors import HippocampError
-from preprocessing_service.network import model
+from preprocessing_service.brain_extraction.network import model
 from preprocessing_service.pipeline import prepare
 
 

@@ -11,9 +11,9 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from contracts.connections import connect
-from contracts.line import Line
 from deploy.local.ports import free_ports
+from jobstore.store import JobStore
+from runtime.redis_connections import connect
 from tests.support.waiting import eventually
 
 settings.register_profile("hippocamp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,6 +85,6 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def line(redis_client: redis.Redis) -> Line:
+def job_store(redis_client: redis.Redis) -> JobStore:
     """A line on an empty Redis, its clock pinned at 1,000,000 ms."""
-    return Line(redis_client, now_ms=1_000_000)
+    return JobStore(redis_client, now_ms=1_000_000)

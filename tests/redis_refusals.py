@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import redis
 
+from jobstore import keys
 from tests.redis_servers import Server
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 Refusal = Callable[[Server], AbstractContextManager[None]]
 
@@ -132,10 +133,10 @@ def unknown_user(server: Server) -> Iterator[None]:
 def broken_script(server: Server) -> Iterator[None]:
     """A key holds what no script expects, so every script that meets it breaks."""
     client = _admin(server)
-    client.set("hc:depth", "no hash")
-    client.set("hc:rate:north", "no hash")
+    client.set(keys.DEPTH, "no hash")
+    client.set(keys.rate("north"), "no hash")
     yield
-    client.delete("hc:depth", "hc:rate:north")
+    client.delete(keys.DEPTH, keys.rate("north"))
 
 
 @contextmanager
@@ -172,7 +173,7 @@ def _refuses(server: Server, word: str) -> bool:
     return False
 
 
-def _until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+def _until(holds: Callable[[], bool], seconds: float = MOST_WAIT_SECONDS) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "Redis does not do what the test needs"

@@ -6,23 +6,25 @@ import os
 
 from celery import Celery
 
-from contracts import presence
-from contracts.orphans import watch
 from contracts.states import Stage
-from contracts.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
-from contracts.worker_process import equip
-from workers import deliver, infer, maintain
+from jobstore import heartbeats
+from jobstore.orphaned_claims import watch
+from jobstore.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
+from jobstore.worker_process import configure_worker
+from workers.context import WorkerContext
+from workers.delivery import deliver
+from workers.inference import infer
+from workers.maintenance import maintain
 from workers.settings import Settings
-from workers.workplace import Workplace
 
 
 def build(settings: Settings) -> Celery:
     """All tasks on one application; which of them a worker runs is decided by its queues."""
     settings.model_servers  # noqa: B018  nonsense must not start
     app = celery_app("workers", settings.redis_url)
-    equip("workers", stop_seconds=settings.stop_seconds)
+    configure_worker("workers", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.INFER, Stage.DELIVER])
-    presence.announce(settings.redis_url)
+    heartbeats.announce(settings.redis_url)
     app.conf.beat_schedule = {
         "maintain": {
             "task": MAINTAIN_TASK,
@@ -30,13 +32,13 @@ def build(settings: Settings) -> Celery:
             "options": {"queue": MAINTAIN_QUEUE, "expires": 10, "ignore_result": True},
         }
     }
-    places: dict[int, Workplace] = {}
+    places: dict[int, WorkerContext] = {}
 
-    def place() -> Workplace:
+    def place() -> WorkerContext:
         """This process's own: connections must not cross a fork."""
         own = places.get(os.getpid())
         if own is None:
-            own = places[os.getpid()] = Workplace(settings, app)
+            own = places[os.getpid()] = WorkerContext(settings, app)
         return own
 
     limit = int(settings.infer_limit_seconds + infer.TURN_SECONDS) + 2
@@ -45,8 +47,8 @@ def build(settings: Settings) -> Celery:
     def _infer() -> None:
         infer.work(place())
 
-    @app.task(name=maintain.GOLDEN_TASK, time_limit=limit)
-    def _golden() -> None:
+    @app.task(name=maintain.CANARY_TASK, time_limit=limit)
+    def _canary() -> None:
         maintain.prove(place())
 
     @app.task(name=maintain.PULSE_TASK, time_limit=limit)

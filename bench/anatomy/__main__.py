@@ -34,7 +34,7 @@ from bench.anatomy.targets import (
     stability,
 )
 from bench.heads import HEADS
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 from preprocessing_service.anatomy.calibration import FILE, IDENTITY, load_calibration
 from preprocessing_service.anatomy.network import AnatomyNetwork, anatomy_network, read_weights
 from preprocessing_service.steps.quality import Prepared

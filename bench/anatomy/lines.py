@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.anatomy.scores import Row, rescan_variation
-from contracts.hemisphere import LEFT, RIGHT, Structure
+from imaging.hemisphere import LEFT, RIGHT, Structure
 from preprocessing_service.anatomy.calibration import Line
 from preprocessing_service.anatomy.network import weights_digest
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bench.anatomy.lines import Lines, left_out
 from bench.anatomy.scans import MANUAL, Bytes, Scan
 from bench.anatomy.scores import Row, dice_of, swapped
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 from preprocessing_service.anatomy.boxes import cut_boxes
 from preprocessing_service.anatomy.flags import Flag
 from preprocessing_service.anatomy.measurement import Found, find, flags_of

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from bench.anatomy.ours import Seen
 from bench.anatomy.scans import MANUAL
-from contracts.hemisphere import CORNER, LEFT, Structure, box_to_mni
+from imaging.hemisphere import CORNER, LEFT, Structure, box_to_mni
 from preprocessing_service.anatomy.outlines import outlined
 from preprocessing_service.anatomy.volumes import Millilitres
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.anatomy.scans import Bytes, Key
-from contracts.grid import Grid
-from contracts.hemisphere import LEFT, RIGHT, SHAPE, Structure
+from imaging.grid import Grid
+from imaging.hemisphere import LEFT, RIGHT, SHAPE, Structure
 from preprocessing_service.anatomy.boxes import OTHER_SIDE, to_box
 from preprocessing_service.steps.quality import Prepared
 from preprocessing_service.steps.resample import resample

@@ -17,7 +17,7 @@ from bench.anatomy.scans import MANUAL, Scan
 from bench.heads import load_head, variants
 from bench.preprocess_measures import examine as examine_volume
 from contracts.errors import QualityRefused
-from contracts.hemisphere import LEFT, RIGHT, Structure
+from imaging.hemisphere import LEFT, RIGHT, Structure
 from preprocessing_service.anatomy.boxes import cut_boxes
 from preprocessing_service.anatomy.measurement import find
 from preprocessing_service.anatomy.network import AnatomyNetwork

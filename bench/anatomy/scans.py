@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from contracts.hemisphere import LEFT, RIGHT, Structure
+from imaging.hemisphere import LEFT, RIGHT, Structure
 from preprocessing_service.pipeline import examine
 from preprocessing_service.steps.quality import Prepared
 

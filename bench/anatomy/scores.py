@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.anatomy.scans import MANUAL, Bytes, Key, Scan
-from contracts.hemisphere import LEFT, RIGHT, Structure
+from imaging.hemisphere import LEFT, RIGHT, Structure
 from preprocessing_service.anatomy.boxes import OTHER_SIDE
 
 Values = npt.NDArray[np.float64]

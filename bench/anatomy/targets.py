@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.anatomy.robustness import Atrophy, Change
 from bench.anatomy.scores import Row, correlation, mean_dice, over_people, ratio, rescan_variation
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 
 HIPPOCAMPUS, HORN, VENTRICLE = (
     Structure.HIPPOCAMPUS,

@@ -14,9 +14,9 @@ import psutil
 from bench.chaos.disks import mounted, without_a_byte
 from bench.chaos.parts import WORKERS
 from bench.chaos.system import System
-from contracts.connections import connect
 from contracts.states import Stage
-from contracts.wakeups import wake
+from jobstore.wakeups import wake
+from runtime.redis_connections import connect
 
 
 def kill_children(system: System, over: threading.Event) -> None:

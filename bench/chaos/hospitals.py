@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import httpx
 import redis
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
 
 NAMES = ("north", "south")
 _LONGEST_PAUSE = 5.0
@@ -31,12 +31,12 @@ class Hospital:
     def add_endpoint(self, url: str) -> str:
         """The id of a webhook endpoint of the site."""
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        answer = self.persistently(
+        answer = self.with_retries(
             lambda: self.http.post("/v1/webhook-endpoints", json={"url": url}, headers=key)
         )
         return str(answer.raise_for_status().json()["id"])
 
-    def persistently(self, call: Callable[[], httpx.Response], *, within: float = 90) -> httpx.Response:
+    def with_retries(self, call: Callable[[], httpx.Response], *, within: float = 90) -> httpx.Response:
         """The answer to a call that may be repeated; RuntimeError when none comes in time."""
         ends, last = time.monotonic() + within, "no answer"
         while time.monotonic() < ends:
@@ -61,7 +61,7 @@ def _is_final(answer: httpx.Response) -> bool:
 
 
 def configure(client: redis.Redis, url: str) -> list[Hospital]:
-    """Two sites as `hippocamp sites add` makes them; returns once nobody is served without a key."""
+    """Two sites as `hippocamp-admin sites add` makes them; returns once nobody is served without a key."""
     found = []
     for name in NAMES:
         sites.save(client, sites.Site(name=name))

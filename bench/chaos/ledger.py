@@ -17,6 +17,7 @@ from bench.chaos.inbox import Inbox
 from bench.chaos.scaled import bomb, scan, volume
 from bench.chaos.system import System
 from contracts.states import Stage
+from jobstore import keys
 
 DONE = {"succeeded", "failed", "canceled", "expired"}
 REFUSED_AT_THE_DOOR = {"bomb"}
@@ -59,7 +60,7 @@ class Ledger:
         key, hospital = uuid.uuid4().hex, next(self._turn)
         headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": key}
         body = _body(orders, key)
-        answer = hospital.persistently(
+        answer = hospital.with_retries(
             lambda: hospital.http.post("/v1/jobs", content=body, headers=headers), within=within
         )
         if orders in REFUSED_AT_THE_DOOR and answer.status_code in {413, 422}:
@@ -82,14 +83,14 @@ class Ledger:
                 one.result()
 
     def state(self, job_id: str) -> str:
-        return self.system.redis.hget(f"hc:rec:{job_id}", "state") or "missing"
+        return self.system.redis.hget(keys.record(job_id), "state") or "missing"
 
     def drained(self, *, within: float) -> None:
         """Wait until no job waits for preprocessing any more, so that the fault meets work to the end."""
         ends = time.monotonic() + within
         while time.monotonic() < ends:
             with suppress(redis.RedisError):
-                if not self.system.line.depth(Stage.PREPROCESS):
+                if not self.system.job_store.depth(Stage.PREPROCESS):
                     return
             time.sleep(0.2)
 
@@ -125,15 +126,15 @@ class Ledger:
 
     def _ended_again(self) -> int:
         """Ends beyond one a job: a record that was finished twice, or a job that nobody was told about."""
-        totals = self.system.redis.hgetall("hc:totals")
+        totals = self.system.redis.hgetall(keys.TOTALS)
         ends = sum(int(totals.get(f"entered:{state}", 0)) for state in DONE)
         return max(0, ends - len(self.accepted) - self.system.more_jobs)
 
     def _left_over(self) -> int:
         """Records still waiting or claimed; deliveries owed to receivers that misbehave may wait."""
         stages = [Stage.PREPROCESS, Stage.INFER]
-        held = sum(self.system.line.depth(s) + self.system.line.running(s) for s in stages)
-        ended = [self.system.redis.hget(f"hc:rec:{owed}", "state") for owed in self._owed()]
+        held = sum(self.system.job_store.depth(s) + self.system.job_store.running(s) for s in stages)
+        ended = [self.system.redis.hget(keys.record(owed), "state") for owed in self._owed()]
         return held + sum(state not in DONE for state in ended)
 
     def _owed(self) -> list[str]:
@@ -144,7 +145,7 @@ class Ledger:
 
     def _api_state(self, job_id: str) -> str:
         http = self.accepted[job_id].hospital.http
-        answer = self.accepted[job_id].hospital.persistently(lambda: http.get(f"/v1/jobs/{job_id}"))
+        answer = self.accepted[job_id].hospital.with_retries(lambda: http.get(f"/v1/jobs/{job_id}"))
         return str(answer.json().get("state"))
 
 

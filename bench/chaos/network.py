@@ -17,7 +17,8 @@ from bench.chaos.hospitals import Hospital
 from bench.chaos.relay import Fate, let_pass
 from bench.chaos.scaled import volume
 from bench.chaos.system import System
-from workers.orphaned_uploads import EVERY_ROUNDS
+from jobstore import keys
+from workers.maintenance.orphaned_uploads import EVERY_ROUNDS
 
 _FREQUENT = frozenset({"submit", "claim", "commit", "renew", "position", "reap"})
 _ONE_IN = 5
@@ -53,7 +54,7 @@ def bad_network(system: System, over: threading.Event) -> None:
         calling = [pool.submit(changes.make, over) for _ in range(_CALLERS)]
         while not over.wait(2):
             with suppress(redis.RedisError):  # the next round is a look of the collector, 600 after the last
-                system.redis.set("hc:rounds", EVERY_ROUNDS * next(looks) - 1)
+                system.redis.set(keys.ORPHAN_ROUNDS, EVERY_ROUNDS * next(looks) - 1)
         for one in calling:
             one.result()
     system.relay.judge = let_pass
@@ -82,13 +83,13 @@ class _Changes:
         hospital = self.system.hospitals[turn % 2]
         job_id = self._submit(hospital)
         address = f"/v1/jobs/{job_id}"
-        hospital.persistently(lambda: hospital.http.get(address))
+        hospital.with_retries(lambda: hospital.http.get(address))
         if turn % 3 == 0:
-            gone = hospital.persistently(lambda: hospital.http.delete(address))
+            gone = hospital.with_retries(lambda: hospital.http.delete(address))
             if gone.status_code in {204, 410}:
                 self._erased[job_id] = hospital
             return
-        ended = hospital.persistently(lambda: hospital.http.post(f"{address}/cancel"))
+        ended = hospital.with_retries(lambda: hospital.http.post(f"{address}/cancel"))
         if ended.status_code == 200:
             self._canceled[job_id] = hospital
 
@@ -96,17 +97,17 @@ class _Changes:
         key = uuid.uuid4().hex
         headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": key}
         body = volume(f"sleep 0.2\nunique {key}")
-        answer = hospital.persistently(lambda: hospital.http.post("/v1/jobs", content=body, headers=headers))
+        answer = hospital.with_retries(lambda: hospital.http.post("/v1/jobs", content=body, headers=headers))
         self.system.more_jobs += 1
         return str(answer.raise_for_status().json()["id"])
 
     def undone(self) -> int:
         """Cancels and erasures that were answered as done and are not."""
         canceled = sum(
-            self.system.redis.hget(f"hc:rec:{job_id}", "state") != "canceled" for job_id in self._canceled
+            self.system.redis.hget(keys.record(job_id), "state") != "canceled" for job_id in self._canceled
         )
         left = sum(
-            self.system.redis.hget(f"hc:rec:{job_id}", "kind") != "tombstone" for job_id in self._erased
+            self.system.redis.hget(keys.record(job_id), "kind") != "tombstone" for job_id in self._erased
         )
         return canceled + left
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from bench.chaos.inbox import Inbox
 from bench.chaos.system import System
-from contracts import endpoints
+from jobstore import keys, webhook_endpoints
 
 KINDS = ("500", "slow", "redirecting", "gone")
 
@@ -34,8 +34,8 @@ def misbehave(system: System, over: threading.Event) -> None:
 
 
 def _is_on(system: System, endpoint_id: str) -> bool:
-    for site in system.redis.smembers("hc:sites"):
-        found = endpoints.find(system.redis, site, endpoint_id)
+    for site in system.redis.smembers(keys.SITES):
+        found = webhook_endpoints.find(system.redis, site, endpoint_id)
         if found is not None:
             return not found.disabled
     return False
@@ -44,8 +44,8 @@ def _is_on(system: System, endpoint_id: str) -> bool:
 def _succeeded(system: System, endpoint_ids: set[str]) -> int:
     """Deliveries to these endpoints that count as delivered."""
     found = 0
-    for site in system.redis.smembers("hc:sites"):
-        for delivery in system.redis.zrange(f"hc:deliveries:{site}", 0, -1):
-            endpoint, state = system.redis.hmget(f"hc:rec:{delivery}", ["endpoint_id", "state"])
+    for site in system.redis.smembers(keys.SITES):
+        for delivery in system.redis.zrange(keys.deliveries(site), 0, -1):
+            endpoint, state = system.redis.hmget(keys.record(delivery), ["endpoint_id", "state"])
             found += endpoint in endpoint_ids and state == "succeeded"
     return found

@@ -9,7 +9,8 @@ from contextlib import suppress
 import redis
 
 from bench.chaos.system import System
-from contracts.identity import is_dead
+from jobstore import keys
+from jobstore.worker_identity import is_dead
 
 
 class Watch(threading.Thread):
@@ -34,13 +35,13 @@ class Watch(threading.Thread):
     def _look(self) -> None:
         client = self.system.redis
         for stage in ("preprocess", "infer"):
-            for job_id in client.zrange(f"hc:lease:{stage}", 0, -1):
-                fence, worker, state = client.hmget(f"hc:rec:{job_id}", ["fence", "worker", "state"])
+            for job_id in client.zrange(keys.leases(stage), 0, -1):
+                fence, worker, state = client.hmget(keys.record(job_id), ["fence", "worker", "state"])
                 running = state in {"preprocessing", "inferring"}
                 if running and worker and is_dead(worker):
                     self._orphans.setdefault(job_id, (fence, time.monotonic()))
         for job_id, (fence, since) in list(self._orphans.items()):
-            now_fence, state = client.hmget(f"hc:rec:{job_id}", ["fence", "state"])
+            now_fence, state = client.hmget(keys.record(job_id), ["fence", "state"])
             if now_fence != fence and state not in {"queued", "queued_infer"}:
                 self.recovered.append(time.monotonic() - since)
                 del self._orphans[job_id]

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from redis import Redis
 
-from contracts.scripts import Scripts
+from jobstore.scripts import Scripts
 
 _SCRIPT = re.compile(rb"\*\d+\r\n\$7\r\nEVALSHA\r\n\$40\r\n([0-9a-f]{40})\r\n")
 _WAIT = re.compile(rb"\*3\r\n\$4\r\nWAIT\r\n")

@@ -17,9 +17,10 @@ import redis
 
 from bench.chaos.hospitals import configure
 from bench.chaos.relay import Relay
-from contracts.connections import connect
-from contracts.line import Line
 from deploy.local.supervisor import Stack
+from jobstore import keys
+from jobstore.store import JobStore
+from runtime.redis_connections import connect
 
 
 class System:
@@ -41,7 +42,7 @@ class System:
         self.redis_url = f"redis://127.0.0.1:{stack.settings.ports.redis}/0"
         self.model_url = stack.settings.environment()["HIPPOCAMP_MODEL_SERVER"]
         self.redis = connect(self.redis_url, timeout_seconds=2, retries=8)
-        self.line = Line(self.redis)
+        self.job_store = JobStore(self.redis)
         self.replica: redis.Redis | None = None
         self.hospitals = configure(self.redis, self.url)
         self.restarts = 0
@@ -73,7 +74,7 @@ class System:
 
     def check_promise(self, job_id: str) -> None:
         """At the 202: whether the replica, where one is demanded, has the record."""
-        if self.replica and not self.replica.exists(f"hc:rec:{job_id}"):
+        if self.replica and not self.replica.exists(keys.record(job_id)):
             self.breaches["not_on_replica"] += 1
 
     def _supervise(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model_store.digest import RELEASE
+from model_store.release.digest import RELEASE
 from model_store.served import handler
 from model_store.served.model import Model
 from model_store.served.pooling import Forward

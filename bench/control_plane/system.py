@@ -14,12 +14,13 @@ import redis
 from bench import scans
 from bench.site import Mode, hospital
 from bench.waiting import until
-from contracts.connections import connect
 from deploy.local import services
 from deploy.local.services import Make, Service
 from deploy.local.settings import ROOT, LocalSettings
 from deploy.local.supervisor import Stack
-from model_store.archive import NAME, pack
+from jobstore import keys
+from model_store.release.archive import NAME, pack
+from runtime.redis_connections import connect
 
 HANDLER = Path(__file__).with_name("nothing_handler.py")
 
@@ -64,7 +65,7 @@ class System:
 
     def ended(self) -> int:
         """Jobs that have succeeded since the start."""
-        totals = self.redis.hgetall("hc:totals")
+        totals = self.redis.hgetall(keys.TOTALS)
         return sum(int(n) for event, n in totals.items() if event.startswith("ended:succeeded:"))
 
     def take_scans(self) -> None:

@@ -13,12 +13,12 @@ import psutil
 
 from bench.accounting import family, pss
 from bench.waiting import until
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
 from deploy.local import services
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from runtime.redis_connections import connect
 
 ATTACKER, OTHER = "crowd", "quiet"
 SITE = sites.Site(name=OTHER, requests_per_second=100_000)

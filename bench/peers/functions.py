@@ -14,7 +14,7 @@ SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_TH
 @cache
 def load() -> object:
     """The model, with everything compiled that compiles at first use; as our own workers warm up."""
-    from model_store.digest import RELEASE
+    from model_store.release.digest import RELEASE
     from model_store.served.model import Model, keep_memory
     from preprocessing_service.warm_up import warm_up
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
-
 import click
 from rich.console import Console
 from rich.table import Table
 
-from client import everywhere
 from client.context import Session, put_json
 from client.models import TERMINAL, Job
-from client.operators import ago, now_ms, redis_at, redis_option
-
-if TYPE_CHECKING:
-    import redis
-
-
-class Options(TypedDict):
-    """What the command line of `jobs` may say."""
-
-    state: str | None
-    limit: int
-    as_json: bool
-    all_sites: bool
-    site: str | None
-    address: str
-
 
 STATES = click.Choice(["queued", "preprocessing", "queued_infer", "inferring", *sorted(TERMINAL)])
 
@@ -37,20 +18,11 @@ STATES = click.Choice(["queued", "preprocessing", "queued_infer", "inferring", *
     "--limit", default=20, show_default=True, type=click.IntRange(1), help="How many, newest first."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a job.")
-@click.option("--all-sites", is_flag=True, help="For operators: of every site, from Redis itself.")
-@click.option("--site", help="With --all-sites: only those of this one.")
-@redis_option
 @click.pass_obj
-def jobs(session: Session, /, **options: Unpack[Options]) -> None:
+def jobs(session: Session, /, *, state: str | None, limit: int, as_json: bool) -> None:
     """List your site's jobs, newest first."""
-    if options["all_sites"]:
-        with redis_at(options["address"]) as client:
-            _everywhere(client, options)
-        return
-    if options["site"]:
-        raise click.UsageError("--site goes with --all-sites")
-    found = _own(session, options["state"], options["limit"])
-    if options["as_json"]:
+    found = _own(session, state, limit)
+    if as_json:
         for job in found:
             put_json(job.raw)
     else:
@@ -68,35 +40,6 @@ def _own(session: Session, state: str | None, limit: int) -> list[Job]:
             if after is None:
                 break
     return found
-
-
-def _everywhere(client: redis.Redis, options: Options) -> None:
-    found = everywhere.jobs(client, site=options["site"], state=options["state"], limit=options["limit"])
-    now = now_ms(client)
-    table = Table("job", "site", "state", "stage", "age", "attempt", "worker", "error", box=None)
-    for record in found:
-        shown = {name: record.get(name, "") for name in _SHOWN}
-        if options["as_json"]:
-            put_json(shown)
-        held = record["state"] in {"preprocessing", "inferring"}
-        table.add_row(
-            shown["id"],
-            shown["site"],
-            shown["state"],
-            shown["stage"],
-            ago(int(record["created_ms"]), now),
-            shown["attempt"],
-            shown["worker"] if held else "",
-            shown["error_code"] or shown["last_error"],
-        )
-    if not options["as_json"]:
-        Console().print(table)
-
-
-_SHOWN = (
-    "id", "site", "state", "stage", "created_ms", "updated_ms", "attempt", "fence", "worker", "step",
-    "error_code", "error_detail", "last_error", "trace_id",
-)  # fmt: skip
 
 
 def _table(found: list[Job]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ import click
 
 from client.context import Session, put_json
 from client.hooks import Event, HookServer
-from contracts.telemetry import configure_logging
 
 
 class Options(TypedDict):
@@ -92,7 +92,7 @@ def replay(session: Session, delivery_id: str) -> None:
 @click.pass_obj
 def listen(session: Session, /, **options: Unpack[Options]) -> None:
     """Print every event whose signature is right, as one JSON line; answer 401 to all others."""
-    configure_logging("webhook")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     printer = _Printer(options["count"])
     with HookServer(options["host"], options["port"], secret="", take=printer.take) as server:
         click.echo(f"listening on http://{options['host']}:{server.server_port}", err=True)

@@ -8,11 +8,11 @@ import threading
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from contracts.connections import connect
-from contracts.settings import SettingError
-from contracts.telemetry import configure_logging
 from deploy.exporter.collector import StateCollector
 from deploy.exporter.settings import Settings
+from runtime.logs import configure_logging
+from runtime.redis_connections import connect
+from runtime.settings import SettingError
 
 _log = logging.getLogger("hippocamp.exporter")
 

@@ -8,19 +8,20 @@ from typing import cast
 import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from contracts.load import OTHER, SiteLoad, cap, read_sites
 from contracts.states import JobState, Stage
+from jobstore import keys
+from jobstore.load import OTHER, SiteLoad, cap, read_sites
 
 
 def figures(client: redis.Redis, *, most_sites: int) -> Iterator[Metric]:
-    """Every gauge of the line; RedisError when it cannot be read."""
+    """Every gauge of the job store; RedisError when it cannot be read."""
     seconds, micros = client.time()
     now_ms = seconds * 1000 + micros // 1000
     loads = cap(read_sites(client), most_sites)
     yield from _by_site(loads, now_ms)
     yield from _by_stage(client, now_ms)
     about = "Blobs that wait to be deleted"
-    yield GaugeMetricFamily("hippocamp_garbage_blobs", about, client.llen("hc:garbage"))
+    yield GaugeMetricFamily("hippocamp_pending_deletions", about, client.llen(keys.PENDING_DELETIONS))
 
 
 def _by_site(loads: Mapping[str, SiteLoad], now_ms: int) -> Iterator[Metric]:
@@ -57,12 +58,12 @@ def _by_stage(client: redis.Redis, now_ms: int) -> Iterator[Metric]:
     )
     delayed = GaugeMetricFamily("hippocamp_delayed", "Records that wait for their time", labels=["stage"])
     pace = GaugeMetricFamily("hippocamp_pace_seconds", "Smoothed time a record is held", labels=["stage"])
-    paces = cast("dict[str, str]", client.hgetall("hc:pace"))
+    paces = cast("dict[str, str]", client.hgetall(keys.PACE))
     for stage in Stage:
-        first = cast("list[tuple[str, float]]", client.zrange(f"hc:lease:{stage}", 0, 0, withscores=True))
+        first = cast("list[tuple[str, float]]", client.zrange(keys.leases(stage), 0, 0, withscores=True))
         ended = max(0.0, now_ms - first[0][1]) / 1000 if first else 0.0
-        running.add_metric([stage], client.zcard(f"hc:lease:{stage}"))
+        running.add_metric([stage], client.zcard(keys.leases(stage)))
         overdue.add_metric([stage], ended)
-        delayed.add_metric([stage], client.zcard(f"hc:later:{stage}"))
+        delayed.add_metric([stage], client.zcard(keys.later(stage)))
         pace.add_metric([stage], float(paces.get(stage, 0)) / 1000)
     yield from (running, overdue, delayed, pace)

@@ -1,4 +1,4 @@
-"""Counters and the histogram of jobs' ends, as the line's scripts count them in hc:totals."""
+"""Counters and the histogram of jobs' ends, as the job store's scripts count them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from typing import cast
 import redis
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
+from jobstore import keys
+
 EVENTS = {
     "submitted": ("hippocamp_jobs_submitted", "Jobs taken, answered from the cache or queued", ""),
     "cache_hit": ("hippocamp_cache_hits", "Jobs answered from the cache at submit", ""),
     "claimed": ("hippocamp_claims", "Records given to a worker", "stage"),
     "redelivered": ("hippocamp_redeliveries", "Claims of records that were claimed before", "stage"),
     "batches": ("hippocamp_claim_batches", "Times a worker was given one record or more at once", "stage"),
-    "reopened": ("hippocamp_jobs_reopened", "Jobs an operator put back in line after they had ended", ""),
+    "reopened": (
+        "hippocamp_jobs_reopened",
+        "Jobs an operator put back in the queue after they had ended",
+        "",
+    ),
     "released": ("hippocamp_releases", "Claims handed back for another try", "stage"),
     "lease_expired": ("hippocamp_lease_expiries", "Claims whose worker went silent", "stage"),
     "fence_rejected": ("hippocamp_fence_rejections", "Commits refused because the claim was lost", "stage"),
-    "poison": ("hippocamp_poison", "Records given up after their last attempt", "stage"),
+    "job.dead_lettered": ("hippocamp_dead_lettered", "Records given up after their last attempt", "stage"),
     "entered": ("hippocamp_transitions", "Times a job entered a state", "state"),
     "failed": ("hippocamp_jobs_failed", "Jobs that ended in an error, by its code", "code"),
 }
-"""Event in hc:totals, up to its first colon -> metric, what it says, label for the rest of the event."""
+"""Event of the totals, up to its first colon -> metric, what it says, label for the rest of the event."""
 
 STAGES = ("preprocess", "infer", "deliver")
 """Values that every counter by stage shows from the start, so that its first event is seen as an increase."""
 
 
 def figures(client: redis.Redis) -> Iterator[Metric]:
-    """All of hc:totals; RedisError when it cannot be read."""
-    totals = cast("dict[str, str]", client.hgetall("hc:totals"))
+    """All totals; RedisError when it cannot be read."""
+    totals = cast("dict[str, str]", client.hgetall(keys.TOTALS))
     counts = {name: int(value) for name, value in totals.items()}
     families = {event: _family(*about) for event, about in EVENTS.items()}
     for (event, rest), count in _with_zeros(counts).items():
@@ -74,4 +80,4 @@ def _ends(counts: Mapping[str, int]) -> Metric:
 
 
 BOUNDS = (*(float(n) for n in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)), float("inf"))
-"""Upper bounds in seconds; those of BOUNDS in contracts/lua/prelude.lua."""
+"""Upper bounds in seconds; those of BOUNDS in jobstore/lua/prelude.lua."""

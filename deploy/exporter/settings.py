@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contracts.settings import Shared, env_count, env_number, env_text
+from runtime.settings import Shared, env_count, env_number, env_text
 
 
 @dataclass(frozen=True)

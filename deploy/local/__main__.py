@@ -12,7 +12,7 @@ from types import FrameType
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local import keeper
+from deploy.local import reconciler
 from deploy.local.demo import demonstrate
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
@@ -29,11 +29,11 @@ def main() -> None:
     stack, console = Stack(LocalSettings()), Console(soft_wrap=True, highlight=False)
     if arguments.command == "up":
         up(stack, console)
-        keeper.start(stack.settings)
+        reconciler.start(stack.settings)
     elif arguments.command == "keep":
-        keeper.keep(stack)
+        reconciler.keep(stack)
     elif arguments.command == "down":
-        keeper.stop(stack.settings)
+        reconciler.stop(stack.settings)
         stack.down()
         console.print("everything is stopped; data stays in", str(stack.settings.folder))
     elif arguments.command == "status":
@@ -51,7 +51,7 @@ def up(stack: Stack, console: Console) -> None:
     if stack.is_up():
         console.print(f"already running: {stack.settings.gateway_url}")
         return
-    keeper.stop(stack.settings)
+    reconciler.stop(stack.settings)
     console.print("starting Redis, TorchServe, gateway and workers ...")
     stack.up()
     console.print(f"ready: {stack.settings.gateway_url}   (stop it with `make down`)")
@@ -59,15 +59,15 @@ def up(stack: Stack, console: Console) -> None:
 
 def status(stack: Stack, console: Console) -> int:
     """Print one row a service; 0 when all of them live, 1 otherwise."""
-    table, again = Table("service", "state", "pid", "restarts", "log"), keeper.restarts(stack.settings)
+    table, again = Table("service", "state", "pid", "restarts", "log"), reconciler.restarts(stack.settings)
     for item in stack.remembered():
         state = "running" if item.process() else "[red]ended[/red]"
         table.add_row(
             item.name, state, str(item.pid), str(again.get(item.name, 0)), str(stack.log(item.name))
         )
     console.print(table)
-    if not keeper.living(stack.settings):
-        console.print("nothing starts again what ends: no keeper runs (`make up` starts one)")
+    if not reconciler.living(stack.settings):
+        console.print("nothing starts again what ends: no reconciler runs (`make up` starts one)")
     if stack.is_up():
         console.print(f"{stack.settings.gateway_url} is up")
         return 0

@@ -17,7 +17,7 @@ from contracts.result import CDR, CLASS_KEYS, LABELS
 from contracts.states import JobState
 from deploy.local.settings import LocalSettings
 
-PATIENCE_SECONDS = 180
+MOST_WAIT_SECONDS = 180
 SITE = "demo-hospital"
 
 
@@ -43,11 +43,11 @@ def demonstrate(settings: LocalSettings, volume: Path, folder: Path, console: Co
 
 def add_site(settings: LocalSettings, console: Console) -> str:
     """Configure the hospital as an operator does; returns its first key."""
-    command = ["hippocamp", "sites", "add", SITE]
+    command = ["hippocamp-admin", "sites", "add", SITE]
     console.print(f"$ {' '.join(command)}")
-    program = shutil.which("hippocamp", path=str(Path(sys.executable).parent))
+    program = shutil.which("hippocamp-admin", path=str(Path(sys.executable).parent))
     if program is None:
-        raise SystemExit("The command hippocamp is not installed: run `make setup`")
+        raise SystemExit("The command hippocamp-admin is not installed: run `make setup`")
     done = subprocess.run(  # noqa: S603  our own command
         [program, *command[1:]], env=settings.environment(), capture_output=True, text=True, check=False
     )
@@ -69,8 +69,8 @@ def follow(client: httpx.Client, job: dict[str, Any], console: Console, started:
     """Poll until the job is terminal, printing every change of state and step."""
     seen = ""
     while not JobState(job["state"]).is_terminal:
-        if time.monotonic() - started > PATIENCE_SECONDS:
-            raise SystemExit(f"Job {job['id']} is still {job['state']} after {PATIENCE_SECONDS} s")
+        if time.monotonic() - started > MOST_WAIT_SECONDS:
+            raise SystemExit(f"Job {job['id']} is still {job['state']} after {MOST_WAIT_SECONDS} s")
         now = f"{job['state']}  {(job.get('progress') or {}).get('step') or ''}"
         if now != seen:
             console.print(f"{time.monotonic() - started:7.2f} s  {now}")

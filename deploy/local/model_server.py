@@ -9,8 +9,8 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from contracts.known_models import digest_in
 from deploy.local.settings import ROOT, LocalSettings
+from runtime.known_models import digest_in
 
 # The JVM only moves bytes between a socket and the Python worker: a small heap and the cheap compiler
 # start it in a third of the time and leave the cores to the model.
@@ -71,7 +71,7 @@ def _socket_folder(wanted: Path, port: int) -> Path:
 def build_archive(store: Path, *options: str) -> None:
     """Pack model_store/release, or what the options name, into `store`."""
     done = subprocess.run(  # noqa: S603  our own module
-        [sys.executable, "-m", "model_store.archive", "--out", str(store), *options],
+        [sys.executable, "-m", "model_store.release.archive", "--out", str(store), *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

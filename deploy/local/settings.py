@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from contracts.known_models import digest_in
-from contracts.settings import env_count, env_number, env_text
 from deploy.local.ports import free_ports
+from runtime.known_models import digest_in
+from runtime.settings import env_count, env_number, env_text
 
 ROOT = Path(__file__).resolve().parents[2]
 

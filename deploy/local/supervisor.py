@@ -85,7 +85,7 @@ class Stack:
                 return
         raise ValueError(f"no service {name}")
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Take note of children that ended, so that none stays as a zombie."""
         self._children = [child for child in self._children if child.poll() is None]
 
@@ -117,7 +117,7 @@ class Stack:
         return memory / name if os.access(memory, os.W_OK) else self.settings.folder / "metrics"
 
     def _counters(self, service: Service) -> dict[str, str]:
-        """An empty folder for the service's processes to count in (contracts/exposition.py)."""
+        """An empty folder for the service's processes to count in (runtime/metrics.py)."""
         folder = self._metrics / service.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

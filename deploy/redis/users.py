@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jobstore.keys import PREFIX
+
 CONNECTION = "+ping +hello +auth +select +echo +multi +exec +discard +watch +unwatch +time +wait"
 SCRIPTS = "+eval +evalsha +script|load +script|exists"
 DATA = "+@read +@write -@dangerous -@admin -scan -randomkey -dbsize"
@@ -17,25 +19,25 @@ QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked
 """Celery's lists, and kombu's own; priorities are further lists with the queue's name in front."""
 
 LINE = (
-    "batches_unused", "deliveries_owed", "reading",
-    "batch", "bytes", "cards", "claims", "configured", "content", "count", "count_of", "deadlines",
-    "deliveries",
-    "deliveries_of", "deployed", "depth", "done", "drained", "endpoints", "endpoints_off", "garbage",
-    "health", "inputs", "jobs", "jobs_of", "later", "lease", "longer", "owed", "pace", "quarantine", "rec",
-    "shelves", "site", "sites", "stale", "sweep", "totals", "turn", "vtime", "wait", "withdrawals",
+    "artifact_prefixes", "batch", "batches_unused", "bytes", "cards", "claims", "configured", "content",
+    "count", "count_of", "deadlines", "deliveries", "deliveries_of", "deliveries_owed", "deployed",
+    "depth", "done", "drained", "endpoints", "endpoints_off", "health", "jobs", "jobs_of", "later",
+    "lease", "longer", "owed", "pace", "pending_deletions", "quarantine", "reading", "rec", "site",
+    "sites", "stale_results", "sweep", "totals", "turn", "uploads_in_use", "vtime", "wait", "withdrawals",
     "withdrawn", "workers",
 )  # fmt: skip
-"""What moving a job touches (contracts/lua/prelude.lua), by the part of the name behind `hc:`."""
+"""What moving a job touches (jobstore/lua/prelude.lua), by the part of the name behind the prefix."""
 
-ANSWERS = ("answers", "cache")
+ANSWERS = ("cached_names", "cache")
 SECRETS = (
-    "audit", "key", "keys", "load", "login", "logins", "session", "sessions", "rate", "upload", "uploads",
+    "key", "keys", "load", "login", "logins", "operator_events", "rate", "session", "sessions", "upload",
+    "uploads",
 )  # fmt: skip
 """Hashes of API keys, sessions, tickets, what operators did: the gateway's and the operator's alone."""
 
 WATCHED = (
-    "count", "deployed", "depth", "done", "drained", "garbage", "health", "jobs", "later", "lease", "owed",
-    "pace", "quarantine", "sites", "totals", "turn", "wait", "workers",
+    "count", "deployed", "depth", "done", "drained", "health", "jobs", "later", "lease", "owed", "pace",
+    "pending_deletions", "quarantine", "sites", "totals", "turn", "wait", "workers",
 )  # fmt: skip
 
 
@@ -59,18 +61,27 @@ def _line(*more: str) -> tuple[str, ...]:
 
 
 def _named(*heads: str) -> tuple[str, ...]:
-    """`depth` is one key, `rec` many: `hc:depth` and `hc:rec:...`, no name that only begins alike."""
-    return tuple(pattern for head in heads for pattern in (f"hc:{head}", f"hc:{head}:*"))
+    """`depth` is one key, `rec` many, each with a part behind it; no name that only begins alike."""
+    return tuple(pattern for head in heads for pattern in (f"{PREFIX}:{head}", f"{PREFIX}:{head}:*"))
 
 
 USERS = (
     User("gateway", _line(*ANSWERS, *SECRETS)),
     User("preprocessing", _line()),
-    User("infer", _line(*ANSWERS, "asked", "golden")),
+    User("infer", _line(*ANSWERS, "asked", "canary")),
     User("deliver", _line("failures", "resting")),
     User(
         "maintain",
-        _line(*ANSWERS, "asked", "golden", "failures", "resting", "retention", "rounds", "unnamed"),
+        _line(
+            *ANSWERS,
+            "asked",
+            "canary",
+            "failures",
+            "resting",
+            "retention",
+            "orphan_rounds",
+            "orphaned_uploads",
+        ),
     ),
     User(
         "exporter",
@@ -79,7 +90,7 @@ USERS = (
     ),
     User("operator", _line(*ANSWERS, *SECRETS)),
 )
-"""Every process that talks to the line's server, by its name in containers; `operator`: `hippocamp`."""
+"""Every process that talks to the job store's server, by its name in containers; `operator`: `hippocamp`."""
 
 CACHE = User("cache", _named("cache"), (CONNECTION, SCRIPTS, DATA))
 """The one user of the server that may forget."""

@@ -17,14 +17,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from contracts.deidentify import Rules, patient_of
-from contracts.dicom_elements import ElementBudget
-from contracts.dicom_file import UNREADABLE, OverlongHeader, UnreadableInstance
-from contracts.dicom_file import open_instance as taken_apart
-from contracts.patient import Patient
+from imaging.deidentify import Rules, patient_of
 from imaging.described import Described, describe
+from imaging.dicom_elements import ElementBudget
+from imaging.dicom_file import UNREADABLE, OverlongHeader, UnreadableInstance
+from imaging.dicom_file import open_instance as taken_apart
 from imaging.instances import deidentified
 from imaging.limits import MAX_DICOM_FILE
+from imaging.patient import Patient
 from imaging.series import Why
 
 CANNOT_UNDERSTAND, NOT_SUPPORTED, BAD_SYNTAX, MISMATCH, RESOURCES = 0xC000, 0x0122, 0xC122, 0xA900, 0xA700

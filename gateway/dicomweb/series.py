@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import IO
 
 from contracts.series_read import PassedOver
-from gateway.cleaning.task import Cleaned
 from gateway.dicomweb.instances import Instance
-from gateway.sniff import Media, Sniffed
-from gateway.spool import Sent
+from gateway.uploads.sanitize.task import Cleaned
+from gateway.uploads.spool import Sent
 from imaging import manifest
 from imaging.contents import MANIFEST
 from imaging.described import Described
+from imaging.sniff import Media, Sniffed
 
 _PIECE = 1 << 18
 _SPOOL = 8 << 20

@@ -69,7 +69,7 @@ class Store:
             raise Unusable(CANNOT_UNDERSTAND, f"a part of type {part.media}")
 
     def sort(self, found: Iterable[Mapping[str, Any]], spool: IO[bytes]) -> None:
-        """Sort what was found (gateway.cleaning.task) into series; it lies cleaned in `spool`."""
+        """Sort what was found (gateway.uploads.sanitize.task) into series; it lies cleaned in `spool`."""
         for one in found:
             if "reason" in one:
                 self.failed.append((None, Unusable(one["reason"], one["text"])))

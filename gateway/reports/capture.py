@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import Dataset
 
 from contracts.result import NOTICE
-from gateway import pictures
-from gateway.geometry import left_edge
+from gateway.images import pictures
+from gateway.images.geometry import left_edge
 from gateway.reports.references import SERIES, source_images, stamp, study_uid, uid
 from gateway.reports.report import SOFTWARE, Report, software_version
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from contracts.notices import Severity, named
 from contracts.result import NOTICE
+from gateway.reports.notices import Severity, named
 from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 
 MEDIA_TYPE = "application/fhir+json"
 CODES = "urn:hippocamp:codes"
-"""Code system of what no terminology names; docs/integration.md lists its codes."""
+"""Code system of what no terminology names; docs/reference/result-formats.md lists its codes."""
 _MR_BRAIN = {"system": "http://loinc.org", "code": "24590-2", "display": "MR Brain"}
 _IMAGING = "http://terminology.hl7.org/CodeSystem/observation-category"
 _RADIOLOGY = "http://terminology.hl7.org/CodeSystem/v2-0074"

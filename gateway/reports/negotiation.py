@@ -9,7 +9,7 @@ from flask import Response
 from werkzeug.datastructures import MIMEAccept
 
 from contracts.job import Job
-from gateway.errors import NotAcceptable
+from gateway.http.errors import NotAcceptable
 from gateway.reports.report import gather
 from gateway.resources import resources
 

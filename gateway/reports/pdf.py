@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contracts.notices import Severity, named
 from contracts.result import NOTICE
 from contracts.stack import SLICES
-from gateway import pictures
-from gateway.geometry import left_edge
+from gateway.images import pictures
+from gateway.images.geometry import left_edge
+from gateway.reports.notices import Severity, named
 from gateway.reports.page import GREY, INK, RED, Page
 from gateway.reports.report import SOFTWARE, Report, software_version
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from contracts.blobs import BlobStore
 from contracts.explanation import Explanation
 from contracts.job import Job
-from contracts.notices import Notice, notices_of
 from contracts.result import CDR, CLASS_KEYS, LABELS, Result
 from contracts.series_read import PassedOver
 from contracts.stack import Stack
-from gateway.artefacts import load_explanation, load_stack
-from gateway.job_view import age_of
+from gateway.images.artifacts import load_explanation, load_stack
+from gateway.jobs.views import age_of
+from gateway.reports.notices import Notice, notices_of
+from runtime.blobs import BlobStore
 
 _NAMESPACE = uuid.UUID("8f0d4e0c-6b0c-5d43-9a4e-2f4a35d0c7a1")
 """Ours, for ids that are derived from a job's id and so are the same whenever they are asked for."""

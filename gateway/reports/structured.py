@@ -10,15 +10,15 @@ from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from contracts.notices import named
 from contracts.result import NOTICE
 from gateway.reports import capture
+from gateway.reports.notices import named
 from gateway.reports.references import SERIES, source_images, stamp, uid
 from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 
 MEDIA_TYPE = "application/dicom"
 SCHEME = "99HIPPOCAMP"
-"""Private coding scheme designator; docs/integration.md lists its codes."""
+"""Private coding scheme designator; docs/reference/result-formats.md lists its codes."""
 _MR_BRAIN = Code("24590-2", "LN", "MR Brain")
 _RATIO = codes.UCUM.NoUnits
 

@@ -8,12 +8,12 @@ from typing import Any
 from flask import Flask, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from gateway.operations import operation_of
+from gateway.http.operations import operation_of
 from gateway.server.bodies import SMALL
 from gateway.server.handover import ALLOWANCE, HEAD_ONLY, SITE
 from gateway.server.wsgi import Answer, Environ, encoded
-from gateway.sniff import is_known
-from gateway.uploads import RAW
+from gateway.uploads.receive import RAW
+from imaging.sniff import is_known
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Admitted:
     carried: dict[str, Any]
 
     def refuses(self, first: bytes) -> bool:
-        """Whether the first bytes (gateway.sniff.PEEK of them) show that the call will refuse the volume."""
+        """Whether the first bytes (imaging.sniff.PEEK of them) show that the call will refuse the volume."""
         return self.raw and not is_known(first)
 
 

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO, Any
 
-from contracts.blobs import BlobStore
 from contracts.errors import StoreUnavailable
-from gateway.errors import TooSlow
+from gateway.http.errors import TooSlow
 from gateway.server.unread import LEAST_RATE
-from gateway.spool import Sent, open_nameless
+from gateway.uploads.spool import Sent, open_nameless
+from runtime.blobs import BlobStore
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

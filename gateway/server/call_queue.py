@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.errors import ServerBusy
+from gateway.http.errors import ServerBusy
 from gateway.server.places import Place, Places
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from prometheus_client import Gauge
 
 from contracts.job import Job as Record
-from gateway.errors import StreamsBusy
-from gateway.job_events import HEARTBEAT_SECONDS, LONGEST_SECONDS, RETRY, STILL_HERE
+from gateway.http.errors import StreamsBusy
+from gateway.jobs.events import HEARTBEAT_SECONDS, LONGEST_SECONDS, RETRY, STILL_HERE
 from gateway.server.guard import Guard
 from gateway.server.handover import SITE
 from gateway.server.held_answers import Stream, Wait

@@ -17,9 +17,9 @@ from typing import IO, Any
 from flask import Flask
 
 from contracts.errors import HippocampError
-from gateway.errors import NoSuchPage, ServerBusy
-from gateway.metrics import count_request
-from gateway.readiness import CHECKS
+from gateway.http.errors import NoSuchPage, ServerBusy
+from gateway.monitoring.metrics import count_request
+from gateway.monitoring.readiness import CHECKS
 from gateway.resources import Resources
 from gateway.server.bodies import ClientGone, Receive
 from gateway.server.call_queue import CallQueue
@@ -47,7 +47,7 @@ class Front:
     def __init__(self, app: Flask, to: Resources, settings: ServerSettings) -> None:
         self._app = app
         self.queue = CallQueue(settings.threads)
-        self.hub = Hub(to.line)
+        self.hub = Hub(to.job_store)
         self._intake = Intake(app, to.blobs, self.queue, uploads=settings.uploads)
         self._following = Following(self.hub, streams=settings.streams, waits=settings.waits)
         self._health = HealthAnswers(partial(call, app), lambda name: CHECKS[name](to))

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from contracts.errors import RequestError
-from gateway.errors import HeadTooLarge, Malformed, TooSlow
+from gateway.http.errors import HeadTooLarge, Malformed, TooSlow
 from gateway.server.connections import Connections, count_closed
 from gateway.server.phase import Phase
 from gateway.server.problem_answers import problem_bytes

@@ -16,7 +16,7 @@ SITE = "hippocamp.site"
 ALLOWANCE = "hippocamp.allowance"
 """Where the site's rate stood when this request was counted; carried from the head's pass to the call."""
 BODY = "hippocamp.body"
-"""The spooled body (gateway.spool.Sent) of a request whose body is large."""
+"""The spooled body (gateway.uploads.spool.Sent) of a request whose body is large."""
 FOLLOW = "hippocamp.follow"
 """A Stream or a Wait (gateway.server.held_answers), left by the view."""
 

@@ -17,9 +17,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from gateway.metrics import count_request
-from gateway.readiness import CHECKS
-from gateway.schemas import Alive, Dependency, Readiness
+from gateway.http.schemas import Alive, Dependency, Readiness
+from gateway.monitoring.metrics import count_request
+from gateway.monitoring.readiness import CHECKS
 from gateway.server.wsgi import Answer, Environ, Scope, environ_of
 
 PATHS = frozenset({"/livez", "/readyz", "/metrics"})

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts.job import Job as Record
-from contracts.moves import Outlook
-from gateway import job_view
-from gateway.job_events import JobEvent
-from gateway.links import Link
+from gateway.http.links import Link
+from gateway.jobs import views
+from gateway.jobs.events import JobEvent
+from jobstore.replies import QueueEstimate
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Stream:
     seen: str
     link: Link
 
-    def render(self, record: Record, outlook: Outlook) -> JobEvent:
+    def render(self, record: Record, estimate: QueueEstimate) -> JobEvent:
         """The job as it is now."""
-        return JobEvent.of(job_view.view(record, outlook, link=self.link))
+        return JobEvent.of(views.view(record, estimate, link=self.link))
 
 
 @dataclass(frozen=True)

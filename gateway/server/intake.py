@@ -11,9 +11,8 @@ from typing import IO, Any
 
 from flask import Flask
 
-from contracts.blobs import BlobStore
 from contracts.errors import TooLarge
-from gateway.errors import Malformed, ServerBusy
+from gateway.http.errors import Malformed, ServerBusy
 from gateway.server.admission import Admitted, admit
 from gateway.server.bodies import SMALL, Incoming, Receive, TooMuch
 from gateway.server.call_queue import CallQueue
@@ -22,8 +21,9 @@ from gateway.server.guard import STATE
 from gateway.server.handover import BODY, FRONT
 from gateway.server.places import Places
 from gateway.server.wsgi import Answer, Environ, Scope, environ_of, header
-from gateway.sniff import PEEK
-from gateway.spool import Sent
+from gateway.uploads.spool import Sent
+from imaging.sniff import PEEK
+from runtime.blobs import BlobStore
 
 _JSON = b"application/json"
 

@@ -9,11 +9,11 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from contracts.connections import connect
-from contracts.settings import Shared
 from gateway.server.listeners import listen
 from gateway.server.logs import CONFIG
 from gateway.server.settings import ServerSettings
+from runtime.redis_connections import connect
+from runtime.settings import Shared
 
 _STOP_SECONDS = 30
 _HEALTH_SECONDS = 10
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _refuse_open_network(bind: str) -> None:
-    from gateway.auth import announce_mode, refuse_open_network
+    from gateway.access.auth import announce_mode, refuse_open_network
 
     client = connect(Shared().redis_url, timeout_seconds=2, retries=0)
     refuse_open_network(bind, client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from contracts.settings import SettingError
+from runtime.settings import SettingError
 
 _BACKLOG = 2048
 _SEND_BUFFER = 128 << 10

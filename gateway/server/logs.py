@@ -5,10 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from contracts.telemetry import JsonLines
+from runtime.logs import JsonLines
 
-_COUNTED = ("Invalid HTTP request", "Unsupported upgrade request", "No supported WebSocket library")
-"""What anybody could fill a disk with; `hippocamp_connections_closed_total` has their number."""
+_COUNTED = (
+    "Invalid HTTP request", "Unsupported upgrade request", "No supported WebSocket library",
+    "ASGI callable returned without completing response",
+)  # fmt: skip
+"""What anybody could fill a disk with; `hippocamp_connections_closed_total` has their number. The last is a
+reset while several requests were on their way: uvicorn marks only the latest of them as disconnected. An
+answer that the front itself leaves incomplete is logged there."""
 
 
 class WithoutRequests(logging.Filter):

@@ -6,8 +6,8 @@ import uuid
 from http import HTTPStatus
 
 from contracts.errors import HippocampError
-from gateway.metrics import count_refusal
-from gateway.problems import MEDIA_TYPE, RETRY_SECONDS, describe
+from gateway.http.problems import MEDIA_TYPE, RETRY_SECONDS, describe
+from gateway.monitoring.metrics import count_refusal
 
 Headers = list[tuple[bytes, bytes]]
 _ALWAYS: Headers = [

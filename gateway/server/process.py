@@ -12,16 +12,16 @@ from typing import Any
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from contracts.settings import SettingError
-from gateway import audit_intake
+from gateway.access import audit_intake
+from gateway.access.auditing import audit_log
 from gateway.app import create_app
-from gateway.auditing import audit_log
 from gateway.resources import resources
 from gateway.server.connections import Connections
 from gateway.server.front import Front
 from gateway.server.guard import CONNECTIONS, OPS_CONNECTIONS, OPS_PORTS
 from gateway.server.settings import ServerSettings
 from gateway.server.watch import Watch
+from runtime.settings import SettingError
 
 _log = logging.getLogger("hippocamp.gateway")
 

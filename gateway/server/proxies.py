@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from contracts.settings import SettingError
+from runtime.settings import SettingError
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass, field
 
-from contracts.settings import env_count, env_text
 from gateway.server.proxies import TrustedProxies
+from runtime.settings import env_count, env_text
 
 _OTHER_FILES = 512
 """Descriptors kept for what is no client's connection: Redis, spooled bodies, sandboxes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from contracts.hemisphere import LEFT, RIGHT, Structure
+from imaging.hemisphere import LEFT, RIGHT, Structure
 
 Labels = npt.NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from contracts.hemisphere import SHAPE
+from imaging.hemisphere import SHAPE
 from model_store.anatomy.codes import OTHER, TARGET, Labels
 from model_store.anatomy.label_maps import Matrix, Source
 from model_store.anatomy.loops import read_deformed, sum_moves

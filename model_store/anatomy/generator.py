@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import IterableDataset
 
-from contracts.hemisphere import SHAPE
+from imaging.hemisphere import SHAPE
 from model_store.anatomy.deformation import Geometry, draw_geometry, read_geometry, revisited
 from model_store.anatomy.drawing import draw, draw_levels
 from model_store.anatomy.imperfection import imperfect

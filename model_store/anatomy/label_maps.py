@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from contracts.hemisphere import LEFT, RIGHT, SHAPE, box_to_mni
+from imaging.hemisphere import LEFT, RIGHT, SHAPE, box_to_mni
 from model_store.anatomy.codes import CSF, HIPPOCAMPUS, OTHER, SULCUS, TARGET, VESSEL, Labels, seen_from
 
 FOLDER_VARIABLE = "HIPPOCAMP_LABEL_MAPS"

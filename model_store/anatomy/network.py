@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from contracts.hemisphere import CLASSES
+from imaging.hemisphere import CLASSES
 
 WIDTHS = (16, 32, 64, 96)
 """Channels from 1 mm to 8 mm: multiples of 16, the width of the processor's kernels."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 from model_store.anatomy.deformation import Geometry, unmoved
 from model_store.anatomy.export import finished
 from model_store.anatomy.generator import pair

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from contracts.grid import Grid
-from contracts.hemisphere import LEFT, RIGHT, SPACE_SHAPE, box_grid, box_in_space, box_to_mni
+from imaging.grid import Grid
+from imaging.hemisphere import LEFT, RIGHT, SPACE_SHAPE, box_grid, box_in_space, box_to_mni
 from preprocessing_service.steps.normalise import normalise
 from preprocessing_service.steps.quality import Prepared
 from preprocessing_service.steps.resample import resample
@@ -25,7 +25,7 @@ OTHER_SIDE = 10
 class Boxes:
     """Both hemispheres of one head.
 
-    grey: (2, x, y, z) uint8, left and mirrored right (contracts.hemisphere). to_world: (4, 4), MNI152 mm ->
+    grey: (2, x, y, z) uint8, left and mirrored right (imaging.hemisphere). to_world: (4, 4), MNI152 mm ->
     mm in the input's world.
     """
 

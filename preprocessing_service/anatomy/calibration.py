@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 
 FILE = Path(__file__).with_name("calibration.json")
 

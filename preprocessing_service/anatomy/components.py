@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from contracts.hemisphere import Structure
-from preprocessing_service.pieces import box_of, largest_piece
+from imaging.hemisphere import Structure
+from preprocessing_service.brain_extraction.components import box_of, largest_piece
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

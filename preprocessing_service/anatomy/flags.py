@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from contracts.hemisphere import CORNER, LEFT, RIGHT, Structure
+from imaging.hemisphere import CORNER, LEFT, RIGHT, Structure
 from preprocessing_service.anatomy.boxes import SIDES
 from preprocessing_service.anatomy.volumes import Millilitres, asymmetry
 from preprocessing_service.volume import Matrix

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 from preprocessing_service.anatomy.boxes import SIDES, Boxes, cut_boxes, into_space
 from preprocessing_service.anatomy.calibration import Line, load_calibration
 from preprocessing_service.anatomy.components import Kept, keep_structure

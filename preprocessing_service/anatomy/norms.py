@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from contracts.hemisphere import LEFT, Structure
+from imaging.hemisphere import LEFT, Structure
 
 FILE = Path(__file__).with_name("norms.json")
 YOUNGEST, OLDEST = 40.0, 93.0

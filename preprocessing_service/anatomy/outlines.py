@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from contracts.hemisphere import LEFT, SHAPE, Structure
+from imaging.hemisphere import LEFT, SHAPE, Structure
 from preprocessing_service.anatomy.boxes import OTHER_SIDE, SIDES, to_box
 from preprocessing_service.volume import Matrix
 

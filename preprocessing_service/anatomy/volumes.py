@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from contracts.hemisphere import LEFT, RIGHT, Structure
+from imaging.hemisphere import LEFT, RIGHT, Structure
 from preprocessing_service.anatomy.calibration import Line
 
 Floats = npt.NDArray[np.float32]

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pydicom
 from pydicom.pixels.decoders.base import get_decoder
 
-from contracts.dicom_file import UNREADABLE
 from contracts.errors import BadSeries, BadVoxels
 from imaging import limits
+from imaging.dicom_file import UNREADABLE
 from preprocessing_service.formats.decode import narrow
 from preprocessing_service.formats.lossless import lossless
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 from isal import igzip
 
 from contracts.errors import CorruptFile, EmptyFile, NotAVolume, TruncatedFile
-from contracts.reading import reading
+from imaging.reading import reading
 
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"

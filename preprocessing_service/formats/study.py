@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pydicom
 from pydicom.datadict import tag_for_keyword
 
-from contracts.dicom_file import UNREADABLE, undeflated
-from contracts.dicom_magic import looks_like_dicom
 from contracts.errors import BadSeries, InputError
 from imaging import limits
 from imaging.contents import Member
 from imaging.described import Described, describe
+from imaging.dicom_file import UNREADABLE, undeflated
+from imaging.dicom_magic import looks_like_dicom
 from imaging.owners import Owners
 from imaging.series import Why
 from imaging.single_file import refuse_slice

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from contracts.grid import GRID_TO_MNI
+from imaging.grid import GRID_TO_MNI
 from preprocessing_service.coarse import CoarseHead, halved
 from preprocessing_service.sampling import sample
 from preprocessing_service.steps.bias import Tissues
 from preprocessing_service.steps.contrast import contrast
-from preprocessing_service.steps.escalate import surface_ratio
 from preprocessing_service.steps.normalise import TRAINING_LEVELS
 from preprocessing_service.steps.register import Alignment
 from preprocessing_service.steps.rules import BRAINLIKE, LEAST_OVERLAP, LEAST_RATIO, SURE_RATIO
+from preprocessing_service.steps.second_extraction import surface_ratio
 from preprocessing_service.steps.strip import Brain
 from preprocessing_service.template import Template
 from preprocessing_service.volume import Volume

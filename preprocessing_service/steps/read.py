@@ -6,11 +6,11 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from contracts.dicom_magic import looks_like_dicom
 from contracts.errors import ContrastEnhanced, NotAVolume
-from contracts.reading import reading
 from imaging import limits, manifest
 from imaging.contents import Contents, Member, contents_of
+from imaging.dicom_magic import looks_like_dicom
+from imaging.reading import reading
 from imaging.single_file import entries_of
 from preprocessing_service.formats.analyze import looks_like_analyze, read_analyze
 from preprocessing_service.formats.dicom import read_dicom

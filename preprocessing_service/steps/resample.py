@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from contracts.grid import GRID_TO_MNI, TRAINING, Grid
+from imaging.grid import GRID_TO_MNI, TRAINING, Grid
 from preprocessing_service.compiled import compiled
 from preprocessing_service.polynomial import basis
 from preprocessing_service.sampling import (

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import BadVoxels, NotAHead
+from preprocessing_service.brain_extraction.components import box_of, largest_piece
 from preprocessing_service.compiled import compiled
-from preprocessing_service.pieces import box_of, largest_piece
 from preprocessing_service.sampling import pick, strided
 from preprocessing_service.volume import Volume
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from gateway.app import create_app
-from gateway.openapi import describe_api
-from gateway.problems import all_kinds
+from gateway.http.openapi import describe_api
+from gateway.http.problems import all_kinds
 from gateway.settings import Settings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

@@ -17,20 +17,12 @@ from collections.abc import Callable
 import httpx
 
 from deploy.local.sample import sample_volume
+from jobstore import keys
 from tests.conftest import free_port
 from tests.containers.engine import IMAGES, Engine, Failed
 from tests.e2e.service import Service
 from tests.e2e.volumes import nudged
 
-ISSUE = """
-import time
-from contracts import api_keys, sites
-from contracts.connections import connect
-from contracts.settings import Shared
-client, now = connect(Shared().redis_url), int(time.time() * 1000)
-sites.save(client, sites.Site(name="clinic"))
-print(api_keys.issue(client, "clinic", list(api_keys.Scope), now_ms=now)[0])
-"""
 STARTED = time.monotonic()
 BASES = ("redis", "prometheus", "node")
 OURS = ("gateway", "exporter", "preprocessing", "infer", "deliver", "maintain", "model-server")
@@ -104,10 +96,9 @@ def start(engine: Engine) -> str:
     engine.compose("up", "-d")
     say(f"up: {', '.join(engine.run('ps', '--format', '{{.Names}}').split())}")
     settings = ("-e", "HIPPOCAMP_REDIS_URL=redis://redis:6379/0")
-    network = f"{engine.project}_inside"
-    command = ("run", "--rm", "--network", network, *settings, "hippocamp-gateway", "python", "-c", ISSUE)
-    eventually("Redis answers", lambda: not engine.fails(*command[:-1], "import redis"), within=30)
-    key = engine.run(*command).splitlines()[-1]
+    gateway = ("run", "--rm", "--network", f"{engine.project}_inside", *settings, "hippocamp-gateway")
+    eventually("Redis answers", lambda: not engine.fails(*gateway, "python", "-c", "import redis"), within=30)
+    key = engine.run(*gateway, "hippocamp-admin", "sites", "add", "clinic").splitlines()[-1]
     say(f"site clinic has a key {key[:8]}...")
     return key
 
@@ -142,7 +133,9 @@ def remembered(engine: Engine, service: Service, body: bytes) -> None:
     kept = {}
     for server in ("redis", "cache"):
         (name,) = engine.containers(server)
-        kept[server] = len(engine.run("exec", name, "redis-cli", "--raw", "KEYS", "hc:cache:*").split())
+        kept[server] = len(
+            engine.run("exec", name, "redis-cli", "--raw", "KEYS", keys.cached_result("*")).split()
+        )
     if kept != {"redis": 0, "cache": 1}:
         raise Failed(f"cached results lie at {kept}")
     say("the same volume again: 200 from the cache's own Redis")
@@ -187,7 +180,7 @@ def in_work(service: Service, ids: list[str]) -> str:
 def holder(engine: Engine, job_id: str) -> str:
     """The container that holds the job: workers sign their claims with their host's name."""
     (redis,) = engine.containers("redis")
-    worker = engine.run("exec", redis, "redis-cli", "--raw", "HGET", f"hc:rec:{job_id}", "worker")
+    worker = engine.run("exec", redis, "redis-cli", "--raw", "HGET", keys.record(job_id), "worker")
     return re.split("[:/]", worker)[0]
 
 

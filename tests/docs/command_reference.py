@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
 
 import click
 
@@ -22,9 +22,9 @@ _WIDTH = 110
 
 def programs() -> Iterator[tuple[str, click.Command]]:
     """Every console script of this project."""
-    found = {one.name: one.value for one in entry_points(group="console_scripts")}
-    for name in sorted(name for name in found if name.startswith("hippocamp")):
-        module, _, attribute = found[name].partition(":")
+    scripts = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["scripts"]
+    for name, place in sorted(scripts.items()):
+        module, _, attribute = place.partition(":")
         yield name, getattr(import_module(module), attribute)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from contracts.connections import connect
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
 from deploy.local.supervisor import Stack
+from runtime.redis_connections import connect
 from tests.e2e.service import Service
-from tests.fakes.collector import Collector
+from tests.support.collector import Collector
 from tests.support.hospital import Hospital, configure
 
 LEASE_SECONDS = 5

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from deploy.local.supervisor import Stack
-from model_store.digest import model_digest
+from model_store.release.digest import model_digest
 from tests.e2e.service import Service
 
 pytestmark = pytest.mark.e2e

@@ -1,4 +1,4 @@
-"""`hippocamp doctor` finds nothing on a good system, and says what to fix on a broken one."""
+"""`hippocamp-admin doctor` finds nothing on a good system, and says what to fix on a broken one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from deploy.local.supervisor import Stack
 from tests.support.hospital import Hospital
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
-HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
+HIPPOCAMP = Path(sys.executable).parent / "hippocamp-admin"
 
 
 def doctor(stack: Stack, hospital: Hospital) -> tuple[int, dict[str, dict[str, str]]]:
@@ -70,7 +70,7 @@ def test_a_good_system_and_a_broken_one(stack: Stack, hospital: Hospital) -> Non
     until_good(stack, hospital)
 
 
-def until_good(stack: Stack, hospital: Hospital, *, within: float = PATIENCE_SECONDS) -> None:
+def until_good(stack: Stack, hospital: Hospital, *, within: float = MOST_WAIT_SECONDS) -> None:
     """Workers tell that they are there within seconds of their start; then there is nothing to fix."""
     ends = time.monotonic() + within
     while True:

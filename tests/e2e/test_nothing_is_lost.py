@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.keeper import Keeper
+from deploy.local.reconciler import Reconciler
 from deploy.local.supervisor import Stack
 from tests.e2e import volumes
 from tests.e2e.service import TERMINAL, Service
@@ -60,13 +60,13 @@ def test_a_restarted_redis_forgets_nothing(stack: Stack, service: Service, volum
     refused = service.http.get("/v1/jobs")
     assert refused.status_code == 503
     assert refused.json()["retryable"] is True
-    keeper = Keeper(stack)  # as `make up` has one: a Celery worker may end when its broker is away
+    loop = Reconciler(stack)  # as `make up` has one: a Celery worker may end when its broker is away
 
     def ended() -> bool:
-        keeper.look()
+        loop.look()
         answer = service.http.get(f"/v1/jobs/{job_id}")
         return answer.status_code == 200 and answer.json()["state"] in TERMINAL
 
     eventually(ended, every=0.2)
     assert service.job(job_id)["state"] == "succeeded"
-    eventually(lambda: not keeper.look() and stack.is_up(), every=0.2)
+    eventually(lambda: not loop.look() and stack.is_up(), every=0.2)

@@ -23,23 +23,23 @@ from tests.debian import unpacked
 from tests.e2e import volumes
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.support.hospital import Hospital
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
-HIPPOCAMP = Path(sys.executable).parent / "hippocamp"
+HIPPOCAMP = Path(sys.executable).parent / "hippocamp-pacs"
 PATIENT = "Canary^Patient"
 
 
 @contextmanager
 def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Iterator[None]:
-    """A `hippocamp dicom` process, from its first word to SIGTERM; it must end well."""
+    """A `hippocamp-pacs` process, from its first word to SIGTERM; it must end well."""
     authorization = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     environment = os.environ | {
         **hospital.environment,
         "HIPPOCAMP_URL": stack.settings.gateway_url,
         "HIPPOCAMP_PACS_AUTHORIZATION": authorization,
     }
-    command = [HIPPOCAMP, "dicom", *map(str, words)]
+    command = [HIPPOCAMP, *map(str, words)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while ready not in (line := process.stderr.readline()):
@@ -51,7 +51,7 @@ def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Ite
     assert PATIENT not in said
 
 
-def until(found: Callable[[], object], *, within: float = PATIENCE_SECONDS) -> None:
+def until(found: Callable[[], object], *, within: float = MOST_WAIT_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not found():
         assert time.monotonic() < deadline, "it did not come"

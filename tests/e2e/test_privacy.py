@@ -20,8 +20,8 @@ from deploy.local.supervisor import Stack
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
-from tests.fakes.collector import Collector
-from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.collector import Collector
+from tests.support.waiting import MOST_WAIT_SECONDS, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.privacy]
 
@@ -154,7 +154,7 @@ def test_no_planted_name_is_kept_or_sent(
                 job = service.finished(sent.json()["id"])
                 assert job["state"] == state, (label, job["error"])
                 assert found(answers(service, job["id"])) == [], label
-                headers, payload = receiver.received.get(timeout=PATIENCE_SECONDS)
+                headers, payload = receiver.received.get(timeout=MOST_WAIT_SECONDS)
                 assert found(iter([("webhook", str(headers).encode() + payload)])) == []
         finally:
             service.http.delete(f"/v1/webhook-endpoints/{hook['id']}")

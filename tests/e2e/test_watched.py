@@ -15,16 +15,16 @@ import httpx
 import pytest
 import yaml
 
-from client import checks
-from client.prometheus_checks import prometheus_checks
 from deploy.grafana.generate import panels
 from deploy.local.supervisor import Stack
+from operators.doctor import checks
+from operators.doctor.prometheus_checks import prometheus_checks
 from tests.conftest import free_port
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.prometheus_tools import prometheus
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -91,7 +91,7 @@ def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         process.wait(60)
 
 
-def until(check: Any, *, within: float = PATIENCE_SECONDS) -> None:
+def until(check: Any, *, within: float = MOST_WAIT_SECONDS) -> None:
     ends = time.monotonic() + within
     while True:
         try:
@@ -123,7 +123,7 @@ PROMISED = {
     "lease expiries": ("hippocamp_lease_expiries_total", STAGES),
     "redeliveries": ("hippocamp_redeliveries_total", STAGES),
     "fence rejections": ("hippocamp_fence_rejections_total", STAGES),
-    "poison": ("hippocamp_poison_total", STAGES),
+    "job.dead_lettered": ("hippocamp_dead_lettered_total", STAGES),
     "batch size": ("hippocamp_infer_batch_volumes_bucket", {"le"}),
     "latency of TorchServe": ("hippocamp_model_server_seconds_bucket", {"outcome", "le"}),
     "TorchServe's own": ("ts_inference_latency_microseconds", {"model_name"}),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cleaning.children import Children
-from gateway.cleaning.limits import Limits
+from gateway.uploads.sanitize.children import Children
+from gateway.uploads.sanitize.limits import Limits
 from tests.hostile.cage import Cage, Verdict
 
 MEMORY_BYTES = 4 << 30

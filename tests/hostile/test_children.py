@@ -22,10 +22,10 @@ import psutil
 import pytest
 
 from contracts.errors import CorruptFile, HippocampError, StoreUnavailable, TooLarge
-from gateway.cleaning.children import Children
-from gateway.cleaning.limits import Limits
-from gateway.cleaning.task import Cleaned, Kind, Task
-from gateway.errors import SandboxBusy
+from gateway.http.errors import SandboxBusy
+from gateway.uploads.sanitize.children import Children
+from gateway.uploads.sanitize.limits import Limits
+from gateway.uploads.sanitize.task import Cleaned, Kind, Task
 from tests.hostile.archives import zipped
 from tests.hostile.case import nifti, voxels
 from tests.hostile.dicom_files import Plan, series
@@ -170,7 +170,7 @@ def test_computing_memory_and_what_is_written_are_bounded(children: Children) ->
 
 CONFINED = """
 import json, os, socket, sys
-from gateway.cleaning.limits import Limits, confine
+from gateway.uploads.sanitize.limits import Limits, confine
 confine(Limits(), most_bytes=1, keep={3})
 found = {}
 for name, attempt in {"file": lambda: open("/etc/passwd"), "socket": socket.socket, "pipe": os.pipe,
@@ -210,7 +210,7 @@ def test_a_child_knows_no_password() -> None:
 def test_the_process_that_forks_for_single_volumes_holds_little() -> None:
     """Each of these costs every fork its pages, and logging could quote a file."""
     asked = (
-        "import sys; from gateway.cleaning import nursery; nursery.warm_up(single=True);"
+        "import sys; from gateway.uploads.sanitize import nursery; nursery.warm_up(single=True);"
         "print(*({'threading', 'pydicom', 'logging', 'zipfile', 'numpy'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-P", "-c", asked], capture_output=True, text=True, check=True)

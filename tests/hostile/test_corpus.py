@@ -12,9 +12,9 @@ import pytest
 
 from contracts.errors import HippocampError
 from deploy.local.sample import sample_volume
-from gateway.cleaning.children import Children
-from gateway.cleaning.task import Task
-from gateway.sniff import PEEK, sniff
+from gateway.uploads.sanitize.children import Children
+from gateway.uploads.sanitize.task import Task
+from imaging.sniff import PEEK, sniff
 from preprocessing_service.settings import Settings
 from tests.hostile import archives, dicom_files, heads, inventions, lying_headers
 from tests.hostile.cage import Cage

@@ -14,9 +14,9 @@ import pytest
 
 from client.sources import open_source
 from contracts.errors import HippocampError
-from gateway.cleaning.task import Task, answered, perform
-from gateway.sniff import PEEK, sniff
-from gateway.uploads import KINDS
+from gateway.uploads.receive import KINDS
+from gateway.uploads.sanitize.task import Task, answered, perform
+from imaging.sniff import PEEK, sniff
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
 from tests.inputs import made

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import HippocampError
-from gateway.cleaning.children import Children
-from gateway.cleaning.limits import Limits
-from gateway.cleaning.task import Task
-from gateway.sniff import PEEK, sniff
-from gateway.uploads import KINDS
+from gateway.uploads.receive import KINDS
+from gateway.uploads.sanitize.children import Children
+from gateway.uploads.sanitize.limits import Limits
+from gateway.uploads.sanitize.task import Task
+from imaging.sniff import PEEK, sniff
 from tests.inputs.test_inputs import FRAMES, READ, REFUSED, VOLUMES, Case, stored
 
 pytestmark = [pytest.mark.inputs, pytest.mark.integration]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import httpx
 import redis
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Hospital:
 def configure(
     client: redis.Redis, name: str, *, scopes: frozenset[Scope] = frozenset(Scope), **quotas: object
 ) -> Hospital:
-    """Add the site as `hippocamp sites add` does; quotas that are not given are the default ones."""
+    """Add the site as `hippocamp-admin sites add` does; quotas that are not given are the default ones."""
     sites.save(client, sites.Site(name=name, **quotas))  # type: ignore[arg-type]  # names are Site's own
     text, _ = api_keys.issue(client, name, scopes, now_ms=int(time.time() * 1000))
     return Hospital(name, text)

@@ -13,15 +13,15 @@ import redis
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
 from deploy.local.supervisor import Stack
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
 from tests.e2e.browser.conftest import Open
 from tests.e2e.browser.test_work import drawn, planes
 from tests.e2e.service import Service
-from tests.fakes.provider import Provider
 from tests.integration.gateway.live import serving
 from tests.support.hospital import Hospital
+from tests.support.provider import Provider
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 from playwright.sync_api import Page, expect
 
-from contracts import presence
+from jobstore import heartbeats
 from tests.e2e.browser.conftest import Open
 from tests.e2e.service import Service
 from tests.integration.gateway.live import serving
@@ -187,7 +187,7 @@ def test_who_runs_it_alone_watches_everything(
     tab: Open, redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     """Open mode: a machine without sites shows its only user the workers too."""
-    presence.tell(redis_client, lambda now: presence.Pool("infer@here", ("infer",), 2, now, now))
+    heartbeats.tell(redis_client, lambda now: heartbeats.Pool("infer@here", ("infer",), 2, now, now))
     with serving(redis_url, tmp_path) as gateway:
         page = tab("/operations", base=gateway.url)
         expect(page.locator("#worker-rows tr").first).to_contain_text("infer@here")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from jobstore import keys
 from tests.integration.client.conftest import HIPPOCAMP, REFUSED_SEED, Carrier, Run, nifti
 
 VOLUMES = 200
@@ -58,11 +59,11 @@ def test_killed_half_way_and_run_again(
     assert [row["subject"] for row in found] == [f"s{n}" for n in range(VOLUMES)] + ["s0 again"]
     assert found[0]["job_id"] == found[-1]["job_id"]
     assert found[REFUSED_SEED]["error_code"] == "quality.not_t1w"
-    assert redis_client.zcard("hc:jobs:here") == VOLUMES
+    assert redis_client.zcard(keys.jobs_of_site("here")) == VOLUMES
 
     third = hippocamp("batch", table)
     assert third.returncode == 9
-    assert redis_client.zcard("hc:jobs:here") == VOLUMES
+    assert redis_client.zcard(keys.jobs_of_site("here")) == VOLUMES
 
 
 def test_a_lost_journal_sends_nothing_twice(table: Path, hippocamp: Run, redis_client: redis.Redis) -> None:
@@ -72,9 +73,9 @@ def test_a_lost_journal_sends_nothing_twice(table: Path, hippocamp: Run, redis_c
     table.with_name("study.csv.journal").unlink()
     assert hippocamp("batch", table).returncode == 0
     assert {row["job_id"] for row in answers(table)} == before
-    assert redis_client.zcard("hc:jobs:here") == 5
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 5
     assert hippocamp("batch", table, "--again", "model-2").returncode == 0
-    assert redis_client.zcard("hc:jobs:here") == 10
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 10
 
 
 def test_covariates_of_the_table_are_sent_when_asked_for(
@@ -83,15 +84,15 @@ def test_covariates_of_the_table_are_sent_when_asked_for(
     """The same head with another MMSE is another job."""
     table.write_text("path,age,mmse\nvolumes/1.nii,71,27\nvolumes/1.nii,71,15\nvolumes/2.nii,,\n")
     assert hippocamp("batch", table).returncode == 0
-    assert redis_client.zcard("hc:jobs:here") == 2
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 2
     assert hippocamp("batch", table, "--covariates", "--again", "told").returncode == 0
     with table.with_name("study.csv.told.results.csv").open() as file:
         jobs = [row["job_id"] for row in csv.DictReader(file)]
-    told = [redis_client.hget(f"hc:rec:{job_id}", "covariates") for job_id in jobs]
+    told = [redis_client.hget(keys.record(job_id), "covariates") for job_id in jobs]
     assert told == ['{"age":71.0,"mmse":27}', '{"age":71.0,"mmse":15}', None]
     table.write_text("path,age\nvolumes/3.nii,71\nvolumes/4.nii,old\n")
     assert hippocamp("batch", table, "--covariates", "--again", "wrong").returncode == 2
-    assert redis_client.zcard("hc:jobs:here") == 5
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 5
 
 
 def test_what_is_no_volume_is_an_answer_too(table: Path, hippocamp: Run, carrier: Carrier) -> None:

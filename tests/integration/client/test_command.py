@@ -12,8 +12,8 @@ import pytest
 import redis
 from standardwebhooks.webhooks import Webhook
 
-from contracts import deployed
-from model_store.card import read_card
+from jobstore import deployed
+from model_store.release.card import read_card
 from tests.conftest import free_port
 from tests.integration.client.conftest import HIPPOCAMP, REFUSED_SEED, Carrier, Run, nifti
 
@@ -79,17 +79,6 @@ def test_cancel_and_limits(hippocamp: Run, volume: Path, carrier: Carrier) -> No
 def test_completion(hippocamp: Run) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "_HIPPOCAMP_COMPLETE" in hippocamp("completion", shell).stdout
-
-
-def test_doctor(hippocamp: Run, environment: dict[str, str]) -> None:
-    blind = hippocamp("doctor", "--exporter", "http://127.0.0.1:9/metrics", "--json")
-    found = {check["check"]: check["verdict"] for check in map(json.loads, blind.stdout.splitlines())}
-    assert (blind.returncode, found.pop("exporter")) == (10, "BAD")
-    assert set(found.values()) == {"ok"}, blind.stdout
-    environment["HIPPOCAMP_URL"] = f"http://127.0.0.1:{free_port()}"
-    bad = hippocamp("doctor")
-    assert bad.returncode == 10
-    assert "see HIPPOCAMP_URL" in bad.stdout
 
 
 def test_webhook_listen(hippocamp: Run, environment: dict[str, str]) -> None:

@@ -1,5 +1,5 @@
 """The client tests' gateway, line and stand-in workers."""
 
-from tests.integration.client.conftest import carrier, environment, hippocamp, hospital, settings, url
+from tests.integration.client.conftest import carrier, environment, hospital, pacs, settings, url
 
-__all__ = ["carrier", "environment", "hippocamp", "hospital", "settings", "url"]
+__all__ = ["carrier", "environment", "hospital", "pacs", "settings", "url"]

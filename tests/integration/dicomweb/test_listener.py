@@ -12,9 +12,10 @@ from pydicom.dataset import FileDataset
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
-from client.inbox import Inbox
-from client.listener import Listener, read_senders
 from gateway.settings import Settings
+from jobstore import keys
+from pacs.inbox import Inbox
+from pacs.listener import Listener, read_senders
 from tests.conftest import free_port
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.dicomweb.series import slices
@@ -52,10 +53,10 @@ def test_a_series_becomes_a_job_once_it_is_quiet(
     listener: Listener, port: int, redis_client: redis.Redis
 ) -> None:
     assert set(send(port, slices("1.2.3.1")) or []) == {0}
-    assert listener.forward() == 0 or redis_client.zcard("hc:jobs:here") == 1
+    assert listener.forward() == 0 or redis_client.zcard(keys.jobs_of_site("here")) == 1
     time.sleep(0.4)
     listener.forward()
-    assert redis_client.zcard("hc:jobs:here") == 1
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
     assert list(listener.inbox.folder.glob("*/*")) == []
     assert listener.forward() == 0
 
@@ -75,7 +76,7 @@ def test_no_name_reaches_the_disk_or_the_gateway(
     for data in spooled + kept:
         assert b"canary" not in data.lower()
         assert b"19400101" not in data
-    (job_id,) = redis_client.zrange("hc:jobs:here", 0, -1)
+    (job_id,) = redis_client.zrange(keys.jobs_of_site("here"), 0, -1)
     with hospital.http(listener.url) as http:
         job = http.get(f"/v1/jobs/{job_id}").json()
     assert job["patient"] == {"age_years": 90, "sex": "F"}
@@ -102,7 +103,7 @@ def test_an_outage_and_a_restart_lose_nothing(
     assert away.forward() == 0
     again = Listener(listener.url, listener.senders, Inbox(listener.inbox.folder), quiet_seconds=0.3)
     assert again.forward() == 1
-    assert redis_client.zcard("hc:jobs:here") == 1
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
 
 
 def test_what_is_no_t1_is_dropped_after_its_answer(
@@ -111,7 +112,7 @@ def test_what_is_no_t1_is_dropped_after_its_answer(
     send(port, slices("1.2.3.2", SeriesDescription="t2_flair"))
     time.sleep(0.4)
     assert listener.forward() == 1
-    assert redis_client.zcard("hc:jobs:here") == 0
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 0
     assert list(listener.inbox.folder.glob("*/*")) == []
 
 
@@ -121,11 +122,11 @@ def test_a_full_disk_is_told_to_the_sender(listener: Listener, port: int) -> Non
     assert send(port, slices("1.2.3.1", 1)) == [0xA700]
 
 
-def test_the_table_of_senders(tmp_path: Path, hippocamp: Run) -> None:
+def test_the_table_of_senders(tmp_path: Path, pacs: Run) -> None:
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('SCANNER = "hk_x"\nPACS-2 = "hk_y"\n')
     assert read_senders(good) == {"SCANNER": "hk_x", "PACS-2": "hk_y"}
     bad.write_text('"A TITLE/.." = "hk_x"\n')
     with pytest.raises(ValueError, match="AE title"):
         read_senders(bad)
-    assert hippocamp("dicom", "listen", bad, "--spool", "s").returncode == 2
+    assert pacs("listen", bad, "--spool", "s").returncode == 2

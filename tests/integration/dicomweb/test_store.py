@@ -16,9 +16,10 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless
 from requests.exceptions import HTTPError
 
-from contracts.line import Line
 from contracts.states import Stage
 from gateway.settings import Settings
+from jobstore import keys
+from jobstore.store import JobStore
 from preprocessing_service.steps.read import read
 from tests.hostile.dicom_files import bottomless, deflated_bomb, enhanced, image
 from tests.integration.client.conftest import Carrier
@@ -62,7 +63,7 @@ def test_one_job_a_t1_series(http: httpx.Client, pacs: DICOMwebClient, redis_cli
     }
     assert reasons[f"{T2}.1"] == (0x0122, "ignored: another contrast than plain T1 (named 't2')")
     assert "3 slices" in reasons[f"{LOCALISER}.1"][1]
-    assert Line(redis_client).depth(Stage.PREPROCESS) == 1
+    assert JobStore(redis_client).depth(Stage.PREPROCESS) == 1
 
 
 def test_preprocessing_reads_what_is_stored(pacs: DICOMwebClient, settings: Settings) -> None:
@@ -91,11 +92,12 @@ def test_the_same_series_in_another_order_is_the_same_input(
 ) -> None:
     pacs.store_instances(slices(T1))
     pacs.store_instances(slices(T1)[::-1])
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     digests = {
-        line.get(job_id).text("content_digest") for job_id in redis_client.zrange("hc:jobs:here", 0, -1)
+        job_store.get(job_id).text("content_digest")
+        for job_id in redis_client.zrange(keys.jobs_of_site("here"), 0, -1)
     }
-    assert (redis_client.zcard("hc:jobs:here"), len(digests)) == (2, 1)
+    assert (redis_client.zcard(keys.jobs_of_site("here")), len(digests)) == (2, 1)
 
 
 def test_t1_by_its_times_alone(pacs: DICOMwebClient) -> None:
@@ -124,7 +126,7 @@ def test_nothing_for_us_is_409(pacs: DICOMwebClient, url: str, about: dict[str, 
 
 @pytest.mark.inputs
 def test_a_site_may_allow_contrast_agents(pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
-    redis_client.hset("hc:site:here", "allow_contrast", 1)
+    redis_client.hset(keys.site("here"), "allow_contrast", 1)
     answer = pacs.store_instances(slices(T1, ContrastBolusAgent="Gadovist"))
     assert len(answer.ReferencedSOPSequence) == 20
 
@@ -180,13 +182,13 @@ def test_a_series_that_was_taken_is_said_to_be_although_the_next_is_not(
     http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis
 ) -> None:
     """The sender sends the refused series again, and only that."""
-    redis_client.hset("hc:site:here", "most_waiting", 1)
+    redis_client.hset(keys.site("here"), "most_waiting", 1)
     other = slices("1.2.3.9", StudyInstanceUID="1.2.4")
     answer = pacs.store_instances(slices(T1) + other)
     assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
     assert {item.FailureReason for item in answer.FailedSOPSequence} == {0xA700}
     assert post(http, [encoded(one) for one in other]).status_code == 429
-    assert redis_client.zcard("hc:jobs:here") == 1
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
 
 
 def test_compressed_and_multi_frame_instances_are_taken(http: httpx.Client, carrier: Carrier) -> None:

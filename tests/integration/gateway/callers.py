@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import redis
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
 from tests.integration.gateway.live import Running
 from tests.support.wires import send
 

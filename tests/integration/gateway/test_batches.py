@@ -10,8 +10,8 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import batches
-from contracts.blobs import BlobStore
+from jobstore import batches, keys
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import form, nifti
 from tests.support.hospital import configure
 
@@ -118,15 +118,15 @@ def test_an_erased_job_leaves_it_and_the_last_takes_it_along(
     assert [job["id"] for job in found["jobs"]] == [second]
     http.delete(f"/v1/jobs/{second}")
     assert http.get(f"/v1/batches/{batch}").json["code"] == "batch.not_found"
-    assert redis_client.keys(f"hc:*{batch}*") == []
+    assert redis_client.keys(f"{keys.PREFIX}:*{batch}*") == []
 
 
 def test_a_handle_that_nobody_uses_goes_by_itself_a_used_one_stays(
     redis_client: redis.Redis, batch: str, send: Callable[[int], str]
 ) -> None:
-    assert 29 * 86400 < redis_client.ttl(f"hc:batch:{batch}") <= 30 * 86400
+    assert 29 * 86400 < redis_client.ttl(keys.batch(batch)) <= 30 * 86400
     send(0)
-    assert redis_client.ttl(f"hc:batch:{batch}") == -1
+    assert redis_client.ttl(keys.batch(batch)) == -1
 
 
 @pytest.mark.parametrize("how", ["header", "field"])
@@ -138,7 +138,7 @@ def test_an_unknown_batch_takes_no_job(
     headers = {"Hippocamp-Batch": unknown} if how == "header" else {}
     answer = http.post("/v1/jobs", data=sent, headers=headers)
     assert (answer.status_code, answer.json["code"]) == (404, "batch.not_found")
-    assert redis_client.keys("hc:rec:*") == []
+    assert redis_client.keys(keys.record("*")) == []
     assert [p for p in Path(blobs._root).rglob("*") if p.is_file()] == []
     answer = http.post("/v1/jobs", data=form(nifti()), headers={"Hippocamp-Batch": "mine"})
     assert (answer.status_code, answer.json["code"]) == (400, "request.bad_value")

@@ -10,10 +10,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from client.checks import advice
-from contracts import deployed
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import deployed, keys
+from operators.doctor.checks import advice
 
 pytestmark = pytest.mark.integration
 
@@ -32,7 +32,7 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
     answer = http.get("/readyz")
     assert answer.status_code == 200
     assert answer.json["dependencies"]["model_server"]["age_seconds"] <= time.time() - before + 1
-    redis_client.set("hc:health:model_server", "1000")
+    redis_client.set(keys.health("model_server"), "1000")
     assert http.get("/readyz").status_code == 503
     assert http.get("/readyz?only=nonsense").json["code"] == "request.bad_value"
 
@@ -85,7 +85,7 @@ def test_metrics_count_by_route_and_name_no_job(http: FlaskClient, finished: str
 
 
 def test_a_model_that_is_not_known_is_named(http: FlaskClient, redis_client: redis.Redis) -> None:
-    """And `hippocamp doctor` says what to do; once a known model works again, it is forgotten."""
+    """And `hippocamp-admin doctor` says what to do; once a known model works again, it is forgotten."""
     deployed.refuse(redis_client, "f" * 64)
     found = http.get("/readyz").json["dependencies"]["model_server"]
     assert (found["ok"], found["detail"]) == (False, f"runs the model {'f' * 64}, which is not known here")

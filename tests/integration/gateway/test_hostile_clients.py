@@ -18,7 +18,8 @@ import psutil
 import pytest
 import redis
 
-from contracts.line import Line
+from jobstore import keys
+from jobstore.store import JobStore
 from tests.conftest import free_port
 from tests.integration.gateway.callers import RAW, Caller, events, read_all, read_until
 from tests.integration.gateway.live import Running, serving
@@ -107,7 +108,7 @@ def test_when_all_streams_are_taken_another_site_gets_one_and_the_displaced_resu
             assert events(read_until(stream, b"}\n\n")), "the newcomer is served"
             ended, _, _ = select.select(streams, [], [], 10)
             assert [one.recv(100) for one in ended] == [b"0\r\n\r\n"], "one of theirs ends, in order"
-            Line(redis_client).cancel(theirs)
+            JobStore(redis_client).cancel(theirs)
             seen = events(first[streams.index(ended[0])])[-1][0]
             with crowd.follow(theirs, seen) as again:
                 told = events(read_until(again, b"}\n\n"))
@@ -125,7 +126,7 @@ def test_waits_are_shared_and_only_who_waited_is_told_so(
 
     with ThreadPoolExecutor(6) as pool:
         greedy = [pool.submit(wait, crowd, seed, 20) for seed in range(4)]
-        eventually(lambda: redis_client.zcard("hc:jobs:crowd") == 4)
+        eventually(lambda: redis_client.zcard(keys.jobs_of_site("crowd")) == 4)
         time.sleep(2)  # from their records to their places
         refused = wait(crowd, 5, 20)
         assert (refused.status_code, refused.headers.get("Preference-Applied")) == (202, None)
@@ -138,9 +139,9 @@ def test_waits_are_shared_and_only_who_waited_is_told_so(
 
 def test_who_waits_for_a_job_is_told_when_it_ends(quiet: Caller, redis_client: redis.Redis) -> None:
     def end() -> None:
-        while not redis_client.zcard("hc:jobs:quiet"):
+        while not redis_client.zcard(keys.jobs_of_site("quiet")):
             time.sleep(0.05)
-        Line(redis_client).cancel(redis_client.zrange("hc:jobs:quiet", 0, 0)[0])
+        JobStore(redis_client).cancel(redis_client.zrange(keys.jobs_of_site("quiet"), 0, 0)[0])
 
     ending = threading.Thread(target=end)
     ending.start()
@@ -214,7 +215,7 @@ def test_places_for_uploads_are_shared(crowd: Caller, quiet: Caller) -> None:
 @pytest.fixture
 def nothing_is_read(gateway: Running) -> Iterator[None]:
     """The processes that read uploads stand still, so every upload holds its thread."""
-    children = descendants(gateway.process, "gateway.cleaning.nursery")
+    children = descendants(gateway.process, "gateway.uploads.sanitize.nursery")
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.suspend()

@@ -8,9 +8,9 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import deployed
 from contracts.model_card import Figure, ModelCard
-from model_store.card import read_card
+from jobstore import deployed
+from model_store.release.card import read_card
 
 pytestmark = pytest.mark.integration
 OLD, NEW = "a" * 64, "b" * 64

@@ -11,10 +11,11 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.blobs import BlobStore
-from contracts.line import Line
 from contracts.states import Stage
-from gateway import long_polling
+from gateway.jobs import long_polling
+from jobstore import keys
+from jobstore.store import JobStore
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import form, nifti
 from tests.integration.gateway.test_jobs import left_behind, problem
 
@@ -30,9 +31,9 @@ def test_the_same_key_gives_the_same_job_once(
     assert (first.status_code, again.status_code) == (202, 202)
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert redis_client.hget("hc:depth", "preprocess") == "1"
+    assert redis_client.hget(keys.DEPTH, "preprocess") == "1"
     assert len(left_behind(blobs)) == 1
-    assert blobs.get(Line(redis_client).get(first.json["id"]).text("input_blob")) == nifti()
+    assert blobs.get(JobStore(redis_client).get(first.json["id"]).text("input_blob")) == nifti()
 
 
 def test_a_key_used_for_something_else_is_refused(http: FlaskClient, blobs: BlobStore) -> None:
@@ -73,7 +74,7 @@ def test_sent_at_the_same_time_with_one_key_there_is_one_job(app: object, redis_
         thread.join()
     assert len(seen) == 6
     assert len(set(seen)) == 1
-    assert redis_client.zcard("hc:jobs:here") == 1
+    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
 
 
 def test_the_key_of_an_erased_job_makes_no_other(http: FlaskClient, blobs: BlobStore) -> None:
@@ -87,9 +88,9 @@ def test_prefer_wait_answers_when_the_job_has_ended(
     http: FlaskClient, finish: Callable[[str], None], redis_client: redis.Redis
 ) -> None:
     def work() -> None:
-        while not redis_client.zcard("hc:jobs:here"):
+        while not redis_client.zcard(keys.jobs_of_site("here")):
             time.sleep(0.02)
-        finish(redis_client.zrange("hc:jobs:here", 0, 0)[0])
+        finish(redis_client.zrange(keys.jobs_of_site("here"), 0, 0)[0])
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -126,17 +127,17 @@ def events(text: str) -> list[tuple[str, dict[str, object]]]:
 def test_a_stream_tells_every_change_and_resumes(
     http: FlaskClient, submitted: str, redis_client: redis.Redis
 ) -> None:
-    line, address = Line(redis_client), f"/v1/jobs/{submitted}/events"
+    job_store, address = JobStore(redis_client), f"/v1/jobs/{submitted}/events"
     answer = http.get(address)
     assert answer.content_type.startswith("text/event-stream")
     read = (piece.decode() for piece in answer.response)
     assert "retry" in next(read)
     ((first, job),) = events(next(read))
     assert job["state"] == "queued"
-    line.claim(Stage.PREPROCESS, "w")
+    job_store.claim(Stage.PREPROCESS, "w")
     ((_, job),) = events(next(read))
     assert job["state"] == "preprocessing"
-    line.cancel(submitted)
+    job_store.cancel(submitted)
     ((last, job),) = events(next(read))
     assert job["state"] == "canceled"
     assert next(read, None) is None

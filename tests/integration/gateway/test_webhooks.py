@@ -6,10 +6,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import endpoints
 from contracts.errors import DeliveryFailed
-from contracts.line import Line
 from contracts.states import Stage
+from jobstore import webhook_endpoints
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import form, nifti
 
 pytestmark = pytest.mark.integration
@@ -28,7 +28,7 @@ def test_a_secret_is_shown_once(
     assert endpoint["secret"].startswith("whsec_")
     (listed,) = http.get("/v1/webhook-endpoints").json["endpoints"]
     assert listed == {k: v for k, v in endpoint.items() if k != "secret"}
-    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    stored = webhook_endpoints.find(redis_client, "here", endpoint["id"])
     assert stored is not None
     assert stored.keys(0) == [endpoint["secret"]]
 
@@ -37,7 +37,7 @@ def test_rotation_keeps_the_old_secret_for_a_while(
     http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
 ) -> None:
     fresh = http.post(f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret").json["secret"]
-    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    stored = webhook_endpoints.find(redis_client, "here", endpoint["id"])
     assert stored is not None
     assert stored.keys(0) == [fresh, endpoint["secret"]]
 
@@ -45,14 +45,14 @@ def test_rotation_keeps_the_old_secret_for_a_while(
 def test_what_a_410_disabled_can_be_enabled_again(
     http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
 ) -> None:
-    stored = endpoints.find(redis_client, "here", endpoint["id"])
+    stored = webhook_endpoints.find(redis_client, "here", endpoint["id"])
     assert stored is not None
-    endpoints.disable(redis_client, stored, "answered 410 Gone")
+    webhook_endpoints.disable(redis_client, stored, "answered 410 Gone")
     (listed,) = http.get("/v1/webhook-endpoints").json["endpoints"]
     assert listed["disabled"] == "answered 410 Gone"
     answer = http.post(f"/v1/webhook-endpoints/{endpoint['id']}/enable")
     assert (answer.status_code, answer.json) == (200, listed | {"disabled": None})
-    assert endpoints.find(redis_client, "here", endpoint["id"]) == stored
+    assert webhook_endpoints.find(redis_client, "here", endpoint["id"]) == stored
     assert http.post("/v1/webhook-endpoints/whe_none/enable").status_code == 404
 
 
@@ -81,15 +81,15 @@ def test_bodies_that_are_no_json(http: FlaskClient) -> None:
 def test_deliveries_are_in_the_open_and_replayed(
     http: FlaskClient, endpoint: dict[str, str], submitted: str, redis_client: redis.Redis
 ) -> None:
-    line = Line(redis_client)
-    line.cancel(submitted)
+    job_store = JobStore(redis_client)
+    job_store.cancel(submitted)
     (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
     assert (owed["job_id"], owed["event"], owed["state"]) == (submitted, "job.canceled", "pending")
     assert owed["endpoint_id"] == endpoint["id"]
     again = f"/v1/webhook-deliveries/{owed['id']}/replay"
     assert http.post(again).json["code"] == "job.wrong_state"
-    (claim,) = line.claim(Stage.DELIVER, "w")
-    line.fail(claim, DeliveryFailed("answered 500"))
+    (claim,) = job_store.claim(Stage.DELIVER, "w")
+    job_store.fail(claim, DeliveryFailed("answered 500"))
     (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
     assert (owed["state"], owed["last_error"]) == ("failed", "answered 500")
     assert owed["response_status"] is None
@@ -102,11 +102,11 @@ def test_deliveries_are_in_the_open_and_replayed(
 def test_deliveries_are_paged_and_filtered(
     http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
 ) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     for seed in range(5):
-        line.cancel(http.post("/v1/jobs", data=form(nifti(seed=seed))).json["id"])
-    (claim,) = line.claim(Stage.DELIVER, "w")
-    line.fail(claim, DeliveryFailed("answered 500"), {"response_status": 500})
+        job_store.cancel(http.post("/v1/jobs", data=form(nifti(seed=seed))).json["id"])
+    (claim,) = job_store.claim(Stage.DELIVER, "w")
+    job_store.fail(claim, DeliveryFailed("answered 500"), {"response_status": 500})
     seen, after = [], ""
     while after is not None:
         page = http.get(f"/v1/webhook-deliveries?limit=2{after and '&after=' + after}").json

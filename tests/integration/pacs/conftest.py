@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from client import Client
-from client.pacs import Pacs, open_pacs
 from contracts.source import DicomSource
+from pacs import Pacs, open_pacs
 from tests.integration.client.conftest import (
     Carrier,
     carrier,

@@ -12,11 +12,11 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.blobs import BlobStore
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import api_keys, sites
+from jobstore.api_keys import Scope
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 
 ALL = frozenset(Scope)

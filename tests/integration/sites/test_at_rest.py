@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from tests.hostile.dicom_files import FIRST, STUDY
 from tests.integration.sites.conftest import RAW, Caller
-from tests.unit.gateway.test_cleaning import CANARY, FORMATS
+from tests.unit.gateway.test_sanitize import CANARY, FORMATS
 
 pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 
@@ -65,7 +65,7 @@ def test_what_is_asked_for_is_told_to_its_site_alone(
     assert "patient" not in erased.json
 
 
-def test_other_wishes_are_refused(http: FlaskClient, north: Caller) -> None:
+def test_other_options_are_refused(http: FlaskClient, north: Caller) -> None:
     asked = north.headers | {"Hippocamp-Keep": "name"}
     sent = http.post("/v1/jobs", data=FORMATS["dicom"](), headers=asked, content_type=RAW)
     assert (sent.status_code, sent.json["code"]) == (400, "request.bad_value")

@@ -12,10 +12,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.audit import AuditLog, Event, main, parts_of, read, verify
 from contracts.errors import StoreUnavailable
 from gateway.app import create_app
 from gateway.settings import Settings
+from runtime.audit import AuditLog, Event, main, parts_of, read, verify
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 

@@ -11,8 +11,9 @@ import httpx
 import pytest
 import redis
 
-from contracts.api_keys import Scope
-from contracts.blobs import BlobStore
+from jobstore import keys
+from jobstore.api_keys import Scope
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.gateway.live import Running, serving
 from tests.integration.sites.conftest import RAW, Caller
@@ -54,7 +55,7 @@ def test_who_may_only_submit_waits_for_the_end_and_learns_no_outcome(
         finish(str(ids[0]))
 
     for caller, site, seen in ((key("north", only_submits), "north", None), (key("south"), "south", outcome)):
-        worker = threading.Thread(target=work, args=(f"hc:jobs:{site}",))
+        worker = threading.Thread(target=work, args=(keys.jobs_of_site(site),))
         worker.start()
         answer = send(live, caller, headers={"Content-Type": RAW, "Prefer": "wait=20"})
         worker.join()

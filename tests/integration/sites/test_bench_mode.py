@@ -11,9 +11,9 @@ from flask import Flask
 
 from bench import scans
 from bench.site import OPEN, configure, hospital
-from contracts import sites
-from contracts.sites import Site
 from gateway.settings import Settings
+from jobstore import sites
+from jobstore.sites import Site
 
 pytestmark = pytest.mark.integration
 RAW = {"Content-Type": "application/octet-stream"}

@@ -1,4 +1,4 @@
-"""`hippocamp sites` and `hippocamp audit`, from the command line to the API that obeys them."""
+"""`hippocamp-admin sites` and `hippocamp-admin audit`, from the command line to the API that obeys them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from click.testing import CliRunner, Result
 from fhir.resources.R4B.auditevent import AuditEvent
 from flask.testing import FlaskClient
 
-from client.command import main
-from contracts import sites
-from contracts.api_keys import prefix_of
-from contracts.audit import AuditLog, read, verify
-from contracts.audit_fhir import to_fhir
 from contracts.errors import StoreUnavailable
-from contracts.operator_audit import take_over
 from gateway.settings import Settings
+from jobstore import keys, sites
+from jobstore.api_keys import prefix_of
+from jobstore.operator_audit import take_over
+from operators.audit_fhir import to_fhir
+from operators.command import main
+from runtime.audit import AuditLog, read, verify
 from tests.integration.sites.conftest import Caller
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
@@ -133,7 +133,7 @@ def test_what_cannot_be_written_waits(run: Run, redis_client: redis.Redis, tmp_p
     (tmp_path / "log").mkdir()
     with pytest.raises(StoreUnavailable):
         take_over(redis_client, AuditLog(tmp_path / "log"))
-    redis_client.rpush("hc:audit", "no event")
+    redis_client.rpush(keys.OPERATOR_EVENTS, "no event")
     assert take_over(redis_client, AuditLog(tmp_path / "other")) == 2
     assert [event["what"] for event in read(tmp_path / "other")] == [
         "operator.sites.add",

@@ -17,10 +17,10 @@ import redis
 from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage
 
-from client import Client, Patience
+from client import Client, RetryPolicy
 from client.errors import Unavailable
-from client.inbox import Inbox
-from client.listener import Listener
+from pacs.inbox import Inbox
+from pacs.listener import Listener
 from tests.conftest import free_port
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
@@ -85,7 +85,9 @@ def stow(caller: Caller, sent: Scan) -> Answer:
 def client_library(caller: Caller, sent: Scan) -> Answer:
     path = caller.folder / "head.nii.gz"
     path.write_bytes(sent.packed)
-    with Client(caller.url, key=caller.key, patience=Patience(retries=0), timeout_seconds=300) as client:
+    with Client(
+        caller.url, key=caller.key, retry_policy=RetryPolicy(retries=0), timeout_seconds=300
+    ) as client:
         try:
             job = client.submit(path)
         except Unavailable as error:

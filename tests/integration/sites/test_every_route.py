@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts.api_keys import Scope
-from gateway.scopes import PUBLIC, SCOPES, needed
+from gateway.access.scopes import PUBLIC, SCOPES, needed
+from jobstore.api_keys import Scope
 from tests.integration.sites.conftest import Caller
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
@@ -32,8 +32,8 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
 
 def test_every_route_declares_what_it_needs(app: Flask) -> None:
     endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
-    assert endpoints - PUBLIC - set(SCOPES) == set(), "add them to gateway/scopes.py"
-    assert (PUBLIC | set(SCOPES)) - endpoints == set(), "remove them from gateway/scopes.py"
+    assert endpoints - PUBLIC - set(SCOPES) == set(), "add them to gateway/access/scopes.py"
+    assert (PUBLIC | set(SCOPES)) - endpoints == set(), "remove them from gateway/access/scopes.py"
 
 
 def test_no_key_opens_no_route(app: Flask, http: FlaskClient, north: Caller) -> None:

@@ -17,12 +17,13 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from client.place_checks import place_checks
-from contracts.blobs import BlobStore
 from contracts.errors import DiskNearlyFull
-from contracts.line import Line
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from jobstore import keys
+from jobstore.store import JobStore
+from operators.doctor.place_checks import place_checks
+from runtime.blobs import BlobStore
 from tests.integration.gateway.live import Running, serving
 from tests.integration.sites.conftest import RAW, Caller
 from tests.small_disks import fill, small_disk
@@ -73,7 +74,7 @@ def test_volumes_are_refused_before_the_disk_is_full(
     part = b"--x\r\nContent-Type: application/dicom\r\n\r\nx\r\n--x--"
     stow = {"content_type": 'multipart/related; type="application/dicom"; boundary=x'}
     assert http.post("/dicom-web/studies", data=part, headers=north.headers, **stow).status_code == 503
-    assert redis_client.zcard("hc:jobs:north") == 1
+    assert redis_client.zcard(keys.jobs_of_site("north")) == 1
     assert figure(http, "free") < figure(http, "reserve") == RESERVE < figure(http, "size") / 9
     found = http.get("/readyz?only=disk")
     assert (found.status_code, found.json["dependencies"]["disk"]["ok"]) == (503, False)
@@ -164,7 +165,7 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
     http: FlaskClient, north: Caller, scan: bytes, disk: Path, settings: Settings, redis_client: redis.Redis
 ) -> None:
     import preprocessing_service.service as preprocess
-    from contracts.wakeups import celery_app
+    from jobstore.wakeups import celery_app
     from preprocessing_service.settings import Settings as PreprocessSettings
     from tests.integration.workers.scene import PIPELINE, fake_prepare
 
@@ -176,14 +177,14 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
 
     job_id = send(http, north, scan).json["id"]
     own = PreprocessSettings(redis_url=settings.redis_url, blobs=settings.blobs)
-    desk = preprocess.Workplace(own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w")
-    line = Line(redis_client)
+    desk = preprocess.WorkerContext(own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w")
+    job_store = JobStore(redis_client)
     filler = fill(disk, leave=RESERVE // 3)
     preprocess.work_once(desk)
-    job = line.get(job_id)
+    job = job_store.get(job_id)
     assert (job.state, job.attempt, job.text("last_error")) == ("queued", 0, "unavailable.disk")
     filler.unlink()
-    redis_client.zadd("hc:later:preprocess", {job_id: 1})
+    redis_client.zadd(keys.later("preprocess"), {job_id: 1})
     preprocess.work_once(desk)
-    assert line.get(job_id).state == "queued_infer"
+    assert job_store.get(job_id).state == "queued_infer"
     desk.redis.close()

@@ -8,10 +8,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import deployed
-from contracts.line import Line
-from contracts.result import cache_key
 from contracts.states import Stage
+from jobstore import deployed, keys
+from jobstore.result_cache import cache_key
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -48,9 +48,9 @@ def test_webhooks_belong_to_their_site(
 ) -> None:
     made = http.post("/v1/webhook-endpoints", json={"url": "https://a.example/"}, headers=north.headers)
     whe = made.json["id"]
-    Line(redis_client).cancel(submit(south))
-    assert redis_client.zcard("hc:deliveries:south") == redis_client.zcard("hc:deliveries:north") == 0
-    Line(redis_client).cancel(submit(north))
+    JobStore(redis_client).cancel(submit(south))
+    assert redis_client.zcard(keys.deliveries("south")) == redis_client.zcard(keys.deliveries("north")) == 0
+    JobStore(redis_client).cancel(submit(north))
     (delivery,) = http.get("/v1/webhook-deliveries", headers=north.headers).json["deliveries"]
     assert http.get("/v1/webhook-deliveries", headers=south.headers).json["deliveries"] == []
     assert http.get("/v1/webhook-endpoints", headers=south.headers).json["endpoints"] == []
@@ -70,7 +70,7 @@ def test_a_cached_result_of_one_site_is_no_hit_for_another(
     for what in ("pipeline", "model"):
         deployed.publish(redis_client, what, what)
     key = cache_key("north", digest, pipeline="pipeline", model="model")
-    redis_client.hset(f"hc:answers:north:{digest}", key, f"{key}:made")
+    redis_client.hset(keys.cached_names("north", digest), key, f"{key}:made")
     redis_client.set(f"{key}:made", "{}")
     assert send(http, north).status_code == 200
     theirs = send(http, south)
@@ -99,7 +99,7 @@ def test_blobs_lie_under_their_site(
 ) -> None:
     for caller in (north, south):
         send(http, caller)
-    claims = Line(redis_client).claim(Stage.PREPROCESS, "w", limit=2)
+    claims = JobStore(redis_client).claim(Stage.PREPROCESS, "w", limit=2)
     for claim in claims:
         assert claim.job.text("input_blob").startswith(f"inputs/{claim.job.site}/")
     assert {claim.job.site for claim in claims} == {"north", "south"}

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.settings import SettingError
+from gateway.access.auth import is_loopback, refuse_open_network
 from gateway.app import create_app
-from gateway.auth import is_loopback, refuse_open_network
 from gateway.settings import Settings
+from jobstore import api_keys, keys, sites
+from jobstore.api_keys import Scope
+from runtime.redis_connections import connect
+from runtime.settings import SettingError
 from tests.integration.sites.conftest import Caller
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
@@ -35,7 +35,7 @@ def test_only_a_slow_hash_is_stored(redis_client: redis.Redis, north: Caller) ->
     stored = api_keys.find(redis_client, north.prefix)
     assert stored is not None
     assert north.text.startswith(stored.prefix)
-    everything = [json.dumps(redis_client.hgetall(key)) for key in redis_client.keys("hc:key:*")]
+    everything = [json.dumps(redis_client.hgetall(key)) for key in redis_client.keys(keys.api_key("*"))]
     secret = north.text.removeprefix(north.prefix)
     assert len(secret) == 32
     assert not any(secret in text for text in everything)
@@ -140,7 +140,7 @@ def test_a_browser_logs_in_and_out(http: FlaskClient, redis_client: redis.Redis,
     assert forged.status_code == 403
     assert http.post("/v1/jobs/job_1/cancel", headers={"Origin": "http://localhost"}).status_code == 404
     assert http.post("/logout").status_code == 303
-    assert redis_client.keys("hc:session:*") == []
+    assert redis_client.keys(keys.session("*")) == []
     assert http.get("/v1/jobs").status_code == 401
 
 

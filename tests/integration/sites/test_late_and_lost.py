@@ -16,13 +16,14 @@ import redis
 from flask.testing import FlaskClient
 
 from bench.chaos.relay import Fate, Judge, Relay
-from contracts.blobs import BlobStore
 from contracts.job import new_job_id
-from contracts.line import Line
-from contracts.scripts import Scripts
 from contracts.states import JobState, Stage
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
+from jobstore import keys
+from jobstore.scripts import Scripts
+from jobstore.store import JobStore
+from runtime.blobs import BlobStore
 from tests.integration.sites.conftest import RAW, Caller
 from tests.integration.workers.scene import eventually
 
@@ -88,13 +89,13 @@ def stored(blobs: BlobStore) -> set[str]:
 
 
 def jobs(client: redis.Redis) -> list[str]:
-    return client.zrange("hc:jobs:north", 0, -1)
+    return client.zrange(keys.jobs_of_site("north"), 0, -1)
 
 
 def check_whole(client: redis.Redis, blobs: BlobStore, job_id: str, scan: bytes) -> None:
     """The one job of the site holds the scan, and nothing else is stored."""
     assert jobs(client) == [job_id]
-    upload = Line(client).record(job_id)["input_blob"]
+    upload = JobStore(client).record(job_id)["input_blob"]
     assert blobs.get(upload) == scan
     assert stored(blobs) == {upload}
 
@@ -104,7 +105,7 @@ def test_a_late_submit_makes_no_job_without_its_volume(
 ) -> None:
     relay.judge = once("submit", Fate.LATE, 3 * PATIENT)
     refused = send()
-    assert (refused.status_code, refused.json["code"]) == (503, "unavailable.line")
+    assert (refused.status_code, refused.json["code"]) == (503, "unavailable.job_store")
     assert refused.headers["Retry-After"]
     time.sleep(4 * PATIENT)
     assert relay.seen["submit", Fate.LATE] == 1
@@ -141,14 +142,14 @@ def test_an_upload_that_is_gone_is_replaced_by_the_repeated_request(
     send: Callable[..., object], redis_client: redis.Redis, blobs: BlobStore, scan: bytes
 ) -> None:
     first = send().json["id"]
-    held = redis_client.get("hc:bytes:north")
-    blobs.delete(Line(redis_client).record(first)["input_blob"])
+    held = redis_client.get(keys.held_bytes("north"))
+    blobs.delete(JobStore(redis_client).record(first)["input_blob"])
     again = send()
     assert (again.status_code, again.json["id"]) == (202, first)
     check_whole(redis_client, blobs, first, scan)
-    assert redis_client.get("hc:bytes:north") == held == str(len(scan))
-    assert redis_client.smembers("hc:inputs") == stored(blobs)
-    (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
+    assert redis_client.get(keys.held_bytes("north")) == held == str(len(scan))
+    assert redis_client.smembers(keys.UPLOADS_IN_USE) == stored(blobs)
+    (claim,) = JobStore(redis_client).claim(Stage.PREPROCESS, "w")
     assert blobs.get(claim.record["input_blob"]) == scan
 
 
@@ -156,10 +157,10 @@ def test_an_upload_of_a_job_that_is_worked_on_is_left_alone(
     send: Callable[..., object], redis_client: redis.Redis, blobs: BlobStore
 ) -> None:
     job_id = send().json["id"]
-    (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
+    (claim,) = JobStore(redis_client).claim(Stage.PREPROCESS, "w")
     blobs.delete(claim.record["input_blob"])
     assert send().json["id"] == job_id
-    assert Line(redis_client).record(job_id)["input_blob"] == claim.record["input_blob"]
+    assert JobStore(redis_client).record(job_id)["input_blob"] == claim.record["input_blob"]
     assert stored(blobs) == set()
 
 
@@ -167,7 +168,7 @@ def test_a_replacement_whose_answer_is_lost_keeps_the_new_upload(
     send: Callable[..., object], relay: Relay, redis_client: redis.Redis, blobs: BlobStore, scan: bytes
 ) -> None:
     first = send().json["id"]
-    blobs.delete(Line(redis_client).record(first)["input_blob"])
+    blobs.delete(JobStore(redis_client).record(first)["input_blob"])
     relay.judge = once("replace_upload", Fate.REPLY_LATE, 3 * PATIENT)
     assert send().status_code == 202
     check_whole(redis_client, blobs, first, scan)
@@ -188,10 +189,10 @@ def test_what_was_answered_503_may_be_done_and_is_done_once(
     time.sleep(4 * PATIENT)
     again = http.open(way[1], method=way[0], headers=north.headers)
     assert again.status_code == (200 if script == "cancel" else 410)
-    counts = {state: int(n) for state, n in redis_client.hgetall("hc:count:north").items() if int(n)}
+    counts = {state: int(n) for state, n in redis_client.hgetall(keys.count("north")).items() if int(n)}
     assert counts == ({"canceled": 1} if script == "cancel" else {})
-    assert redis_client.get("hc:bytes:north") == "0"
-    assert redis_client.smembers("hc:inputs") == set()
+    assert redis_client.get(keys.held_bytes("north")) == "0"
+    assert redis_client.smembers(keys.UPLOADS_IN_USE) == set()
 
 
 def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
@@ -206,7 +207,7 @@ def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
         )
 
     def late(name: str, request: bytes) -> tuple[Fate, float]:
-        is_it = b"\r\nEXEC\r\n" in request and b"hc:endpoints:" in request
+        is_it = b"\r\nEXEC\r\n" in request and keys.endpoints("").encode() in request
         if is_it and not relay.seen:
             return Fate.LATE, 3 * PATIENT
         return Fate.PASS, 0.0
@@ -218,7 +219,7 @@ def test_an_endpoint_is_added_once_however_often_the_call_is_repeated(
     time.sleep(4 * PATIENT)
     again = add()
     assert (again.json["id"], again.json["secret"]) == (made.json["id"], made.json["secret"])
-    assert redis_client.hlen("hc:endpoints:north") == 1
+    assert redis_client.hlen(keys.endpoints("north")) == 1
     assert add({"url": "https://other.example/hook"}).json["code"] == "request.key_reused"
 
 
@@ -226,56 +227,56 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
     send: Callable[..., object], settings: Settings, redis_client: redis.Redis, blobs: BlobStore
 ) -> None:
     """Whatever the clocks say: a record that comes too late is refused, and its sender told to repeat it."""
-    from workers import maintain, orphaned_uploads
+    from workers.context import WorkerContext
+    from workers.maintenance import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
-    from workers.workplace import Workplace
 
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
-    place = Workplace(WorkerSettings(redis_url=url, blobs=settings.blobs), app=None)  # type: ignore[arg-type]
+    place = WorkerContext(WorkerSettings(redis_url=url, blobs=settings.blobs), app=None)  # type: ignore[arg-type]
     job_id = send().json["id"]
-    needed = Line(redis_client).record(job_id)["input_blob"]
+    needed = JobStore(redis_client).record(job_id)["input_blob"]
     late, part = f"inputs/north/{new_job_id()}", "inputs/north/broken-off.part"
     for path in (late, part):
         blobs.put(path, b"x")
         os.utime(Path(settings.blobs) / path, (0, 0))  # a clock that steps, a machine that slept
 
     def look_in(round_number: int) -> int:
-        redis_client.set("hc:rounds", round_number - 1)
+        redis_client.set(keys.ORPHAN_ROUNDS, round_number - 1)
         return orphaned_uploads.collect(place)
 
     assert [look_in(n) for n in (299, 300, 301, 600, 1800, 2099)] == [0] * 6
     assert stored(blobs) == {needed, late, part}, "two looks, 1,800 rounds apart, and not a clock"
     assert look_in(2100) == 2
-    maintain.take_out_garbage(place)
+    maintain.delete_pending(place)
     assert stored(blobs) == {needed}
     record = replace(_submission(redis_client, job_id), id=new_job_id(), input_blob=late)
     with pytest.raises(Exception, match="send it again"):
-        Line(redis_client).submit(record)
+        JobStore(redis_client).submit(record)
     assert jobs(redis_client) == [job_id]
     assert look_in(2400) == 0
-    assert redis_client.zcard("hc:unnamed") == 0
+    assert redis_client.zcard(keys.ORPHANED_UPLOADS) == 0
     place.redis.close()
 
 
 def test_an_upload_whose_record_came_between_two_looks_is_kept(
     send: Callable[..., object], settings: Settings, redis_client: redis.Redis, blobs: BlobStore, scan: bytes
 ) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     job_id = new_job_id()
     upload = f"inputs/north/{job_id}"
     blobs.put(upload, scan)
-    assert line.uploads.withdraw_orphans([upload], this_round=300, patience=1800) == 0
-    line.submit(replace(_submission(redis_client, send().json["id"]), id=job_id, input_blob=upload))
-    assert line.uploads.withdraw_orphans([upload], this_round=9000, patience=1800) == 0
-    assert redis_client.zcard("hc:unnamed") == 0
-    assert line.get(job_id).state is JobState.QUEUED
+    assert job_store.uploads.withdraw_orphans([upload], this_round=300, grace_rounds=1800) == 0
+    job_store.submit(replace(_submission(redis_client, send().json["id"]), id=job_id, input_blob=upload))
+    assert job_store.uploads.withdraw_orphans([upload], this_round=9000, grace_rounds=1800) == 0
+    assert redis_client.zcard(keys.ORPHANED_UPLOADS) == 0
+    assert job_store.get(job_id).state is JobState.QUEUED
     assert hashlib.sha256(blobs.get(upload)).digest() == hashlib.sha256(scan).digest()
 
 
 def _submission(client: redis.Redis, job_id: str) -> object:
     from contracts.job import Submission
 
-    record = Line(client).record(job_id)
+    record = JobStore(client).record(job_id)
     return Submission(
         id=job_id, site="north", content_digest=record["content_digest"], media="nifti",
         input_blob=record["input_blob"], size_bytes=int(record["size_bytes"]),

@@ -10,12 +10,12 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts import endpoints, presence
-from contracts.api_keys import Scope
-from contracts.line import Line
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import heartbeats, webhook_endpoints
+from jobstore.api_keys import Scope
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import Caller
 
@@ -47,18 +47,20 @@ def test_an_admin_sees_only_the_own_site(http: FlaskClient, north: Caller, south
 def test_operators_see_every_site_worker_and_failing_receiver(
     settings: Settings, redis_client: redis.Redis, north: Caller, south: Caller
 ) -> None:
-    endpoints.save(redis_client, endpoints.new_endpoint("south", "https://away.example/hook", now_ms=1))
-    presence.tell(redis_client, lambda now: presence.Pool("host/1", ("preprocess",), 2, now - 5000, now))
+    webhook_endpoints.save(
+        redis_client, webhook_endpoints.new_endpoint("south", "https://away.example/hook", now_ms=1)
+    )
+    heartbeats.tell(redis_client, lambda now: heartbeats.Pool("host/1", ("preprocess",), 2, now - 5000, now))
     with create_app(replace(settings, operators="north, east")).test_client() as http:
         send(http, north, 1)
         send(http, south, 2)
-        line = Line(redis_client)
-        for claim in line.claim(Stage.PREPROCESS, "w", limit=2):
-            line.advance(claim, Stage.INFER)
-        for claim in line.claim(Stage.INFER, "w", limit=2):
-            line.succeed(claim, {"result": "{}"})
-        (owed,) = line.claim(Stage.DELIVER, "w", limit=5)
-        line.release(owed, "no answer within 10 s", delay_seconds=5)
+        job_store = JobStore(redis_client)
+        for claim in job_store.claim(Stage.PREPROCESS, "w", limit=2):
+            job_store.advance(claim, Stage.INFER)
+        for claim in job_store.claim(Stage.INFER, "w", limit=2):
+            job_store.succeed(claim, {"result": "{}"})
+        (owed,) = job_store.claim(Stage.DELIVER, "w", limit=5)
+        job_store.release(owed, "no answer within 10 s", delay_seconds=5)
         seen = http.get("/v1/load", headers=north.headers).json
     assert seen["scope"] == "all"
     assert {one["site"]: one["jobs"]["succeeded"] for one in seen["sites"]} == {"north": 1, "south": 1}

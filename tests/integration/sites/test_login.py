@@ -11,11 +11,11 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import sites
 from gateway.app import create_app
 from gateway.settings import Settings
-from tests.fakes.provider import Provider
+from jobstore import sites
 from tests.integration.sites.conftest import Caller
+from tests.support.provider import Provider
 
 pytestmark = pytest.mark.integration
 

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 
 from gateway.app import create_app
 from gateway.settings import Settings
-from tests.fakes.provider import Provider
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
+from tests.support.provider import Provider
 
 JSON = "application/json"
 STOW = 'multipart/related; type="application/dicom"; boundary='

@@ -10,13 +10,14 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.blobs import BlobStore
 from contracts.errors import NotAHead
-from contracts.line import Line
-from contracts.sites import Site
 from contracts.states import Stage
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import keys
+from jobstore.sites import Site
+from jobstore.store import JobStore
+from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
 from tests.integration.sites.conftest import RAW, Caller
@@ -42,12 +43,15 @@ def test_jobs_that_may_wait(
     assert refused.json["retryable"] is True
     assert int(refused.headers["Retry-After"]) > 0
     assert post(http, big, 4).status_code == 202
-    line = Line(redis_client)
-    held = {line.get(job).text("input_blob") for job in redis_client.zrange("hc:jobs:small", 0, -1)}
+    job_store = JobStore(redis_client)
+    held = {
+        job_store.get(job).text("input_blob")
+        for job in redis_client.zrange(keys.jobs_of_site("small"), 0, -1)
+    }
     assert len(held) == 2
     stored = blobs._fs.find(blobs._full("inputs/small"))
     assert len(stored) == 2, "the refused upload is not kept"
-    line.claim(Stage.PREPROCESS, "w", limit=9)
+    job_store.claim(Stage.PREPROCESS, "w", limit=9)
     assert post(http, small, 5).status_code == 202
 
 
@@ -62,7 +66,7 @@ def test_an_upload_over_a_mebibyte_under_default_quotas(
     with app.test_client() as http:
         answer = http.post("/v1/jobs", data=body, headers=key("hospital").headers, content_type=RAW)
     assert answer.status_code == 202, answer.text
-    assert redis_client.get("hc:bytes:hospital") == str(len(body))
+    assert redis_client.get(keys.held_bytes("hospital")) == str(len(body))
 
 
 def test_bytes_that_may_wait(http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis) -> None:
@@ -70,13 +74,13 @@ def test_bytes_that_may_wait(http: FlaskClient, new_site: Make, key: Keys, redis
     new_site("small", most_bytes=2 * size)
     small = key("small")
     assert [post(http, small, n).status_code for n in range(3)] == [202, 202, 429]
-    line = Line(redis_client)
-    first, second = line.claim(Stage.PREPROCESS, "w", limit=2)
+    job_store = JobStore(redis_client)
+    first, second = job_store.claim(Stage.PREPROCESS, "w", limit=2)
     assert post(http, small, 4).status_code == 429, "running uploads count"
-    line.fail(first, NotAHead("x"))
+    job_store.fail(first, NotAHead("x"))
     assert post(http, small, 5).status_code == 202
-    line.cancel(second.id)
-    assert redis_client.get("hc:bytes:small") == str(size)
+    job_store.cancel(second.id)
+    assert redis_client.get(keys.held_bytes("small")) == str(size)
 
 
 def test_requests_a_second(http: FlaskClient, new_site: Make, key: Keys) -> None:
@@ -98,8 +102,8 @@ def test_requests_a_second(http: FlaskClient, new_site: Make, key: Keys) -> None
 def test_a_cached_answer_needs_no_place_in_the_line(
     http: FlaskClient, new_site: Make, key: Keys, redis_client: redis.Redis
 ) -> None:
-    from contracts import deployed
-    from contracts.result import cache_key
+    from jobstore import deployed
+    from jobstore.result_cache import cache_key
 
     new_site("small", most_waiting=1)
     small = key("small")
@@ -108,7 +112,7 @@ def test_a_cached_answer_needs_no_place_in_the_line(
         deployed.publish(redis_client, what, what)
     digest = first.json["content_digest"]
     key_ = cache_key("small", digest, pipeline="pipeline", model="model")
-    redis_client.hset(f"hc:answers:small:{digest}", key_, f"{key_}:made")
+    redis_client.hset(keys.cached_names("small", digest), key_, f"{key_}:made")
     redis_client.set(f"{key_}:made", "{}")
     assert post(http, small, 0).status_code == 200
     assert post(http, small, 1).status_code == 429

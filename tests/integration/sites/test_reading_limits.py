@@ -14,13 +14,13 @@ import redis
 from flask.testing import FlaskClient
 from pydicom.uid import MRImageStorage
 
-from contracts import sites
-from contracts.dicom_elements import MOST_ELEMENTS, MOST_OF_UPLOAD, TooManyElements, count_elements
-from gateway.cleaning.limits import Limits
-from gateway.cleaning.places import Places
-from gateway.errors import SandboxBusy
-from gateway.reading_costs import charge
+from gateway.http.errors import SandboxBusy
 from gateway.settings import Settings
+from gateway.uploads.reading_costs import charge
+from gateway.uploads.sanitize.limits import Limits
+from gateway.uploads.sanitize.places import Places
+from imaging.dicom_elements import MOST_ELEMENTS, MOST_OF_UPLOAD, TooManyElements, count_elements
+from jobstore import keys, sites
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -98,7 +98,7 @@ def test_a_small_zip_of_a_million_empty_elements_is_413_at_once(
     answer = http.post("/v1/jobs", data=body, content_type="application/zip", headers=north.headers)
     assert (answer.status_code, answer.json["code"]) == (413, "input.too_large"), answer.text
     assert "send one plain series" in answer.json["detail"]
-    charged_ms = redis_client.pttl("hc:reading:north")
+    charged_ms = redis_client.pttl(keys.reading("north"))
     assert charged_ms < (12_000 if one is None else 2_500), "30 s before elements were counted"
 
 
@@ -173,8 +173,8 @@ def test_what_reading_costs_is_charged_to_the_site_alone(
     body = zipped(*[dicom(EMPTY * (MOST_ELEMENTS - 100))] * 4)
     answer = http.post("/v1/jobs", data=body, content_type="application/zip", headers=north.headers)
     assert answer.status_code in {202, 422}, answer.text
-    assert redis_client.get("hc:reading:north")
-    assert redis_client.get("hc:reading:south") is None
+    assert redis_client.get(keys.reading("north"))
+    assert redis_client.get(keys.reading("south")) is None
     charge(redis_client, "north", 100.0)
     for path, data, kind in (
         ("/v1/jobs", nifti(), RAW),

@@ -17,27 +17,29 @@ import yaml
 from redis.exceptions import NoPermissionError
 
 import preprocessing_service.service as preprocess
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.endpoints import new_endpoint, save
 from contracts.states import JobState, Stage
-from contracts.wakeups import TASK, celery_app
 from deploy.exporter.collector import StateCollector
 from deploy.redis.__main__ import address
 from deploy.redis.users import CACHE, USERS, acl_file
 from gateway.app import create_app
 from gateway.settings import Settings as GatewaySettings
+from jobstore import api_keys, keys, sites
+from jobstore.api_keys import Scope
+from jobstore.wakeups import TASK, celery_app
+from jobstore.webhook_endpoints import new_endpoint, save
 from preprocessing_service.settings import Settings as PreprocessSettings
+from runtime.redis_connections import connect
 from tests.debian import program
-from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import DIGEST, FakeTorchServe
 from tests.integration.gateway.conftest import nifti
 from tests.integration.workers.scene import PIPELINE, fake_prepare
 from tests.redis_servers import DURABLE, FORGETFUL, Server
-from workers import deliver, infer, maintain
+from tests.support.receiver import Receiver
+from tests.support.torchserve import DIGEST, FakeTorchServe
+from workers.context import WorkerContext
+from workers.delivery import deliver
+from workers.inference import infer
+from workers.maintenance import maintain
 from workers.settings import Settings
-from workers.workplace import Workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.isolation]
 
@@ -65,7 +67,7 @@ class Servers:
     urls: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, user: str) -> str:
-        server = self.cache if user == CACHE.name else self.line
+        server = self.cache if user == CACHE.name else self.job_store
         return self.urls.get(user) or address(f"127.0.0.1:{server.port}", user, PASSWORDS[user], "")
 
 
@@ -84,7 +86,7 @@ def started(folder: Path) -> Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     found = started(tmp_path_factory.mktemp("servers"))
     yield found
-    found.line.kill()
+    found.job_store.kill()
     found.cache.kill()
 
 
@@ -102,7 +104,7 @@ def work(servers: Servers, folder: Path) -> None:
         save(connect(servers.url("gateway")), new_endpoint("north", receiver.url, now_ms=1))
         places = {name: place(servers, name, blobs, model.url) for name in ("infer", "deliver", "maintain")}
         settings = PreprocessSettings(redis_url=servers.url("preprocessing"), blobs=blobs)
-        desk = preprocess.Workplace(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
+        desk = preprocess.WorkerContext(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
         sent = gateway.post("/v1/jobs", data=nifti(), headers=headers)
         assert sent.status_code == 202, sent.text
         preprocess.announce(desk)
@@ -124,11 +126,11 @@ def work(servers: Servers, folder: Path) -> None:
         family.name: family
         for family in StateCollector(connect(servers.url("exporter")), most_sites=9).collect()
     }
-    assert figures["hippocamp_line_up"].samples[0].value == 1
+    assert figures["hippocamp_job_store_up"].samples[0].value == 1
     assert gateway.delete(f"/v1/jobs/{sent.json['id']}", headers=headers).status_code == 204
 
 
-def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
+def place(servers: Servers, name: str, blobs: str, model: str) -> WorkerContext:
     """Where one of the workers works, as the Redis user of its name."""
     settings = Settings(
         redis_url=servers.url(name),
@@ -139,7 +141,7 @@ def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
         webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
     )
     app = celery_app("test", servers.url(name))
-    return Workplace(settings, app, name=f"tests:{name}", patience_seconds=0.0)
+    return WorkerContext(settings, app, name=f"tests:{name}", wait_seconds=0.0)
 
 
 def prepare(path: Path, **more: object) -> preprocess.Stack:
@@ -179,7 +181,12 @@ def test_nothing_else_is_allowed(servers: Servers, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in {"gateway", "operator"}])
 def test_keys_of_sites_and_sessions_are_the_gateways_alone(servers: Servers, name: str) -> None:
     with connect(servers.url(name)) as client:
-        for key in ("hc:key:hk_north_12345678", "hc:keys:north", "hc:session:abc", "hc:upload:x"):
+        for key in (
+            keys.api_key("hk_north_12345678"),
+            keys.api_keys_of("north"),
+            keys.session("abc"),
+            keys.ticket("x"),
+        ):
             with pytest.raises(NoPermissionError):
                 client.hgetall(key)
             with pytest.raises(redis.ResponseError, match=REFUSED):
@@ -188,15 +195,15 @@ def test_keys_of_sites_and_sessions_are_the_gateways_alone(servers: Servers, nam
 
 def test_the_exporter_writes_nothing(servers: Servers) -> None:
     with connect(servers.url("exporter")) as client:
-        for command in (("HSET", "hc:totals", "x", "1"), ("DEL", "hc:totals"), ("LPUSH", "infer", "x")):
+        for command in (("HSET", keys.TOTALS, "x", "1"), ("DEL", keys.TOTALS), ("LPUSH", "infer", "x")):
             with pytest.raises(NoPermissionError):
                 client.execute_command(*command)
 
 
 def test_nobody_works_without_a_name(servers: Servers) -> None:
-    with redis.Redis(port=servers.line.port) as stranger:
+    with redis.Redis(port=servers.job_store.port) as stranger:
         assert stranger.ping()
-        for command in (("GET", "hc:pace"), ("INFO",), ("EVAL", "return 1", "0")):
+        for command in (("GET", keys.PACE), ("INFO",), ("EVAL", "return 1", "0")):
             with pytest.raises(NoPermissionError):
                 stranger.execute_command(*command)
     wrong = servers.url("gateway").replace(PASSWORDS["gateway"], "guessed")
@@ -256,7 +263,7 @@ def private(tmp_path: Path) -> Iterator[Servers]:
 
 def test_the_same_over_tls_and_only_over_tls(private: Servers, tmp_path: Path) -> None:
     work(private, tmp_path)
-    with redis.Redis(port=private.line.port) as plain, pytest.raises(redis.ConnectionError):
+    with redis.Redis(port=private.job_store.port) as plain, pytest.raises(redis.ConnectionError):
         plain.ping()
     strange = private.url("gateway").split("&ssl_ca_certs")[0]
     with connect(strange, retries=0) as client, pytest.raises(redis.ConnectionError, match="verify failed"):

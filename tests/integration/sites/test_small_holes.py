@@ -14,19 +14,19 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from contracts import endpoints
-from contracts.api_keys import Scope
-from contracts.blobs import BlobStore
-from contracts.failures import frames_of
-from contracts.line import Line
 from contracts.states import Stage
-from contracts.telemetry import JsonLines
-from gateway import job_view
-from gateway.sessions import COOKIE
+from gateway.access.sessions import COOKIE
+from gateway.jobs import views
+from jobstore import keys, webhook_endpoints
+from jobstore.api_keys import Scope
+from jobstore.store import JobStore
+from runtime.blobs import BlobStore
+from runtime.logs import JsonLines
+from runtime.redis_failures import frames_of
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.sites.conftest import RAW, Caller
-from workers.deliver import told_to_site
-from workers.targets import TargetRefused, resolve
+from workers.delivery.deliver import told_to_site
+from workers.delivery.targets import TargetRefused, resolve
 
 __all__ = ["finish"]
 
@@ -71,9 +71,9 @@ def test_a_webhook_address_with_a_password_is_refused(http: FlaskClient, north: 
 def test_one_that_was_taken_before_is_shown_without_it(
     http: FlaskClient, redis_client: redis.Redis, north: Caller
 ) -> None:
-    old = endpoints.new_endpoint("north", "https://user:pw@hook.example.org:8443/x?y=1", now_ms=1)
-    endpoints.save(redis_client, old)
-    endpoints.disable(redis_client, old, "gone")
+    old = webhook_endpoints.new_endpoint("north", "https://user:pw@hook.example.org:8443/x?y=1", now_ms=1)
+    webhook_endpoints.save(redis_client, old)
+    webhook_endpoints.disable(redis_client, old, "gone")
     (shown,) = http.get("/v1/webhook-endpoints", headers=north.headers).json["endpoints"]
     assert shown["url"] == "https://hook.example.org:8443/x?y=1"
     assert "pw" not in http.get("/v1/load", headers=north.headers).text
@@ -110,9 +110,9 @@ def test_the_list_of_deliveries_shows_the_same(
 ) -> None:
     http.post("/v1/webhook-endpoints", json={"url": "http://localhost:9/x"}, headers=north.headers)
     finish(str(send(http, north)["id"]))
-    line = Line(redis_client)
-    (claim,) = line.claim(Stage.DELIVER, "test")
-    line.release(claim, told_to_site(refused_target()), delay_seconds=5)
+    job_store = JobStore(redis_client)
+    (claim,) = job_store.claim(Stage.DELIVER, "test")
+    job_store.release(claim, told_to_site(refused_target()), delay_seconds=5)
     (shown,) = http.get("/v1/webhook-deliveries", headers=north.headers).json["deliveries"]
     assert shown["last_error"].startswith("The name leads to an address that is not public")
 
@@ -131,7 +131,7 @@ def test_an_unexpected_error_is_logged_without_what_was_sent(
         except ValueError as error:
             raise KeyError(CANARY) from error
 
-    monkeypatch.setattr(job_view, "receipt", broken)
+    monkeypatch.setattr(views, "receipt", broken)
     with caplog.at_level(logging.DEBUG):
         answer = http.post(
             f"/v1/jobs?patient={CANARY}",
@@ -208,7 +208,7 @@ def test_a_session_ends_by_itself_and_at_logout(
     app: Flask, http: FlaskClient, redis_client: redis.Redis, north: Caller
 ) -> None:
     http.post("/login", data={"key": north.text})
-    (record,) = redis_client.keys("hc:session:*")
+    (record,) = redis_client.keys(keys.session("*"))
     assert 0 < redis_client.ttl(record) <= 8 * 3600
     value = http.get_cookie(COOKIE).value
     http.post("/logout", headers={"Origin": "http://localhost"})
@@ -220,18 +220,18 @@ def test_a_session_ends_by_itself_and_at_logout(
 def test_the_step_of_a_stage_ends_with_it(
     http: FlaskClient, redis_client: redis.Redis, north: Caller
 ) -> None:
-    line, job = Line(redis_client), str(send(http, north)["id"])
+    job_store, job = JobStore(redis_client), str(send(http, north)["id"])
 
     def progress() -> dict[str, object]:
         return dict(http.get(f"/v1/jobs/{job}", headers=north.headers).json["progress"])
 
-    (claim,) = line.claim(Stage.PREPROCESS, "test")
-    line.renew(claim, step="register")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "test")
+    job_store.renew(claim, step="register")
     assert progress() == {"stage": "preprocess", "step": "register"}
-    line.release(claim, "told to stop")
-    (claim,) = line.claim(Stage.PREPROCESS, "test")
+    job_store.release(claim, "told to stop")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "test")
     assert progress() == {"stage": "preprocess", "step": None}
-    line.renew(claim, step="slices")
-    line.advance(claim, Stage.INFER, {"stack_blob": "s", "pipeline_digest": "p"})
-    line.claim(Stage.INFER, "test")
+    job_store.renew(claim, step="slices")
+    job_store.advance(claim, Stage.INFER, {"stack_blob": "s", "pipeline_digest": "p"})
+    job_store.claim(Stage.INFER, "test")
     assert progress() == {"stage": "infer", "step": None}

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import redis
 
-from contracts import sites
+from jobstore import sites
 from tests.conftest import free_port
 from tests.integration.sites.conftest import Caller
 

@@ -11,12 +11,12 @@ import redis
 from flask.testing import FlaskClient
 
 from bench.chaos.relay import Fate, Relay
-from contracts import api_keys, sites
-from contracts.api_keys import Scope
-from contracts.connections import connect
-from contracts.scripts import Scripts
 from gateway.app import create_app
 from gateway.settings import Settings
+from jobstore import api_keys, keys, sites
+from jobstore.api_keys import Scope
+from jobstore.scripts import Scripts
+from runtime.redis_connections import connect
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW
 from tests.integration.workers.scene import eventually
@@ -41,7 +41,7 @@ class Pair:
         self.key, _ = api_keys.issue(client, "north", frozenset(Scope), now_ms=int(time.time() * 1000))
         eventually(lambda: client.info("replication")["connected_slaves"] == 1)
         eventually(lambda: self.replica.info("replication")["master_link_status"] == "up")
-        eventually(lambda: self.replica.exists("hc:site:north"))
+        eventually(lambda: self.replica.exists(keys.site("north")))
         client.close()
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ def test_a_connection_that_breaks_at_wait_makes_no_promise(
     for http in gateways:
         answer = send(http, pair)
         assert answer.status_code == 503, "the replica has heard nothing"
-        assert answer.json["code"] in {"unavailable.replicas", "unavailable.line"}
+        assert answer.json["code"] in {"unavailable.replicas", "unavailable.job_store"}
     left[0] = 0
     for http in gateways:
         assert send(http, pair).json["code"] == "unavailable.replicas", "it is there, and not yet safe"
@@ -107,7 +107,7 @@ def test_a_connection_that_breaks_at_wait_makes_no_promise(
         return answers[-1].status_code == 202
 
     eventually(accepted)
-    assert pair.replica.exists(f"hc:rec:{answers[-1].json['id']}")
+    assert pair.replica.exists(keys.record(answers[-1].json["id"]))
 
 
 def test_a_repeated_request_is_answered_202_only_when_the_replica_has_the_first(
@@ -115,7 +115,7 @@ def test_a_repeated_request_is_answered_202_only_when_the_replica_has_the_first(
 ) -> None:
     first = send(gateways[0], pair)
     assert first.status_code == 202
-    assert pair.replica.exists(f"hc:rec:{first.json['id']}")
+    assert pair.replica.exists(keys.record(first.json["id"]))
     again = send(gateways[1], pair)
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
 

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from contracts.states import JobState, Stage
-from contracts.wakeups import wake
-from tests.fakes.torchserve import FakeTorchServe
+from jobstore import keys
+from jobstore.wakeups import wake
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
-from workers import maintain
-from workers.workplace import Workplace
+from tests.support.torchserve import FakeTorchServe
+from workers.context import WorkerContext
+from workers.maintenance import maintain
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def workers(place: Workplace, tmp_path: Path, torchserve: FakeTorchServe) -> Iterator[Workers]:
+def workers(place: WorkerContext, tmp_path: Path, torchserve: FakeTorchServe) -> Iterator[Workers]:
     environment = {
         "HIPPOCAMP_REDIS_URL": place.settings.redis_url,
         "HIPPOCAMP_BLOBS": place.settings.blobs,
@@ -34,31 +35,31 @@ def workers(place: Workplace, tmp_path: Path, torchserve: FakeTorchServe) -> Ite
         yield started
 
 
-def keep_up(place: Workplace, *job_ids: str) -> bool:
+def keep_up(place: WorkerContext, *job_ids: str) -> bool:
     """What beat would do; whether all these jobs are at rest or ready for inference."""
     maintain.reap(place)
     maintain.top_up(place, Stage.PREPROCESS)
-    states = [place.line.get(job_id).state for job_id in job_ids]
+    states = [place.job_store.get(job_id).state for job_id in job_ids]
     return all(state.is_terminal or state is JobState.QUEUED_INFER for state in states)
 
 
 class Held:
     """A job that works until it is released."""
 
-    def __init__(self, place: Workplace, gate: Path) -> None:
+    def __init__(self, place: WorkerContext, gate: Path) -> None:
         self.place, self.gate = place, gate
-        self.id = submit(place.line, place.blobs, f"hold {gate}")
+        self.id = submit(place.job_store, place.blobs, f"hold {gate}")
         wake(place.redis, Stage.PREPROCESS)
 
     def at_work(self) -> bool:
-        return self.place.line.record(self.id).get("step") == f"hold {self.gate}"
+        return self.place.job_store.record(self.id).get("step") == f"hold {self.gate}"
 
     def release(self) -> None:
         self.gate.touch()
 
 
 def test_a_child_killed_in_the_middle_loses_nothing(
-    place: Workplace, workers: Workers, tmp_path: Path
+    place: WorkerContext, workers: Workers, tmp_path: Path
 ) -> None:
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "gate")
@@ -67,44 +68,46 @@ def test_a_child_killed_in_the_middle_loses_nothing(
         os.kill(child, signal.SIGKILL)
     held.release()
     eventually(lambda: keep_up(place, held.id))
-    assert place.line.get(held.id).state is JobState.QUEUED_INFER
-    assert place.line.record(held.id)["fence"] == "3"
+    assert place.job_store.get(held.id).state is JobState.QUEUED_INFER
+    assert place.job_store.record(held.id)["fence"] == "3"
 
 
-def test_poison_ends_after_three_lives_and_takes_no_innocent_along(
-    place: Workplace, workers: Workers
+def test_a_dead_letter_ends_after_three_lives_and_takes_no_innocent_along(
+    place: WorkerContext, workers: Workers
 ) -> None:
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "2")
-    innocent = [submit(place.line, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
-    bad = submit(place.line, place.blobs, "die")
-    innocent += [submit(place.line, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
+    innocent = [submit(place.job_store, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
+    bad = submit(place.job_store, place.blobs, "die")
+    innocent += [submit(place.job_store, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
     eventually(lambda: keep_up(place, bad, *innocent))
-    assert {place.line.get(j).state for j in innocent} == {JobState.QUEUED_INFER}
-    job = place.line.get(bad)
-    assert (job.state, job.text("error_code"), job.attempt) == (JobState.FAILED, "poison", 3)
+    assert {place.job_store.get(j).state for j in innocent} == {JobState.QUEUED_INFER}
+    job = place.job_store.get(bad)
+    assert (job.state, job.text("error_code"), job.attempt) == (JobState.FAILED, "job.dead_lettered", 3)
 
 
-def test_a_hang_is_killed_and_counted(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_a_hang_is_killed_and_counted(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
     workers.environment["HIPPOCAMP_PREPROCESS_SECONDS"] = "8"
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "never")
     eventually(held.at_work)
-    eventually(lambda: keep_up(place) and place.line.get(held.id).attempt >= 2)
+    eventually(lambda: keep_up(place) and place.job_store.get(held.id).attempt >= 2)
 
 
-def test_sigterm_hands_a_long_job_back_uncounted(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_sigterm_hands_a_long_job_back_uncounted(
+    place: WorkerContext, workers: Workers, tmp_path: Path
+) -> None:
     """The job would never end by itself, and its own limit of two minutes would count as an attempt."""
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "never")
     eventually(held.at_work)
     worker.terminate()
     worker.wait(60)
-    job = place.line.get(held.id)
+    job = place.job_store.get(held.id)
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert job.text("last_error") == "worker stopped"
 
 
-def test_sigterm_lets_a_short_job_finish(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_sigterm_lets_a_short_job_finish(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
     workers.environment["HIPPOCAMP_STOP_SECONDS"] = "60"
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "gate")
@@ -113,12 +116,12 @@ def test_sigterm_lets_a_short_job_finish(place: Workplace, workers: Workers, tmp
     eventually(lambda: "worker: Warm shutdown" in workers.log())
     held.release()
     worker.wait(60)
-    assert place.line.get(held.id).state is JobState.QUEUED_INFER
+    assert place.job_store.get(held.id).state is JobState.QUEUED_INFER
     assert '"event": "job.prepared"' in workers.log()
 
 
 def test_no_worker_idles_while_the_line_holds_work(
-    place: Workplace, workers: Workers, tmp_path: Path
+    place: WorkerContext, workers: Workers, tmp_path: Path
 ) -> None:
     """Whenever one ends, its worker has the next; each holds one as long as there is one."""
     for _ in range(2):
@@ -127,7 +130,7 @@ def test_no_worker_idles_while_the_line_holds_work(
     for ended in range(len(jobs)):
         busy = min(2, len(jobs) - ended)
         eventually(lambda wanted=busy: len(claimed(place, jobs)) == wanted)
-        names = {place.line.record(job.id)["worker"] for job in claimed(place, jobs)}
+        names = {place.job_store.record(job.id)["worker"] for job in claimed(place, jobs)}
         assert len(names) == busy, "one worker each"
         claimed(place, jobs)[0].release()
         eventually(
@@ -135,20 +138,20 @@ def test_no_worker_idles_while_the_line_holds_work(
         )
 
 
-def claimed(place: Workplace, jobs: list[Held]) -> list[Held]:
-    return [job for job in jobs if place.line.get(job.id).state is JobState.PREPROCESSING]
+def claimed(place: WorkerContext, jobs: list[Held]) -> list[Held]:
+    return [job for job in jobs if place.job_store.get(job.id).state is JobState.PREPROCESSING]
 
 
-def done(place: Workplace, job: Held) -> bool:
-    return place.line.get(job.id).state is JobState.QUEUED_INFER
+def done(place: WorkerContext, job: Held) -> bool:
+    return place.job_store.get(job.id).state is JobState.QUEUED_INFER
 
 
-def test_the_whole_system_runs_by_itself(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_the_whole_system_runs_by_itself(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     workers.start("workers.app:app", "worker", "-Q", "infer", "-c", "2")
     workers.start("workers.app:app", "worker", "-Q", "deliver,maintain", "-c", "1")
     workers.start("workers.app:app", "beat", "-s", str(tmp_path / "beat"))
-    jobs = [submit(place.line, place.blobs, f"level {n}", site=f"site{n % 3}") for n in range(12)]
-    eventually(lambda: all(place.line.get(j).state is JobState.SUCCEEDED for j in jobs))
-    eventually(lambda: place.redis.llen("hc:garbage") == 0)
-    eventually(lambda: place.redis.exists("hc:health:model_server"))
+    jobs = [submit(place.job_store, place.blobs, f"level {n}", site=f"site{n % 3}") for n in range(12)]
+    eventually(lambda: all(place.job_store.get(j).state is JobState.SUCCEEDED for j in jobs))
+    eventually(lambda: place.redis.llen(keys.PENDING_DELETIONS) == 0)
+    eventually(lambda: place.redis.exists(keys.health("model_server")))

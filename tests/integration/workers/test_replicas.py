@@ -12,14 +12,15 @@ import pytest
 import redis
 
 from contracts.errors import ModelServerUnavailable
+from jobstore import keys
 from tests.conftest import free_port
-from tests.fakes.torchserve import FakeTorchServe
 from tests.integration.workers.scene import eventually
-from workers import replicas as replicas_module
-from workers.addresses import addresses_of
-from workers.golden import golden_slices
-from workers.model_server import BatchRefused
-from workers.replicas import Replicas
+from tests.support.torchserve import FakeTorchServe
+from workers.inference import replicas as replicas_module
+from workers.inference.addresses import addresses_of
+from workers.inference.canary import canary_slices
+from workers.inference.model_server import BatchRefused
+from workers.inference.replicas import Replicas
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Replicas]
@@ -77,13 +78,13 @@ def test_a_request_counts_by_its_volumes_while_it_runs(
     replicas = client(*(server.url for server in two))
     thread = threading.Thread(target=replicas.predict, args=(volumes(3),))
     thread.start()
-    eventually(lambda: redis_client.keys("hc:asked:*"))
-    (key,) = redis_client.keys("hc:asked:*")
+    eventually(lambda: redis_client.keys(keys.asked("*")))
+    (key,) = redis_client.keys(keys.asked("*"))
     assert redis_client.zrange(key, 0, -1)[0].endswith(":3")
     for server in two:
         server.released.set()
     thread.join(60)
-    assert redis_client.keys("hc:asked:*") == []
+    assert redis_client.keys(keys.asked("*")) == []
 
 
 def test_a_dead_replica_costs_no_answer_and_is_left_alone(
@@ -108,7 +109,7 @@ def test_all_dead_is_said_and_stops_the_claims(client: Make) -> None:
             replicas.predict(volumes(1))
     assert replicas.allowance(4) == 0
     with pytest.raises(ModelServerUnavailable):
-        replicas.prove(golden_slices())
+        replicas.prove(canary_slices())
 
 
 def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe, ...], client: Make) -> None:
@@ -121,10 +122,10 @@ def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe,
             replicas.predict(volumes(1))
         except BatchRefused:
             refused += 1
-            assert not replicas.control(golden_slices(), patience_seconds=0)
+            assert not replicas.control(canary_slices(), wait_seconds=0)
     assert refused == 2
     sick.mode = "ok"
-    assert replicas.prove(golden_slices()).engine == "fake"
+    assert replicas.prove(canary_slices()).engine == "fake"
     assert [replica.breaker.failures for replica in replicas.all] == [0, 0]
 
 

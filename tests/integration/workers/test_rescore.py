@@ -1,4 +1,4 @@
-"""`hippocamp rescore`: another model scores what was prepared, once, whatever is interrupted."""
+"""`hippocamp-admin rescore`: another model scores what was prepared, once, whatever is interrupted."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import pytest
 from click.testing import CliRunner
 
 import preprocessing_service.service as preprocess
-from client.command import main
-from contracts import deployed
-from contracts.audit import AuditLog, read
 from contracts.covariates import Covariates
-from contracts.endpoints import new_endpoint, save
-from contracts.operator_audit import take_over
-from contracts.rescoring import Rescored, Rescoring, jobs_to_rescore
 from contracts.result import Result
 from contracts.states import JobState
-from tests.fakes.receiver import Receiver
-from tests.fakes.torchserve import DIGEST, OTHER, FakeTorchServe
+from jobstore import deployed, keys
+from jobstore.operator_audit import take_over
+from jobstore.rescoring import Rescored, Rescoring, jobs_to_rescore
+from jobstore.webhook_endpoints import new_endpoint, save
+from operators.command import main
+from runtime.audit import AuditLog, read
 from tests.integration.workers.scene import submit
-from workers import deliver, infer
-from workers.workplace import Workplace
+from tests.support.receiver import Receiver
+from tests.support.torchserve import DIGEST, OTHER, FakeTorchServe
+from workers.context import WorkerContext
+from workers.delivery import deliver
+from workers.inference import infer
 
 pytestmark = pytest.mark.integration
 Command = Callable[..., list[dict[str, str]]]
 
 
 @pytest.fixture
-def rescore(place: Workplace, torchserve: FakeTorchServe) -> Command:
+def rescore(place: WorkerContext, torchserve: FakeTorchServe) -> Command:
     """The command at this line; its JSON lines. Both models are served and known."""
     torchserve.others = (OTHER,)
     for digest in (DIGEST, OTHER):
@@ -45,21 +46,21 @@ def rescore(place: Workplace, torchserve: FakeTorchServe) -> Command:
     return run
 
 
-def scored(place: Workplace, desk: preprocess.Workplace, orders: str, **said: str) -> str:
+def scored(place: WorkerContext, desk: preprocess.WorkerContext, orders: str, **said: str) -> str:
     """The id of a job that was prepared and answered."""
-    job_id = submit(place.line, place.blobs, orders, **said)
+    job_id = submit(place.job_store, place.blobs, orders, **said)
     preprocess.work_once(desk)
     infer.work_once(place)
-    assert place.line.get(job_id).state is JobState.SUCCEEDED
+    assert place.job_store.get(job_id).state is JobState.SUCCEEDED
     return job_id
 
 
 def test_a_head_gets_a_second_answer_and_keeps_the_first(
-    place: Workplace, desk: preprocess.Workplace, rescore: Command, tmp_path: Path
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command, tmp_path: Path
 ) -> None:
     told = Covariates(mmse=15).to_text()
     old = scored(place, desk, "level 20", content="c1", covariates=told)
-    before = place.line.record(old)
+    before = place.job_store.record(old)
     with Receiver() as receiver:
         save(place.redis, new_endpoint("a", receiver.url, now_ms=1))
         (found,) = rescore()
@@ -68,11 +69,15 @@ def test_a_head_gets_a_second_answer_and_keeps_the_first(
         (claim,) = infer.work_once(place)
         assert deliver.work_once(place) is not None
         assert deliver.work_once(place) is None
-    assert place.line.record(old) == before
-    new = place.line.get(found["new_job"])
+    assert place.job_store.record(old) == before
+    new = place.job_store.get(found["new_job"])
     assert claim.id == new.id
-    assert (new.state, new.text("rescored_from"), new.shelf) == (JobState.SUCCEEDED, old, before["shelf"])
-    first, second = (Result.model_validate(place.line.get(job_id).result) for job_id in (old, new.id))
+    assert (new.state, new.text("rescored_from"), new.artifact_prefix) == (
+        JobState.SUCCEEDED,
+        old,
+        before["artifact_prefix"],
+    )
+    first, second = (Result.model_validate(place.job_store.get(job_id).result) for job_id in (old, new.id))
     assert (first.model_digest, second.model_digest) == (DIGEST, OTHER)
     assert second.clinical == first.clinical is not None
     assert (second.quality, second.pipeline_digest) == (first.quality, first.pipeline_digest)
@@ -84,12 +89,14 @@ def test_a_head_gets_a_second_answer_and_keeps_the_first(
     assert (event["what"], event["about"]) == ("operator.rescore", f"model {OTHER}")
 
 
-def test_nothing_is_put_in_line_twice(place: Workplace, desk: preprocess.Workplace, rescore: Command) -> None:
+def test_nothing_is_put_in_line_twice(
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+) -> None:
     """Interrupted after one, run again, run once more; equal heads count once, and other sites stay apart."""
     jobs = [scored(place, desk, f"level {n}", content=f"c{n}") for n in (1, 2)]
     twin = scored(place, desk, "level 2", content="c2")
     other = scored(place, desk, "level 3", content="c1", site="b")
-    failed = submit(place.line, place.blobs, "not a head", content="c9")
+    failed = submit(place.job_store, place.blobs, "not a head", content="c9")
     preprocess.work_once(desk)
     (_, _, outcome) = next(Rescoring(place.redis, OTHER).run([jobs[0]]))
     assert outcome is Rescored.QUEUED
@@ -104,41 +111,43 @@ def test_nothing_is_put_in_line_twice(place: Workplace, desk: preprocess.Workpla
         pass
     again = rescore()
     assert {one["outcome"] for one in again} == {Rescored.ANSWERED, Rescored.TWIN, Rescored.NOTHING}
-    assert place.redis.hget("hc:totals", "rescored") == "3"
+    assert place.redis.hget(keys.TOTALS, "rescored") == "3"
 
 
-def test_what_was_erased_stays_erased(place: Workplace, desk: preprocess.Workplace, rescore: Command) -> None:
+def test_what_was_erased_stays_erased(
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
-    place.line.erase(place.line.get(found["new_job"]))
+    place.job_store.erase(place.job_store.get(found["new_job"]))
     assert [one["outcome"] for one in rescore()] == [Rescored.ERASED]
-    place.line.erase(place.line.get(old))
+    place.job_store.erase(place.job_store.get(old))
     assert rescore() == []
 
 
 def test_slices_that_are_gone_fail_the_new_job_alone(
-    place: Workplace, desk: preprocess.Workplace, rescore: Command
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
 ) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
-    place.blobs.delete(place.line.get(old).text("stack_blob"))
+    place.blobs.delete(place.job_store.get(old).text("stack_blob"))
     infer.work_once(place)
-    job = place.line.get(found["new_job"])
+    job = place.job_store.get(found["new_job"])
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "job.erased")
-    assert place.line.get(old).state is JobState.SUCCEEDED
+    assert place.job_store.get(old).state is JobState.SUCCEEDED
 
 
-def test_jobs_are_chosen_by_site_batch_and_time(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_jobs_are_chosen_by_site_batch_and_time(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     first = scored(place, desk, "level 1", content="c1")
     second = scored(place, desk, "level 2", content="c2", site="b")
     assert list(jobs_to_rescore(place.redis)) == [first, second]
     assert list(jobs_to_rescore(place.redis, site="b")) == [second]
     assert list(jobs_to_rescore(place.redis, site="b", batch="bat_" + "0" * 32)) == []
-    created = int(place.line.get(second).text("created_ms"))
+    created = int(place.job_store.get(second).text("created_ms"))
     assert list(jobs_to_rescore(place.redis, site="b", since_ms=created + 1)) == []
 
 
-def test_an_unknown_model_is_refused(place: Workplace) -> None:
+def test_an_unknown_model_is_refused(place: WorkerContext) -> None:
     address = ["--redis", place.settings.redis_url]
     for words in (["--model", "f" * 64], []):
         done = CliRunner().invoke(main, ["rescore", *address, *words])

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 HOLD = """
 import sys
 from pathlib import Path
-from contracts.blobs import BlobStore
+from runtime.blobs import BlobStore
 from preprocessing_service.scratch import folder
 bucket = BlobStore("memory://bucket")
 bucket.put("inputs/north/job_1", b"FACE" * 1_000_000)

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 import preprocessing_service.service as preprocess
-from contracts import sites
 from contracts.errors import ContrastEnhanced
 from contracts.result import Result
 from contracts.series_read import PassedOver, SeriesRead
 from contracts.stack import Stack
 from contracts.states import JobState
+from jobstore import sites
 from tests.integration.workers.scene import fake_prepare, submit
-from workers import infer
-from workers.workplace import Workplace
+from workers.context import WorkerContext
+from workers.inference import infer
 
 pytestmark = [pytest.mark.integration, pytest.mark.inputs]
 
@@ -39,21 +39,21 @@ def enhanced(path: Path, *, allow_agent: bool = False, **more: Any) -> Stack:
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_the_site_decides(
-    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
+    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
 ) -> None:
     sites.save(place.redis, sites.Site(name="a", allow_contrast=allowed))
     monkeypatch.setattr(desk, "prepare", enhanced)
-    job_id = submit(place.line, place.blobs, "level 20")
+    job_id = submit(place.job_store, place.blobs, "level 20")
     preprocess.work_once(desk)
     infer.work_once(place)
-    job = place.line.get(job_id)
+    job = place.job_store.get(job_id)
     if not allowed:
         assert (job.state, job.text("error_code")) == (JobState.FAILED, "input.contrast_enhanced")
         return
     assert Result.model_validate(job.result).series == SERIES
 
 
-def test_the_option_survives_redis(place: Workplace) -> None:
+def test_the_option_survives_redis(place: WorkerContext) -> None:
     for allowed in (True, False):
         sites.save(place.redis, sites.Site(name="b", allow_contrast=allowed))
         found = sites.find(place.redis, "b")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.fakes.torchserve import DIGEST
+from tests.support.torchserve import DIGEST
 
 ROOT = Path(__file__).parents[3]
 OBEDIENT = "tests.integration.workers.obedient_consumer:app"

@@ -9,7 +9,7 @@ from bench.anatomy.lines import VARIES, fit_lines, left_out, slope_and_intercept
 from bench.anatomy.robustness import shrunk_places
 from bench.anatomy.scans import MANUAL
 from bench.anatomy.scores import Row, correlation, over_people, ratio, rescan_variation
-from contracts.hemisphere import Structure
+from imaging.hemisphere import Structure
 
 ONE = Structure.HIPPOCAMPUS
 

@@ -9,7 +9,7 @@ import pytest
 from bench.peers.__main__ import Figures, first_everywhere
 from bench.peers.load import Level, Outcome, arrivals
 from bench.volumes import copies, header, tiny
-from gateway.sniff import Media, sniff
+from imaging.sniff import Media, sniff
 
 
 def figures(*, rate: float, p99: float, answered: int = 10, errors: int = 0) -> Figures:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from client.exposition import parse
 from client.journal import BatchRuns, Journal
 from client.tables import Row, read_table, write_table
+from operators.exposition import parse
 
 
 def test_csv_and_tsv(tmp_path: Path) -> None:

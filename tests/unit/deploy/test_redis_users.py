@@ -10,17 +10,16 @@ from pathlib import Path
 import yaml
 
 from deploy.redis.users import ANSWERS, LINE, SECRETS, USERS, WATCHED, acl_file
+from jobstore import keys
 
 ROOT = Path(__file__).resolve().parents[3]
-SERVICES = ("contracts", "imaging", "gateway", "preprocessing_service", "workers", "client", "deploy")
-KEY = re.compile(r"""['"`]hc:([a-z_]+)""")
-RARE = {"asked", "golden", "failures", "resting", "retention", "rounds", "unnamed"}
+HEAD = re.compile(r"""_key\("([a-z_]+)""")
+RARE = {"asked", "canary", "failures", "resting", "retention", "orphan_rounds", "orphaned_uploads"}
 
 
 def heads() -> set[str]:
-    """The first part of every key's name in the sources."""
-    files = [file for name in SERVICES for kind in ("py", "lua") for file in (ROOT / name).rglob(f"*.{kind}")]
-    return {head for file in files for head in KEY.findall(file.read_text())}
+    """The first part of every key's name."""
+    return set(HEAD.findall(Path(keys.__file__).read_text()))
 
 
 def test_every_key_belongs_to_somebody() -> None:
@@ -33,7 +32,9 @@ def test_no_name_is_left_over() -> None:
 
 def test_workers_are_kept_from_the_keys_of_sites() -> None:
     for user in USERS:
-        reaches = {key for key in user.keys if any(key.startswith(f"hc:{head}:") for head in SECRETS)}
+        reaches = {
+            key for key in user.keys if any(key.startswith(f"{keys.PREFIX}:{head}:") for head in SECRETS)
+        }
         assert bool(reaches) == (user.name in {"gateway", "operator"})
 
 

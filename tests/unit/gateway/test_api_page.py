@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from gateway.api_page import kind_of
 from gateway.app import create_app
-from gateway.openapi import describe_api
+from gateway.http.openapi import describe_api
+from gateway.pages.api_page import kind_of
 from gateway.settings import Settings
 
 

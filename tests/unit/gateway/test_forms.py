@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import BadRequest
-from gateway.forms import VolumeStream
+from gateway.uploads.forms import VolumeStream
 
 EDGE = "edge"
 

@@ -9,8 +9,8 @@ from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.app import create_app
-from gateway.operations import operation_of
-from gateway.problems import MEDIA_TYPE, all_kinds
+from gateway.http.operations import operation_of
+from gateway.http.problems import MEDIA_TYPE, all_kinds
 from gateway.settings import Settings
 
 NOT_API = {"static", "documents.openapi"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadGeometry, CorruptFile, TruncatedFile
-from gateway.cleaning.archives import ArchiveCleaning
+from gateway.uploads.sanitize.archives import ArchiveCleaning
 from preprocessing_service.steps.read import read
 from tests.hostile.archives import zipped
 from tests.hostile.case import patched

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.explanation import Explanation
 from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
-from gateway import geometry, heatmap, pictures
+from gateway.images import geometry, heatmap, pictures
 
 GRID = np.array([[-1.0, 0, 0, 87.5], [0, 1, 0, -103.5], [0, 0, 1, -15.5], [0, 0, 0, 1]])
 

@@ -13,8 +13,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
-from contracts.dicom_file import UnreadableInstance
 from imaging.codestreams import blank_text
+from imaging.dicom_file import UnreadableInstance
 from imaging.instances import deidentify
 from preprocessing_service.formats.pixels import pixels_of
 from tests.hostile.dicom_files import Dataset, image, noise

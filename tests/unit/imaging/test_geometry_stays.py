@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from contracts.dicom_file import as_file
-from gateway.cleaning.task import Kind, Task, answered, perform
 from gateway.dicomweb.instances import open_instance
+from gateway.uploads.sanitize.task import Kind, Task, answered, perform
+from imaging.dicom_file import as_file
 from imaging.instances import deidentify
 from tests.hostile.dicom_files import enhanced, image, nested
 from tests.inputs.made import zipped

@@ -16,9 +16,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from contracts.dicom_file import UnreadableInstance
 from contracts.errors import BadSeries, BadVoxels
 from imaging import uncompressed
+from imaging.dicom_file import UnreadableInstance
 from imaging.instances import deidentify
 from preprocessing_service.formats.pixels import pixels_of
 from tests.hostile.dicom_files import Dataset, image

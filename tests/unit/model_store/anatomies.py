@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from contracts.hemisphere import SHAPE
+from imaging.hemisphere import SHAPE
 from model_store.anatomy.codes import HIPPOCAMPUS, TARGET, VENTRICLE, WHITE
 from model_store.anatomy.label_maps import Source, outward_from
 

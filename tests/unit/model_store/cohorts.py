@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_store.head import Doubles, Truth
+from model_store.training.head import Doubles, Truth
 
 
 def synthetic(

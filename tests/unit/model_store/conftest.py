@@ -8,8 +8,8 @@ import pytest
 import torch
 from nilearn.datasets import load_mni152_template
 
-from model_store.backbone import CAFFE, random_backbone
-from model_store.network import SliceNetwork, build_float
+from model_store.training.backbone import CAFFE, random_backbone
+from model_store.training.network import SliceNetwork, build_float
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from contracts.hemisphere import LEFT, RIGHT, SHAPE, Structure
+from imaging.hemisphere import LEFT, RIGHT, SHAPE, Structure
 from model_store.anatomy import codes
 from model_store.anatomy.deformation import draw_geometry, read_geometry, revisited, unmoved
 from model_store.anatomy.drawing import draw_levels

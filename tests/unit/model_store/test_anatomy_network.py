@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from contracts.hemisphere import SHAPE, Structure
+from imaging.hemisphere import SHAPE, Structure
 from model_store.anatomy.export import folded, write_weights
 from model_store.anatomy.generator import Generator
 from model_store.anatomy.losses import loss_of

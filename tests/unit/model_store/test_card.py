@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from zipfile import ZipFile
 
-from model_store.archive import build_archive
-from model_store.card import MARKDOWN, read_card, with_figures, write_card
-from model_store.digest import RELEASE, file_digest
+from model_store.release.archive import build_archive
+from model_store.release.card import MARKDOWN, read_card, with_figures, write_card
+from model_store.release.digest import RELEASE, file_digest
 from model_store.served.shapes import CARD
 
 ESTIMATE = {"value": 0.81234, "low": 0.7, "high": 0.9}
@@ -17,7 +17,9 @@ ESTIMATE = {"value": 0.81234, "low": 0.7, "high": 0.9}
 def test_the_markdown_in_the_release_is_made_of_the_data(tmp_path: Path) -> None:
     write_card(read_card(), tmp_path)
     for name in (CARD, MARKDOWN):
-        assert (tmp_path / name).read_text() == (RELEASE / name).read_text(), "run python -m model_store.card"
+        assert (tmp_path / name).read_text() == (RELEASE / name).read_text(), (
+            "run python -m model_store.release.card"
+        )
 
 
 def test_it_says_what_a_card_must(tmp_path: Path) -> None:

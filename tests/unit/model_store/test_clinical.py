@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from model_store.clinical import fit_clinical, signs
-from model_store.head import Doubles, Truth
-from model_store.metrics import auc
+from model_store.evaluation.metrics import auc
 from model_store.served.pooling import Pooling, softmax
+from model_store.training.clinical import fit_clinical, signs
+from model_store.training.head import Doubles, Truth
 from tests.unit.model_store.cohorts import synthetic
 
 

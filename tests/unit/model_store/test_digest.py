@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.known_models import release_digest
-from model_store.digest import RELEASE, BrokenReleaseError, model_digest
+from model_store.release.digest import RELEASE, BrokenReleaseError, model_digest
+from runtime.known_models import release_digest
 
 
 @pytest.fixture

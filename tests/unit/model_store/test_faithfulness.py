@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_store.faithfulness import ORDERS, STEPS, Curves, area, grid_of, margins, ranked, versions
+from model_store.evaluation.faithfulness import (
+    ORDERS,
+    STEPS,
+    Curves,
+    area,
+    grid_of,
+    margins,
+    ranked,
+    versions,
+)
 
 GRID = (13, 11)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model_store.calibration import conformal_threshold, fit_temperature
-from model_store.head import fit_head, fit_stages
+from model_store.release.calibration import conformal_threshold, fit_temperature
 from model_store.served.pooling import softmax
+from model_store.training.head import fit_head, fit_stages
 from tests.unit.model_store.cohorts import synthetic
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_store import metrics
+from model_store.evaluation import metrics
 
 PERFECT = np.eye(3)[[0, 0, 1, 2]]
 STAGES = np.array([0, 0, 1, 2])

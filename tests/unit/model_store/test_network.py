@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from model_store.backbone import CAFFE, random_backbone
-from model_store.network import CLASSES, LocalContrast, SliceNetwork, freeze, quantize
+from model_store.training.backbone import CAFFE, random_backbone
+from model_store.training.network import CLASSES, LocalContrast, SliceNetwork, freeze, quantize
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 

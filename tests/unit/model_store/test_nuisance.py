@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_store.head import Head, fit_head
-from model_store.looks import LOOKS
-from model_store.nuisance import fit_look, fit_nuisance
-from model_store.recipe import SHIPPED, Recipe
-from model_store.release import slice_weights
+from model_store.release.build import slice_weights
 from model_store.served.pooling import Pooling, scaled
 from model_store.served.shapes import CELLS, DEEP, QUARTERS
+from model_store.training.head import Head, fit_head
+from model_store.training.looks import LOOKS
+from model_store.training.nuisance import fit_look, fit_nuisance
+from model_store.training.recipe import SHIPPED, Recipe
 from tests.unit.model_store.cohorts import synthetic
 
 
@@ -69,7 +69,7 @@ def test_quarters_that_do_not_count_have_no_say() -> None:
 
 def test_the_shipped_head_is_flat_along_the_shipped_looks() -> None:
     """A unit step along any kept direction moves severity far less than one subject differs from another."""
-    from model_store.digest import RELEASE
+    from model_store.release.digest import RELEASE
     from model_store.served.shapes import POOLING
 
     constants = Pooling.load(RELEASE / POOLING).constants

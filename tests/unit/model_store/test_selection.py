@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_store.head import fit_head
-from model_store.recipe import CHOICES, SHIPPED, Recipe
-from model_store.selection import Candidate, Selection, in_span
+from model_store.training.head import fit_head
+from model_store.training.recipe import CHOICES, SHIPPED, Recipe
+from model_store.training.selection import Candidate, Selection, in_span
 from tests.unit.model_store.cohorts import synthetic
 
 

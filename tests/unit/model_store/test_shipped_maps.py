@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from model_store.agreement import float_twin
-from model_store.cohort import data_folder, read_cohort, weights_file
-from model_store.digest import RELEASE
+from model_store.evaluation.agreement import float_twin
+from model_store.release.digest import RELEASE
 from model_store.served.model import Model
 from model_store.served.softening import softened
+from model_store.training.cohort import data_folder, read_cohort, weights_file
 from tests.unit.model_store.test_network import cosine, grad_cam
 
 DATA = os.environ.get("HIPPOCAMP_DATA")

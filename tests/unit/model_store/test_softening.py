@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from model_store.network import LocalContrast, Softened
 from model_store.served.shapes import LEAST_WEIGHT, SOFT
 from model_store.served.softening import _ACROSS, softened
+from model_store.training.network import LocalContrast, Softened
 
 
 def test_across_slices_it_is_a_gaussian_of_the_brain(template_slices: np.ndarray) -> None:

@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from model_store.augmentation import augment
-from model_store.backbone import random_backbone
 from model_store.train import BEST, CHECKPOINT, main
-from model_store.training_data import BadTableError, Heads, read_table, stage_of
+from model_store.training.augmentation import augment
+from model_store.training.backbone import random_backbone
+from model_store.training.volumes import BadTableError, Heads, read_table, stage_of
 
 SMALL = ["--random", "--device", "cpu", "--train-from", "layer4", "--slices", "2", "--stretch", "4",
          "--subjects", "5", "--validation", "0.34", "--precision", "float32", "--patience", "9"]  # fmt: skip

@@ -8,9 +8,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from model_store.archive import build_archive
-from model_store.digest import BrokenReleaseError, model_digest
-from model_store.verify import verify
+from model_store.release.archive import build_archive
+from model_store.release.digest import BrokenReleaseError, model_digest
+from model_store.release.verify import verify
 
 Change = Callable[[dict[str, bytes]], None]
 

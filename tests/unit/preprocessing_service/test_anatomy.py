@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from contracts.hemisphere import LEFT, RIGHT, SHAPE, SPACE_SHAPE, Structure, box_to_mni
+from imaging.hemisphere import LEFT, RIGHT, SHAPE, SPACE_SHAPE, Structure, box_to_mni
 from preprocessing_service.anatomy.boxes import OTHER_SIDE, boxes_of, cut_boxes, into_space
 from preprocessing_service.anatomy.calibration import IDENTITY, Line, load_calibration
 from preprocessing_service.anatomy.components import keep_structure
@@ -35,7 +35,7 @@ from preprocessing_service.anatomy.volumes import asymmetry, calibrated, occupan
 from preprocessing_service.pipeline import examine
 from preprocessing_service.steps.quality import Prepared
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import nifti_bytes, template_brain, written
+from tests.support.volumes import nifti_bytes, template_brain, written
 
 Floats = npt.NDArray[np.float32]
 ONE, HORN = Structure.HIPPOCAMPUS, Structure.INFERIOR_HORN
@@ -101,10 +101,10 @@ def test_volumes_are_sums_of_probability_on_the_calibrated_scale() -> None:
     ball = _ball((28, 70, 30), 8)
     measured = summed({(ONE, LEFT): ball}, 0.002)
     assert measured[ONE, LEFT] == pytest.approx(2 * 4 / 3 * np.pi * 8**3 / 1000, rel=0.01)
-    line = Line(0.9, -0.1, 0.2, 0.01, 10, 12)
-    assert calibrated(measured, {ONE: line})[ONE, LEFT] == pytest.approx(0.9 * measured[ONE, LEFT] - 0.1)
-    assert line(0.05) == 0
-    assert line.spread(10) == pytest.approx(np.hypot(0.2, 0.1))
+    job_store = Line(0.9, -0.1, 0.2, 0.01, 10, 12)
+    assert calibrated(measured, {ONE: job_store})[ONE, LEFT] == pytest.approx(0.9 * measured[ONE, LEFT] - 0.1)
+    assert job_store(0.05) == 0
+    assert job_store.spread(10) == pytest.approx(np.hypot(0.2, 0.1))
 
 
 def test_asymmetry_and_occupancy() -> None:

@@ -21,7 +21,7 @@ from preprocessing_service.steps.register import Alignment
 from preprocessing_service.steps.rules import judge
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import head
+from tests.support.volumes import head
 
 
 @cache

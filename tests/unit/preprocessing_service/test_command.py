@@ -12,7 +12,7 @@ import pytest
 
 from contracts.stack import Stack
 from preprocessing_service.__main__ import main
-from tests.fakes.heads import nifti_bytes, template_brain, written
+from tests.support.volumes import nifti_bytes, template_brain, written
 
 
 def test_everything_is_written(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, generate_frames
 
-from contracts.dicom_file import UnreadableInstance
 from contracts.errors import BadSeries
+from imaging.dicom_file import UnreadableInstance
 from imaging.instances import deidentify
 from preprocessing_service.formats import confined as limits
 from preprocessing_service.formats.confined import Died, confined

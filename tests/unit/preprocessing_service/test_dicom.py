@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts import archive
 from contracts.errors import BadSeries, CorruptFile, InputError, TooLarge
-from imaging import limits
+from imaging import archive, limits
 from preprocessing_service.steps.conform import conform
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import dicom_slices, zipped
+from tests.support.volumes import dicom_slices, zipped
 
 
 def stack(count: int = 20) -> Volume:

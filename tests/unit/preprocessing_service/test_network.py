@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from preprocessing_service import slabs
-from preprocessing_service.activations import LANES, Moments, eight_apart, norm
 from preprocessing_service.assets import network_file
-from preprocessing_service.network import _shuffled, model
+from preprocessing_service.brain_extraction import slabs
+from preprocessing_service.brain_extraction.activations import LANES, Moments, eight_apart, norm
+from preprocessing_service.brain_extraction.network import _shuffled, model
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -13,12 +13,12 @@ import pytest
 from scipy import ndimage
 
 from contracts.errors import NotAHead, NotT1w, QualityRefused
-from contracts.grid import BRAIN, GRID_TO_MNI
 from contracts.stack import Stack
+from imaging.grid import BRAIN, GRID_TO_MNI
 from preprocessing_service import digest, pipeline_digest, prepare
 from preprocessing_service.pipeline import STEPS
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import dicom_slices, head, nifti_bytes, template_brain, written, zipped
+from tests.support.volumes import dicom_slices, head, nifti_bytes, template_brain, written, zipped
 
 
 def likeness(one: Stack, other: Stack) -> float:

@@ -27,7 +27,7 @@ from contracts.errors import (
 from imaging import limits
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import nifti_bytes, small, written, zipped
+from tests.support.volumes import nifti_bytes, small, written, zipped
 
 
 def values(volume: Volume) -> Any:

@@ -15,7 +15,7 @@ import pytest
 from preprocessing_service import pipeline
 from preprocessing_service.steps.conform import STEP, settled
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import dicom_slices, head
+from tests.support.volumes import dicom_slices, head
 
 pytestmark = pytest.mark.inputs
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from contracts.errors import NotAHead
+from preprocessing_service.brain_extraction.components import largest_piece
 from preprocessing_service.coarse import Picture, blurred, coarsen, halved
-from preprocessing_service.pieces import largest_piece
 from preprocessing_service.polynomial import basis
 from preprocessing_service.sampling import OUTSIDE, average, pick, redraw, sample, strided
 from preprocessing_service.steps.bias import Tissues, mixture
@@ -24,7 +24,7 @@ from preprocessing_service.steps.rules import RULES, judge
 from preprocessing_service.steps.strip import Brain, standardised, tails
 from preprocessing_service.template import load_template
 from preprocessing_service.volume import Volume
-from tests.fakes.heads import small, template_brain
+from tests.support.volumes import small, template_brain
 
 ORDERS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 

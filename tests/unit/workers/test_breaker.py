@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.breaker import Breaker
+from workers.inference.breaker import Breaker
 
 
 class Clock:

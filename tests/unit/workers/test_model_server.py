@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from contracts.errors import ModelServerUnavailable
-from tests.fakes.torchserve import DIGEST, POISON, FakeTorchServe
-from workers.golden import golden_slices
-from workers.model_server import BatchRefused, ModelServer
+from tests.support.torchserve import DIGEST, POISON, FakeTorchServe
+from workers.inference.canary import canary_slices
+from workers.inference.model_server import BatchRefused, ModelServer
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def test_an_answer_for_another_number_of_volumes_is_not_taken(
 def test_a_server_that_restarts_between_requests_is_met_again(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as first:
         client = client_of(first.url)
-        client.predict(golden_slices())
+        client.predict(canary_slices())
     with FakeTorchServe(port=first.port):
-        assert len(client.predict(golden_slices())) == 1
+        assert len(client.predict(canary_slices())) == 1
 
 
-def test_poison_marks_only_its_batch(client_of: Callable[..., ModelServer]) -> None:
+def test_a_dead_letter_marks_only_its_batch(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as server:
         client = client_of(server.url)
         with pytest.raises(BatchRefused):

@@ -7,9 +7,9 @@ import ipaddress
 import httpcore
 import pytest
 
-from tests.fakes.receiver import SLOW_ANSWER, Receiver
-from workers.outgoing import post
-from workers.targets import TargetRefused
+from tests.support.receiver import SLOW_ANSWER, Receiver
+from workers.delivery.outgoing import post
+from workers.delivery.targets import TargetRefused
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ModelRefused, ModelServerUnavailable
-from workers.model_server import BatchRefused
-from workers.scoring import score
+from workers.inference.model_server import BatchRefused
+from workers.inference.scoring import score
 
 
 class Server:

@@ -7,8 +7,8 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from contracts.endpoints import Secret, new_endpoint, new_key
-from workers.signature import sign
+from jobstore.webhook_endpoints import Secret, new_endpoint, new_key
+from workers.delivery.signature import sign
 
 BODY = b'{"type": "job.succeeded"}'
 

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from workers.targets import TargetRefused, is_public, resolve
+from workers.delivery.targets import TargetRefused, is_public, resolve
 
 INWARD = """
 127.0.0.1 127.8.8.8 0.0.0.0 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 100.127.255.255

@@ -8,10 +8,10 @@ import numpy as np
 import pypdfium2
 import pytest
 
-from contracts.regions import REGIONS
 from contracts.series_read import PassedOver, SeriesRead
 from gateway.reports import pdf
 from gateway.reports.report import Report
+from workers.inference.regions import REGIONS
 
 
 def words(data: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import ServerBusy
+from gateway.http.errors import ServerBusy
 from gateway.server import call_queue
 from gateway.server.call_queue import CallQueue
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.readiness import CHECKS
-from gateway.schemas import Dependency, Readiness
+from gateway.http.schemas import Dependency, Readiness
+from gateway.monitoring.readiness import CHECKS
 from gateway.server.health import HealthAnswers
 from gateway.server.wsgi import Answer, Environ
 

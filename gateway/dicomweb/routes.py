@@ -1,0 +1,133 @@
+"""STOW-RS: `POST /dicom-web/studies` takes what a PACS sends and makes one job of each T1 series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO, Any
+
+import redis
+from flask import Blueprint, Request, Response, request, url_for
+from werkzeug.exceptions import ClientDisconnected
+
+from contracts.errors import Backlog, BadRequest, StoreUnavailable, TooLarge
+from contracts.job import Job, new_job_id
+from gateway.access.auth import current_site
+from gateway.dicomweb.related import PartReader
+from gateway.dicomweb.series import SeriesUpload
+from gateway.dicomweb.store import MEDIA_TYPE, Store
+from gateway.http.errors import UnsupportedMediaType
+from gateway.http.operations import Header, Operation, operation
+from gateway.http.schemas import KEEP
+from gateway.http.trace import trace
+from gateway.monitoring.metrics import count_upload
+from gateway.resources import resources
+from gateway.uploads.receive import payer
+from gateway.uploads.sanitize.task import Kind, Task
+from gateway.uploads.spool import nameless, spooled
+from gateway.uploads.submit import accept, check_room
+from imaging.limits import MAX_DICOM_FILE
+from jobstore import sites
+from runtime.redis_failures import failure_of
+
+blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
+
+_ANSWER = "application/dicom+json"
+_PIECE = 1 << 18
+_KEPT = {"type": "string", "pattern": KEEP}
+
+
+def _check_head() -> int:
+    """What is wrong with a study before it comes; what it may measure."""
+    most = _most_bytes()
+    _boundary(request)
+    check_room(resources(), current_site())
+    return most
+
+
+def _most_bytes() -> int:
+    most = resources().settings.max_upload_bytes
+    if (request.content_length or 0) > most:
+        raise TooLarge(f"The request has {request.content_length} bytes; {most} are taken", limit_bytes=most)
+    return most
+
+
+_STORE = Operation(
+    "Store DICOM instances (STOW-RS)",
+    "dicomweb",
+    {200: _ANSWER, 202: _ANSWER, 409: _ANSWER},
+    errors=(BadRequest, TooLarge, UnsupportedMediaType, Backlog, StoreUnavailable),
+    headers={"Hippocamp-Keep": Header("what of a header to note with the job: age, sex or both", _KEPT)},
+    head=_check_head,
+    uploads={f'multipart/related; type="{MEDIA_TYPE}"': None},
+)
+
+
+@blueprint.post("")
+@operation(_STORE)
+def store() -> Response:
+    """One job a T1 series, named as RetrieveURL of its instances; others are listed with the reason."""
+    return _store("")
+
+
+@blueprint.post("/<study_uid>")
+@operation(_STORE)
+def store_study(study_uid: str) -> Response:
+    """The same, for instances of one study only."""
+    return _store(study_uid)
+
+
+def _store(study_uid: str) -> Response:
+    request.max_content_length = _most_bytes()
+    parts = PartReader(_body(request), _boundary(request), most_bytes=MAX_DICOM_FILE).parts()
+    check_room(resources(), current_site())
+    keep = request.headers.get("Hippocamp-Keep")
+    options = {"keep": keep} if keep else {}
+    transaction = Store(study_uid, options=options)
+    with ExitStack() as held:
+        sent = held.enter_context(spooled(transaction.instances(parts), resources().blobs))
+        clean = held.enter_context(nameless(resources().blobs))
+        transaction.sort(_read(sent.file, clean, transaction.sizes), clean)
+        transaction.submit(_submit, allow_agent=_allows_contrast())
+    answer = transaction.answer(_address)
+    return Response(answer.to_json(), transaction.status, content_type=_ANSWER)
+
+
+def _allows_contrast() -> bool:
+    """Whether the site has chosen to have contrast-enhanced series read."""
+    site = sites.find(resources().client, current_site())
+    return site is not None and site.allow_contrast
+
+
+def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str, Any], ...]:
+    to = resources()
+    settings = to.settings
+    task = Task(Kind.INSTANCES, settings.max_upload_bytes, settings.uid_secret, tuple(sizes))
+    return to.children.clean(task, sent, clean, payer=payer(to, current_site())).instances
+
+
+def _boundary(sent: Request) -> str:
+    kind = sent.mimetype_params.get("type", MEDIA_TYPE)
+    if sent.mimetype != "multipart/related" or kind != MEDIA_TYPE:
+        raise UnsupportedMediaType(f'Send multipart/related; type="{MEDIA_TYPE}"')
+    return sent.mimetype_params.get("boundary", "")
+
+
+def _body(sent: Request) -> Iterator[bytes]:
+    try:
+        while piece := sent.stream.read(_PIECE):
+            count_upload(len(piece))
+            yield piece
+    except (ClientDisconnected, OSError) as error:
+        raise BadRequest(f"The upload broke off: {error}") from error
+
+
+def _submit(upload: SeriesUpload) -> Job:
+    try:
+        return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace()).job
+    except redis.RedisError as error:
+        raise failure_of(error) from error
+
+
+def _address(job: Job) -> str:
+    return url_for("jobs.read", job_id=job.id, _external=True)

@@ -1,0 +1,1 @@
+"""How HTTP is spoken: problem+json, the declaration of each call, the OpenAPI document."""

@@ -1,0 +1,1 @@
+"""The web pages: templates, style and scripts that call the API."""

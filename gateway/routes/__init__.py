@@ -1,1 +1,0 @@
-"""The calls of the API, one file for each kind of thing."""

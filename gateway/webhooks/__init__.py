@@ -1,0 +1,1 @@
+"""A site's webhook endpoints and their deliveries."""

@@ -1,0 +1,131 @@
+"""Which pipeline and model are in service, and when each last proved that it works."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import redis
+
+from jobstore import keys
+
+_KEY = keys.DEPLOYED
+_CARDS = keys.CARDS
+_TOLD = keys.CARDS_TOLD
+"""When each card was last told, Unix seconds by digest."""
+
+
+def publish(client: redis.Redis, what: str, digest: str) -> None:
+    """Tell everybody the digest of `what` ("pipeline" or "model") that now does the work."""
+    client.hset(_KEY, what, digest)
+
+
+def current(client: redis.Redis) -> tuple[str, str]:
+    """(pipeline digest, model digest); "" for one that no worker has published yet."""
+    pipeline, model = cast("list[Any]", ask(client))
+    return pipeline or "", model or ""
+
+
+def ask(client: redis.Redis) -> object:
+    """The same as Redis answers it, for a client or a pipeline."""
+    return client.hmget(_KEY, ["pipeline", "model"])
+
+
+def describe(client: redis.Redis, model: str, card: str) -> None:
+    """Keep the card (JSON, model_card.py) of this model, which answered just now."""
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hset(_CARDS, model, card)
+        pipe.zadd(_TOLD, {model: _now(client)})
+        pipe.execute()
+
+
+def forget_cards(client: redis.Redis, *, after_seconds: float) -> list[str]:
+    """Drop the cards of models that have neither told theirs nor been in service for so long; which."""
+    now, known, in_service = _now(client), described(client), current(client)[1]
+    if known:
+        client.zadd(_TOLD, dict.fromkeys(known, now), nx=True)
+    if in_service in known:
+        client.zadd(_TOLD, {in_service: now})
+    gone = cast("list[str]", client.zrangebyscore(_TOLD, "-inf", now - after_seconds))
+    if gone:
+        with client.pipeline(transaction=True) as pipe:
+            pipe.hdel(_CARDS, *gone)
+            pipe.zrem(_TOLD, *gone)
+            pipe.execute()
+    return gone
+
+
+def card(client: redis.Redis, model: str) -> str:
+    """The card of the model with this digest, "" when none of its servers has told it."""
+    return cast("str | None", client.hget(_CARDS, model)) or ""
+
+
+def described(client: redis.Redis) -> list[str]:
+    """Digests of all models that told their card, sorted."""
+    return sorted(cast("list[str]", client.hkeys(_CARDS)))
+
+
+def named(client: redis.Redis, name: str) -> str:
+    """The digest of the one described model whose digest begins like this; "" when there is not just one."""
+    found = [digest for digest in described(client) if digest.startswith(name)]
+    return found[0] if len(found) == 1 else ""
+
+
+def health(client: redis.Redis, what: str) -> float | None:
+    """Seconds of Unix time at which `what` last proved itself, None when it never did (or not lately)."""
+    stamp = cast("Any", client.get(keys.health(what)))
+    return float(stamp) if stamp else None
+
+
+def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
+    """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
+    now = _now(client)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.set(keys.health(what), f"{now:.6f}", ex=ttl_seconds)
+        pipe.delete(keys.health(what, "failed"))
+        pipe.execute()
+
+
+def disprove(client: redis.Redis, what: str, why: str, *, ttl_seconds: int = 120) -> None:
+    """Note that `what` failed its test just now; real work that it does later takes this back."""
+    client.set(keys.health(what, "failed"), why, ex=ttl_seconds)
+
+
+def failure(client: redis.Redis, what: str) -> str:
+    """Why `what` failed its last test, "" when it passed, or when that was long ago."""
+    return cast("str | None", client.get(keys.health(what, "failed"))) or ""
+
+
+def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:
+    """Note that the model server answered with this model, which is not known."""
+    client.set(keys.health("refused_model"), digest, ex=ttl_seconds)
+
+
+def refused(client: redis.Redis) -> str:
+    """The unknown model that answered lately, "" when none did."""
+    return cast("str | None", client.get(keys.health("refused_model"))) or ""
+
+
+def _now(client: redis.Redis) -> float:
+    seconds, micros = cast("Any", client.time())
+    return float(seconds) + float(micros) / 1e6
+
+
+@dataclass
+class Proofs:
+    """Tells what this process does and that it works, but the same thing at most once in `every_seconds`."""
+
+    client: redis.Redis
+    every_seconds: float = 1.0
+    _told: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def tell(self, what: str, *, of: str = "", digest: str = "") -> None:
+        """Prove `what`; when `digest` is given, publish it as that of `of` ("pipeline" or "model")."""
+        now = time.monotonic()
+        if now - self._told.get((what, digest), -self.every_seconds) < self.every_seconds:
+            return
+        if digest:
+            publish(self.client, of, digest)
+        prove(self.client, what)
+        self._told = {key: at for key, at in self._told.items() if key[0] != what} | {(what, digest): now}

@@ -1,0 +1,1 @@
+"""A release: its files, digest, card, archive for TorchServe, and their verification."""

@@ -1,0 +1,1 @@
+"""`hippocamp-admin`: sites, workers, repair, doctor, dashboard; talks to Redis itself."""

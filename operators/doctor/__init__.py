@@ -1,0 +1,1 @@
+"""The checks of `hippocamp-admin doctor`, each with what it found and what to do."""

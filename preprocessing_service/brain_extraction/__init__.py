@@ -1,0 +1,1 @@
+"""Where the brain is: deepbet's networks, evaluated fast."""

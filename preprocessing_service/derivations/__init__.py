@@ -1,0 +1,1 @@
+"""The computations behind constants that the pipeline ships."""

@@ -1,0 +1,1 @@
+"""The consumer of the deliver stage: one signed webhook at a time."""

@@ -1,0 +1,1 @@
+"""The consumer that keeps the job store in order: leases, wake-ups, retention, canary."""
