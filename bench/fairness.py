@@ -20,7 +20,7 @@ from contracts.job import Submission
 from contracts.states import Stage
 from deploy.local.services import redis as redis_service
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import sites
 from jobstore.sites import Site
 from jobstore.store import JobStore
@@ -67,7 +67,7 @@ def empty_redis() -> Iterator[redis.Redis]:
     with TemporaryDirectory() as folder:
         settings = LocalSettings(redis_fsync="no").beside(Path(folder))
         made = redis_service(settings)
-        stack = Stack(settings, [redis_service])
+        stack = LocalSystem(settings, [redis_service])
         (settings.folder / "logs").mkdir()
         stack._start(made)
         try:

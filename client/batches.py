@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from client.asynchronous import AsyncClient
 from client.errors import JobEnded, NotFound, Refused
 from client.journal import Journal
-from client.models import Problem, Result
+from client.models import JobResult, Problem
 from client.sources import Source, open_source
 from client.submit_options import SubmitOptions
 from client.tables import Row
@@ -34,7 +34,7 @@ class Watcher(Protocol):
 
 
 @dataclass
-class Batch:
+class BatchRun:
     """One run over a table. `uploads` volumes travel at once; all that were sent are waited for together.
 
     covariates: whether the table's columns age, sex, education and mmse are sent along.
@@ -124,7 +124,7 @@ class Batch:
         return answer
 
 
-def _succeeded(result: Result) -> Answer:
+def _succeeded(result: JobResult) -> Answer:
     return {
         "job_id": result.job_id,
         "state": "succeeded",
@@ -157,7 +157,7 @@ def run_batch(make: Callable[[], AsyncClient], rows: Sequence[Row], **options: A
 
     async def go() -> list[Answer]:
         async with make() as client:
-            return await Batch(client, **options).run(rows)
+            return await BatchRun(client, **options).run(rows)
 
     try:
         return asyncio.run(go())

@@ -11,7 +11,7 @@ import click
 
 from client.commands import batch, completion, jobs, model, results, submit, webhook
 from client.context import Session
-from client.errors import HippocampError
+from client.errors import ClientError
 from client.exchange import RetryPolicy
 from client.exit_codes import Exit, exit_of
 from client.version import VERSION
@@ -23,7 +23,7 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except HippocampError as error:
+        except ClientError as error:
             click.echo(f"{ctx.info_name}: {error}", err=True)
             ctx.exit(exit_of(error))
         except KeyboardInterrupt:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from client.errors import JobEnded, Refused, WaitedTooLong
-from client.exchange import Answer, Call, Conversation, Pause, RetryPolicy, with_retries
-from client.models import Job, JobPage, Result
+from client.exchange import Call, Conversation, Pause, RetryPolicy, ServiceReply, with_retries
+from client.models import JobPage, JobResult, JobStatus
 from client.sources import Source
 from client.submit_options import SubmitOptions, headers_of
 
@@ -37,7 +37,7 @@ class Conversations:
         *,
         key: str | None = None,
         **submit_options: Unpack[SubmitOptions],
-    ) -> Conversation[Job]:
+    ) -> Conversation[JobStatus]:
         """Send a volume. The key makes every repetition of this call one job."""
         headers = {
             "Content-Type": "application/octet-stream",
@@ -47,19 +47,19 @@ class Conversations:
         answer = yield from with_retries(
             Call("POST", "/v1/jobs", headers=headers, body=source), self.retry_policy
         )
-        return Job.of(answer.json())
+        return JobStatus.of(answer.json())
 
-    def job(self, job_id: str) -> Conversation[Job]:
+    def job(self, job_id: str) -> Conversation[JobStatus]:
         """The job as it is now."""
         answer = yield from self._get(f"/v1/jobs/{job_id}")
-        return Job.of(answer.json())
+        return JobStatus.of(answer.json())
 
-    def wait(self, job_id: str, *, timeout: float | None = None) -> Conversation[Job]:
+    def wait(self, job_id: str, *, timeout: float | None = None) -> Conversation[JobStatus]:
         """The job once it has ended; asks no more often than the service says. WaitedTooLong otherwise."""
         waited = 0.0
         while True:
             answer = yield from self._get(f"/v1/jobs/{job_id}")
-            job = Job.of(answer.json())
+            job = JobStatus.of(answer.json())
             if job.is_terminal:
                 return job
             seconds = min(_LONGEST_POLL, answer.retry_after or POLL_SECONDS)
@@ -68,13 +68,13 @@ class Conversations:
             yield Pause(seconds)
             waited += seconds
 
-    def result(self, job_id: str, *, timeout: float | None = None) -> Conversation[Result]:
+    def result(self, job_id: str, *, timeout: float | None = None) -> Conversation[JobResult]:
         """Wait for the job and read its result; JobEnded when it has none."""
         job = yield from self.wait(job_id, timeout=timeout)
         if job.state != "succeeded":
             raise JobEnded(job)
         answer = yield from self._get(f"/v1/jobs/{job_id}/result")
-        return Result.of(answer.json())
+        return JobResult.of(answer.json())
 
     def jobs(self, *, state: str | None, after: str | None, limit: int) -> Conversation[JobPage]:
         """A page of the site's jobs, newest first."""
@@ -82,9 +82,9 @@ class Conversations:
         query |= {k: v for k, v in (("state", state), ("after", after)) if v}
         answer = yield from self._get("/v1/jobs", **query)
         page = answer.json()
-        return JobPage(tuple(Job.of(one) for one in page["jobs"]), page.get("next"))
+        return JobPage(tuple(JobStatus.of(one) for one in page["jobs"]), page.get("next"))
 
-    def report(self, job_id: str, *, kind: str) -> Conversation[Answer]:
+    def report(self, job_id: str, *, kind: str) -> Conversation[ServiceReply]:
         """The result as a document; `kind` is a key of REPORTS."""
         call = Call("GET", f"/v1/jobs/{job_id}/result", headers={"Accept": REPORTS[kind]})
         return (yield from with_retries(call, self.retry_policy))
@@ -98,10 +98,10 @@ class Conversations:
         answer = yield from self._get(path, **query)
         return answer.content
 
-    def cancel(self, job_id: str) -> Conversation[Job]:
+    def cancel(self, job_id: str) -> Conversation[JobStatus]:
         """End the job; Refused when it has ended otherwise already."""
         answer = yield from with_retries(Call("POST", f"/v1/jobs/{job_id}/cancel"), self.retry_policy)
-        return Job.of(answer.json())
+        return JobStatus.of(answer.json())
 
     def erase(self, job_id: str) -> Conversation[None]:
         """Erase the job, its volume, result and pictures; one that was erased before is."""
@@ -111,7 +111,7 @@ class Conversations:
             if refused.problem.code != "job.erased":
                 raise
 
-    def get(self, path: str) -> Conversation[Answer]:
+    def get(self, path: str) -> Conversation[ServiceReply]:
         """Any other address, such as /readyz or /metrics; an answer of any status but those worth a retry."""
         answer = yield from self._get(path)
         return answer
@@ -139,5 +139,5 @@ class Conversations:
         answer = yield from with_retries(call, self.retry_policy)
         return dict(answer.json())
 
-    def _get(self, path: str, **query: str | int) -> Conversation[Answer]:
+    def _get(self, path: str, **query: str | int) -> Conversation[ServiceReply]:
         return (yield from with_retries(Call("GET", path, query=query), self.retry_policy))

@@ -42,7 +42,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceReply:
     """What came of a call; status 0: nothing came, and `broken` says why."""
 
     status: int
@@ -87,7 +87,7 @@ def http_date(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-Conversation = Generator[Call | Pause, Answer, T]
+Conversation = Generator[Call | Pause, ServiceReply, T]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class RetryPolicy:
 _PASSING = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
 
 
-def with_retries(call: Call, retry_policy: RetryPolicy) -> Conversation[Answer]:
+def with_retries(call: Call, retry_policy: RetryPolicy) -> Conversation[ServiceReply]:
     """Make a call until it is answered; Refused for a problem, Unavailable when retry_policy ends."""
     attempt = 0
     while True:
@@ -129,12 +129,12 @@ def with_retries(call: Call, retry_policy: RetryPolicy) -> Conversation[Answer]:
         attempt += 1
 
 
-def _may_pass(call: Call, answer: Answer) -> bool:
+def _may_pass(call: Call, answer: ServiceReply) -> bool:
     if not call.repeatable:
         return answer.status in {0, 429, 503}  # a 500 may have done it
     return answer.status in _PASSING or answer.problem.retryable
 
 
-def _last_words(answer: Answer, tries: int) -> str:
+def _last_words(answer: ServiceReply, tries: int) -> str:
     why = answer.broken or f"HTTP {answer.status}, {answer.problem.code}: {answer.problem.detail}"
     return f"no usable answer after {tries} {'try' if tries == 1 else 'tries'}; the last: {why}"

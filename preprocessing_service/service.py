@@ -66,7 +66,7 @@ class Prepare(Protocol):
 
 
 @dataclass
-class WorkerContext:
+class PreprocessingContext:
     """What one worker process works with; `app` sends the wake-ups of the next stage."""
 
     settings: Settings
@@ -82,7 +82,7 @@ class WorkerContext:
         self.proofs = deployed.Proofs(self.redis)
 
 
-def work(place: WorkerContext) -> None:
+def work(place: PreprocessingContext) -> None:
     """Take jobs for about TURN_SECONDS; while none waits, tell that the stage works, and listen."""
     ends = time.monotonic() + TURN_SECONDS
     while (left := ends - time.monotonic()) > 0:
@@ -93,7 +93,7 @@ def work(place: WorkerContext) -> None:
             return
 
 
-def work_once(place: WorkerContext) -> Claim | None:
+def work_once(place: PreprocessingContext) -> Claim | None:
     """Take one job as far as its commit; the claim, or None when nothing waited."""
     settings = place.settings
     found = place.job_store.claim(Stage.PREPROCESS, place.name, lease_seconds=settings.lease_seconds)
@@ -120,7 +120,7 @@ def work_once(place: WorkerContext) -> Claim | None:
     return claim
 
 
-def _stack_of(place: WorkerContext, claim: Claim, span: Span) -> tuple[Stack, bool]:
+def _stack_of(place: PreprocessingContext, claim: Claim, span: Span) -> tuple[Stack, bool]:
     """The stored stack of the same bytes and pipeline, or a new one; and whether it was stored."""
     path = _stack_blob(place, claim)
     if place.blobs.exists(path):
@@ -159,7 +159,7 @@ def _stack_of(place: WorkerContext, claim: Claim, span: Span) -> tuple[Stack, bo
     return stack, False
 
 
-def _prepared(place: WorkerContext, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
+def _prepared(place: PreprocessingContext, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
     """A contrast-enhanced series is read only for a site that has chosen so."""
     try:
         return prepare()
@@ -170,7 +170,7 @@ def _prepared(place: WorkerContext, claim: Claim, prepare: Callable[..., Stack])
         return prepare(allow_agent=True)
 
 
-def _commit(place: WorkerContext, claim: Claim, stack: Stack) -> None:
+def _commit(place: PreprocessingContext, claim: Claim, stack: Stack) -> None:
     fields = {
         "stack_blob": _stack_blob(place, claim),
         "pipeline_digest": place.digest,
@@ -183,12 +183,12 @@ def _commit(place: WorkerContext, claim: Claim, stack: Stack) -> None:
     announce(place)
 
 
-def announce(place: WorkerContext) -> None:
+def announce(place: PreprocessingContext) -> None:
     """Tell the gateway which pipeline is in service and that it works."""
     place.proofs.tell("preprocess", of="pipeline", digest=place.digest)
 
 
-def _stack_blob(place: WorkerContext, claim: Claim) -> str:
+def _stack_blob(place: PreprocessingContext, claim: Claim) -> str:
     return stack_path(claim.job.site, claim.job.artifact_prefix, place.digest)
 
 
@@ -200,11 +200,11 @@ def build(
     configure_worker("preprocess", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.PREPROCESS], also=partial(sweep, settings.scratch))
     heartbeats.announce(settings.redis_url)
-    places: list[WorkerContext] = []
+    places: list[PreprocessingContext] = []
 
-    def open_context(**_: object) -> WorkerContext:
+    def open_context(**_: object) -> PreprocessingContext:
         if not places or places[0].name != worker_name():
-            places[:] = [WorkerContext(settings, app, prepare, digest())]
+            places[:] = [PreprocessingContext(settings, app, prepare, digest())]
         return places[0]
 
     def start(**_: object) -> None:

@@ -17,7 +17,7 @@ import redis
 
 from bench.chaos.hospitals import configure
 from bench.chaos.relay import Relay
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import keys
 from jobstore.store import JobStore
 from runtime.redis_connections import connect
@@ -34,7 +34,7 @@ class System:
     relay: Relay
     link: Relay
 
-    def __init__(self, stack: Stack, seed: int, *, full: bool) -> None:
+    def __init__(self, stack: LocalSystem, seed: int, *, full: bool) -> None:
         self.stack = stack
         self.full = full
         self.random = random.Random(seed)

@@ -24,7 +24,7 @@ from deploy.local import running
 from deploy.local.log_rotation import rotate
 from deploy.local.running import MARK, Running
 from deploy.local.settings import ROOT, LocalSettings
-from deploy.local.supervisor import Stack, StartFailed
+from deploy.local.supervisor import LocalSystem, StartFailed
 from runtime.disk_space import measure
 from runtime.logs import configure_logging
 
@@ -44,7 +44,7 @@ _STEADY_SECONDS = 60.0
 class Reconciler:
     """Watches one local system. `restarts`: service -> how often it was started again."""
 
-    stack: Stack
+    stack: LocalSystem
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     restarts: dict[str, int] = field(default_factory=dict)
     _pauses: dict[str, float] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Reconciler:
         return True
 
 
-def keep(stack: Stack) -> None:
+def keep(stack: LocalSystem) -> None:
     """Look every second until told to stop; what is being started is remembered before that."""
     configure_logging("reconciler")
     told = threading.Event()

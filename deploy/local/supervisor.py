@@ -25,7 +25,7 @@ class StartFailed(SystemExit):
     """A service cannot start or died at once; the message is one line saying which and why."""
 
 
-class Stack:
+class LocalSystem:
     """One local system."""
 
     def __init__(self, settings: LocalSettings, services: Sequence[Make] = ALL) -> None:

@@ -40,7 +40,7 @@ from gateway.http.errors import (
     UploadUsed,
 )
 from gateway.http.links import Link, lasting_linker
-from gateway.http.operations import JSON, Answer, Header, Operation, json_body, operation, validated
+from gateway.http.operations import JSON, Header, Operation, ViewAnswer, json_body, operation, validated
 from gateway.http.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.http.trace import trace
 from gateway.jobs import listing, views
@@ -130,7 +130,7 @@ _SUBMIT = Operation(
 
 @blueprint.post("")
 @operation(_SUBMIT)
-def submit() -> Answer:
+def submit() -> ViewAnswer:
     """Take a volume; 202 once its record is durable, 200 with the finished job when its result is known."""
     to = resources()
     key = request.headers.get(HEADER)
@@ -148,8 +148,8 @@ def submit() -> Answer:
     job = views.receipt(record, to.job_store, outcome=may_read())
     where = {"Location": job.links.self} | replayed
     if job.state.is_terminal:
-        return Answer(job, 200, where)
-    return Answer(job, 202, where | {"Retry-After": _poll_again(job)})
+        return ViewAnswer(job, 200, where)
+    return ViewAnswer(job, 202, where | {"Retry-After": _poll_again(job)})
 
 
 def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
@@ -190,10 +190,10 @@ def index(query: JobQuery) -> JobPage:
 
 @blueprint.get("/<job_id>")
 @operation(Operation("Read one job", "jobs", {200: Job}, errors=NO_JOB))
-def read(job_id: str) -> Answer:
+def read(job_id: str) -> ViewAnswer:
     """State, position in the queue and links; poll no faster than `Retry-After` says."""
     job = views.view(*own_place(job_id))
-    return Answer(job, 200, {} if job.state.is_terminal else {"Retry-After": _poll_again(job)})
+    return ViewAnswer(job, 200, {} if job.state.is_terminal else {"Retry-After": _poll_again(job)})
 
 
 @blueprint.post("/<job_id>/cancel")

@@ -11,7 +11,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class ApiRow:
     """A parameter or a member: its name, where it stands, its type, what it means."""
 
     name: str
@@ -22,7 +22,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiAnswer:
     """A status, what it means, and the media types and schemas of its body.
 
     about: pieces of text, every second one a name in the code.
@@ -34,7 +34,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     """One method of one path. anchor: its place on the page."""
 
     method: str
@@ -42,28 +42,28 @@ class Call:
     anchor: str
     summary: str
     about: str
-    parameters: tuple[Row, ...]
+    parameters: tuple[ApiRow, ...]
     bodies: tuple[tuple[str, str], ...]
-    answers: tuple[Answer, ...]
+    answers: tuple[ApiAnswer, ...]
 
 
-def calls_by_tag(document: Schema) -> dict[str, list[Call]]:
+def calls_by_tag(document: Schema) -> dict[str, list[ApiCall]]:
     """Every call of the document, in its order, under its first tag."""
-    found: dict[str, list[Call]] = {}
+    found: dict[str, list[ApiCall]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             found.setdefault(operation["tags"][0], []).append(_call(path, method, operation))
     return found
 
 
-def members_by_schema(document: Schema) -> dict[str, tuple[str, list[Row]]]:
+def members_by_schema(document: Schema) -> dict[str, tuple[str, list[ApiRow]]]:
     """Name of every schema -> (what it is, its members; none for a list of words)."""
     schemas = document["components"]["schemas"]
     return {name: (_first(schema), list(_members(schema))) for name, schema in sorted(schemas.items())}
 
 
-def _call(path: str, method: str, operation: Schema) -> Call:
-    return Call(
+def _call(path: str, method: str, operation: Schema) -> ApiCall:
+    return ApiCall(
         method=method.upper(),
         path=path,
         anchor=operation["operationId"],
@@ -75,8 +75,8 @@ def _call(path: str, method: str, operation: Schema) -> Call:
     )
 
 
-def _parameter(parameter: Schema) -> Row:
-    return Row(
+def _parameter(parameter: Schema) -> ApiRow:
+    return ApiRow(
         parameter["name"],
         parameter["in"],
         kind_of(parameter["schema"]),
@@ -85,8 +85,8 @@ def _parameter(parameter: Schema) -> Row:
     )
 
 
-def _answer(status: str, answer: Schema) -> Answer:
-    return Answer(status, tuple(answer["description"].split("`")), _bodies(answer))
+def _answer(status: str, answer: Schema) -> ApiAnswer:
+    return ApiAnswer(status, tuple(answer["description"].split("`")), _bodies(answer))
 
 
 def _bodies(holder: Schema) -> tuple[tuple[str, str], ...]:
@@ -94,10 +94,10 @@ def _bodies(holder: Schema) -> tuple[tuple[str, str], ...]:
     return tuple((media, kind_of(one.get("schema", {}))) for media, one in content.items())
 
 
-def _members(schema: Schema) -> Iterator[Row]:
+def _members(schema: Schema) -> Iterator[ApiRow]:
     required = schema.get("required", ())
     for name, member in schema.get("properties", {}).items():
-        yield Row(name, "", kind_of(member), member.get("description", ""), name in required)
+        yield ApiRow(name, "", kind_of(member), member.get("description", ""), name in required)
 
 
 def kind_of(schema: Schema) -> str:

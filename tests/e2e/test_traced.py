@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
@@ -39,7 +39,7 @@ STAGES = ("preprocess", "infer", "deliver")
 
 
 def test_upload_to_webhook_is_one_trace(
-    service: Service, stack: Stack, volume: Path, collector: Collector
+    service: Service, stack: LocalSystem, volume: Path, collector: Collector
 ) -> None:
     with Receiver() as receiver:
         hook = service.http.post("/v1/webhook-endpoints", json={"url": receiver.url}).json()
@@ -76,7 +76,7 @@ def _follow_each_other(by_name: dict[str, Seen], started: float) -> None:
 
 
 def test_the_lines_of_every_service_tell_the_story_of_a_job(
-    service: Service, stack: Stack, volume: Path
+    service: Service, stack: LocalSystem, volume: Path
 ) -> None:
     with Receiver() as receiver:
         hook = service.http.post("/v1/webhook-endpoints", json={"url": receiver.url}).json()

@@ -23,7 +23,7 @@ from deploy.local.reconciler import Reconciler
 from deploy.local.running import MARK
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import api_keys, keys, sites
 from jobstore.api_keys import Scope
 from jobstore.store import JobStore
@@ -40,7 +40,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.stack = Stack(LocalSettings(start_seconds=30).beside(folder), MAKE)
+        self.stack = LocalSystem(LocalSettings(start_seconds=30).beside(folder), MAKE)
         (folder / "logs").mkdir()
         for make in MAKE:
             self.stack.restart(make.__name__)
@@ -131,7 +131,7 @@ def test_all_is_there_again_once_there_is_room(machine: Machine) -> None:
     filler.unlink()
     assert eventually(lambda: machine.send() == 202) < 20
     assert [one for one in machine.acknowledged if not machine.client.exists(keys.record(one))] == []
-    again = Stack(machine.stack.settings, MAKE)
+    again = LocalSystem(machine.stack.settings, MAKE)
     eventually(
         lambda: [item.pid for item in again.remembered()] == [i.pid for i in machine.stack.remembered()]
     )
@@ -147,7 +147,7 @@ def test_down_ends_also_what_a_full_disk_kept_from_being_written_down(machine: M
     eventually(lambda: machine.leader("gateway") and machine.leader("redis"))
     machine._over.set()
     machine.reconciling.join()
-    stale = Stack(machine.stack.settings, MAKE)
+    stale = LocalSystem(machine.stack.settings, MAKE)
     assert not stale.is_up(), "what was started again could not be noted"
     assert marked(machine.folder)
     command = [sys.executable, "-m", "deploy.local", "down"]

@@ -9,20 +9,20 @@ import pytest
 
 from client.conversations import Conversations
 from client.errors import BadInput, JobEnded, NotAllowed, NotFound, Refused, Unavailable, WaitedTooLong
-from client.exchange import Answer, Call, Conversation, Pause, RetryPolicy, with_retries
+from client.exchange import Call, Conversation, Pause, RetryPolicy, ServiceReply, with_retries
 from client.sources import open_source
 
 CALL = Call("GET", "/x")
 JOB = {"id": "job_1", "state": "queued", "stage": "preprocess"}
 
 
-def reply(status: int, data: Any = None, **headers: str) -> Answer:
-    return Answer(
+def reply(status: int, data: Any = None, **headers: str) -> ServiceReply:
+    return ServiceReply(
         status, {k.replace("_", "-"): v for k, v in headers.items()}, json.dumps(data or {}).encode()
     )
 
 
-def drive(talk: Conversation[Any], *answers: Answer) -> tuple[Any, list[Call], list[float]]:
+def drive(talk: Conversation[Any], *answers: ServiceReply) -> tuple[Any, list[Call], list[float]]:
     """Feed answers to a conversation: (what it returned, calls it made, pauses it took)."""
     left, calls, pauses = list(answers), [], []
     try:
@@ -30,7 +30,7 @@ def drive(talk: Conversation[Any], *answers: Answer) -> tuple[Any, list[Call], l
         while True:
             if isinstance(step, Pause):
                 pauses.append(step.seconds)
-                step = talk.send(Answer(0))
+                step = talk.send(ServiceReply(0))
             else:
                 calls.append(step)
                 step = talk.send(left.pop(0))
@@ -63,7 +63,9 @@ def test_retry_after_may_be_a_date() -> None:
 
 def test_pauses_grow_and_are_bounded() -> None:
     retry_policy = RetryPolicy(retries=10, first_seconds=1, longest_seconds=20)
-    _, _, pauses = drive(with_retries(CALL, retry_policy), *[Answer(0, broken="reset")] * 10, reply(200))
+    _, _, pauses = drive(
+        with_retries(CALL, retry_policy), *[ServiceReply(0, broken="reset")] * 10, reply(200)
+    )
     for n, pause in enumerate(pauses):
         assert min(20, 2**n) / 2 <= pause <= min(20, 2**n)
 
@@ -75,7 +77,7 @@ def test_a_service_that_asks_for_too_long_fails_at_once() -> None:
 
 def test_retries_end() -> None:
     with pytest.raises(Unavailable, match="after 3 tries; the last: ConnectError"):
-        drive(with_retries(CALL, RetryPolicy(retries=2)), *[Answer(0, broken="ConnectError")] * 3)
+        drive(with_retries(CALL, RetryPolicy(retries=2)), *[ServiceReply(0, broken="ConnectError")] * 3)
 
 
 @pytest.mark.parametrize(
@@ -104,15 +106,15 @@ def test_an_unrepeatable_call_is_not_repeated_after_500() -> None:
 
 def test_a_proxys_html_is_an_error_of_its_own() -> None:
     with pytest.raises(Unavailable, match="no JSON"):
-        drive(Conversations().job("job_1"), Answer(200, {}, b"<html>"))
+        drive(Conversations().job("job_1"), ServiceReply(200, {}, b"<html>"))
     with pytest.raises(Refused, match=r"http\.418"):
-        drive(with_retries(CALL, RetryPolicy()), Answer(418, {}, b"<html>"))
+        drive(with_retries(CALL, RetryPolicy()), ServiceReply(418, {}, b"<html>"))
 
 
 def test_every_try_of_a_submit_has_the_same_key() -> None:
     source = open_source(b"volume")
     talk = Conversations().submit(source, key=None, priority="bulk", deadline_seconds=9, not_before_seconds=4)
-    job, calls, _ = drive(talk, Answer(0, broken="reset"), reply(503), reply(202, JOB))
+    job, calls, _ = drive(talk, ServiceReply(0, broken="reset"), reply(503), reply(202, JOB))
     assert job.id == "job_1"
     assert len({call.headers["Idempotency-Key"] for call in calls}) == 1
     assert calls[0].headers["Hippocamp-Priority"] == "bulk"

@@ -22,7 +22,7 @@ from deploy.local.reconciler import Reconciler
 from deploy.local.running import MARK
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from runtime.redis_connections import connect
 from tests.support.waiting import eventually
 
@@ -42,12 +42,12 @@ def mayfly(_: LocalSettings) -> Service:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., LocalSystem]]:
     """Start services without waiting for a gateway; all are stopped at the end."""
     stacks = []
 
-    def go(*services: Callable[[LocalSettings], Service]) -> Stack:
-        stack = Stack(LocalSettings(start_seconds=180).beside(tmp_path), services)
+    def go(*services: Callable[[LocalSettings], Service]) -> LocalSystem:
+        stack = LocalSystem(LocalSettings(start_seconds=180).beside(tmp_path), services)
         stacks.append(stack)
         (tmp_path / "logs").mkdir()
         for one in services:
@@ -60,14 +60,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
         stack.down()
 
 
-def kill(stack: Stack, name: str) -> int:
+def kill(stack: LocalSystem, name: str) -> int:
     (pid,) = [item.pid for item in stack.remembered() if item.name == name]
     os.kill(pid, signal.SIGKILL)
     psutil.Process(pid).wait(60) if psutil.pid_exists(pid) else None
     return pid
 
 
-def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:
+def test_what_ended_is_started_again_in_its_place(start: Callable[..., LocalSystem]) -> None:
     stack = start(first, second)
     assert Reconciler(stack).look() == []
     child = psutil.Process(stack.remembered()[0].pid)
@@ -84,7 +84,7 @@ def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -
     eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..., Stack]) -> None:
+def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..., LocalSystem]) -> None:
     stack = start(mayfly)
     now = [0.0]
     watch = Reconciler(stack, clock=lambda: now[0])
@@ -98,7 +98,7 @@ def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..
     assert all(later - sooner <= 64 for sooner, later in pairwise(seen))
 
 
-def test_the_reconciler_works_beside_and_ends_before_what_it_keeps(start: Callable[..., Stack]) -> None:
+def test_the_reconciler_works_beside_and_ends_before_what_it_keeps(start: Callable[..., LocalSystem]) -> None:
     stack = start(second)
     process = reconciler.start(stack.settings)
     assert process is not None
@@ -115,7 +115,7 @@ def test_the_reconciler_works_beside_and_ends_before_what_it_keeps(start: Callab
 
 
 def test_a_full_disk_does_not_end_the_reconciler(
-    start: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., LocalSystem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIPPOCAMP_LOG_BYTES", str(1 << 20))
     stack = start(second)
@@ -133,7 +133,7 @@ def test_a_full_disk_does_not_end_the_reconciler(
     process.wait(60)
 
 
-def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..., Stack]) -> None:
+def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..., LocalSystem]) -> None:
     stack = start(services.redis)
     client = connect(f"redis://127.0.0.1:{stack.settings.ports.redis}/0", retries=0)
     client.set("kept", "yes")
@@ -150,7 +150,7 @@ def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..
 
 
 @pytest.mark.parametrize("text", ["", "[{", '{"a": 1}', '[{"name": "first"}]'])
-def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack], text: str) -> None:
+def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., LocalSystem], text: str) -> None:
     stack = start(second)
     for name in ("state.json", "restarts.json", "loop.json"):
         (stack.settings.folder / name).write_text(text)
@@ -162,7 +162,7 @@ def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack],
     assert [one for one in marked if _mark(one) == str(stack.settings.folder)] == []
 
 
-def test_down_leaves_no_counters_in_memory(start: Callable[..., Stack]) -> None:
+def test_down_leaves_no_counters_in_memory(start: Callable[..., LocalSystem]) -> None:
     stack = start(second)
     (item,) = stack.remembered()
     process = psutil.Process(item.pid)

@@ -22,7 +22,7 @@ from gateway.server.listeners import listen
 from gateway.server.logs import WithoutRequests
 from gateway.server.phase import Phase
 from gateway.server.replies import Reply
-from gateway.server.wsgi import Answer
+from gateway.server.wsgi import HttpAnswer
 from tests.conftest import free_port
 from tests.support.waiting import MOST_WAIT_SECONDS, eventually
 from tests.support.wires import send
@@ -57,7 +57,7 @@ class App:
             await asyncio.sleep(1)
         while scope["path"] == "/held" and not self.released.is_set():
             await asyncio.sleep(0.02)
-        await reply.whole(Answer(200, [], BIG if scope["path"] == "/big" else b"done"))
+        await reply.whole(HttpAnswer(200, [], BIG if scope["path"] == "/big" else b"done"))
         if connection.is_over:
             await connection.gone.wait()
 
