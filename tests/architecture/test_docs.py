@@ -72,6 +72,50 @@ def test_names_beside_a_link_exist_in_that_file(page: Path) -> None:
     assert wrong == []
 
 
+PACKAGES = {file.parent.name for file in ROOT.glob("*/__init__.py")}
+FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|lua|ya?ml|json|sh))`")
+DOTTED = re.compile(rf"`((?:{'|'.join(sorted(PACKAGES))})(?:\.\w+)+)`")
+PROGRAM = re.compile(r"python -m ([a-z_]\w*(?:\.[a-z_]\w*)*)")
+
+
+def found(dotted: str) -> bool:
+    """Whether the module is there; what follows a module's name must stand in it."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        place = ROOT.joinpath(*parts[:count])
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.exists():
+                rest = parts[count:]
+                return not rest or re.search(rf"\b{rest[0]}\b", file.read_text()) is not None
+    return False
+
+
+def runs(module: str) -> bool:
+    place = ROOT.joinpath(*module.split("."))
+    return place.with_suffix(".py").exists() or (place / "__main__.py").exists()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_files_modules_and_programs_that_are_named_exist(page: Path) -> None:
+    text = page.read_text()
+    files = [one for one in FILE.findall(text) if one.split("/")[0] in PACKAGES and not (ROOT / one).exists()]
+    names = [one for one in DOTTED.findall(text) if not found(one)]
+    programs = [one for one in PROGRAM.findall(text) if one.split(".")[0] in PACKAGES and not runs(one)]
+    assert [*files, *names, *programs] == []
+
+
+OLD_WORDS = re.compile(
+    r"\b(nurser(?:y|ies)|keeper|shel(?:f|ves)|golden (?:request|inference)|stray|dearly)\b"
+)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_a_page_says_no_old_word(page: Path) -> None:
+    """Code keeps to the glossary by test_words; this holds what people read."""
+    shown = re.sub(r"\]\([^)]*\)", "]", page.read_text())
+    assert OLD_WORDS.findall(shown) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_a_table_lists_nothing_twice(page: Path) -> None:
     for table in re.split(r"\n(?!\|)", page.read_text()):
