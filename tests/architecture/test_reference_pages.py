@@ -6,7 +6,10 @@ import ast
 import re
 from pathlib import Path
 
-from tests.docs.command_reference import generated, written
+import click
+import pytest
+
+from tests.docs.command_reference import generated, programs, walk, written
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = ROOT / "docs" / "reference" / "metrics.md"
@@ -42,3 +45,30 @@ def test_every_metric_is_listed_and_the_other_way_round() -> None:
 
 def test_the_command_line_is_listed_as_the_commands_have_it() -> None:
     assert written() == generated(), "run python -m tests.docs.command_reference"
+
+
+PAGES = [
+    page
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "bench" / "REPORT.md")
+    if page.name != "CHANGELOG.md"
+]
+CALL = re.compile(r"(?:^|[`/ (])(hippocamp(?:-admin|-pacs)?) ([a-z]+)((?: [^`#\n|]*)?)", re.MULTILINE)
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {"--help", *(name for one in command.params if isinstance(one, click.Option) for name in one.opts)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_that_a_page_shows_exists_with_its_options(page: Path) -> None:
+    known = {path: command for name, program in programs() for path, command in walk(name, program)}
+    wrong = []
+    for code in CODE.findall(page.read_text()):
+        for program, first, rest in CALL.findall(code):
+            path = f"{program} {first}"
+            command = known.get(f"{path} {(rest.split() or [''])[0]}") or known.get(path)
+            given = re.findall(r" (--[a-z-]+)", rest)
+            taken = options_of(command) if command else set()
+            wrong += [path] if command is None else [f"{path} {one}" for one in given if one not in taken]
+    assert wrong == []
