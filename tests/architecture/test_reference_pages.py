@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from imaging.series import Why
 from tests.docs.command_reference import generated, programs, walk, written
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,28 @@ def test_every_metric_is_listed_and_the_other_way_round() -> None:
     assert sorted(code - parts - page) == [], "counted, but not listed"
     left = {name for name in page - code if not name.startswith(tuple(parts))}
     assert sorted(left) == [], "listed, but nothing counts it"
+
+
+def codes(heading: str) -> set[str]:
+    """In the first column of the table below a heading of the page about series."""
+    page = (ROOT / "docs" / "reference" / "series.md").read_text()
+    table = page.partition(f"## {heading}")[2].partition("\n## ")[0]
+    first = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", table, re.MULTILINE)
+    return {code for cell in first for code in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_reason_to_pass_over_a_series_is_listed() -> None:
+    assert codes("What is passed over") == set(map(str, Why))
+
+
+def test_every_notice_is_listed() -> None:
+    source = ast.parse((ROOT / "gateway" / "reports" / "notices.py").read_text())
+    texts = {
+        node.value
+        for node in ast.walk(source)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert codes("Notices") == {text for text in texts if re.fullmatch(r"[a-z]+\.[a-z_]+", text)}
 
 
 def test_the_command_line_is_listed_as_the_commands_have_it() -> None:
