@@ -123,7 +123,9 @@ def test_a_table_lists_nothing_twice(page: Path) -> None:
         assert [key for key, count in keys.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "model_store" not in page.parts], ids=name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in {"CARD.md", "CHANGELOG.md"}], ids=name
+)
 def test_lines_wrap(page: Path) -> None:
     """Tables, code, and what cannot be broken (a link, a span of code) excepted."""
     long = [
