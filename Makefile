@@ -41,7 +41,7 @@ test: $(VENV)/.dev check  ## Set up, check and run every test, two processes sid
 unit: $(VENV)/.dev  ## Only the tests that start no process
 	@$(RUN) -m pytest tests/unit
 
-test-containers: $(VENV)/.dev  ## Build all images, run docker-compose.yml and work with it (docs/operations.md)
+test-containers: $(VENV)/.dev  ## Build all images, run docker-compose.yml and work with it (docs/how-to/run-under-compose.md)
 	@$(PIP) install -c constraints.txt -e '.[containers]'
 	@$(RUN) -m tests.containers
 

@@ -16,6 +16,7 @@ from bench.gate_rows import Row, rows
 from bench.gate_thresholds import answers, draw, table
 
 DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "explanation" / "quality-gate.md"
 LEAST_REFUSED = 0.95
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="the real scans, one head changed, one drawn")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     parser.add_argument("--rows", type=Path, help="file that keeps what was measured")
-    parser.add_argument("--write", action="store_true", help="write docs/gate.md and docs/pictures/gate.svg")
+    parser.add_argument("--write", action="store_true", help="write the page and docs/pictures/gate.svg")
     given = parser.parse_args()
     found = []
     for row in rows(given.rows, quick=given.quick):
@@ -35,7 +36,7 @@ def main() -> int:
     print("\n" + table(derived) + "\n\n" + counts(found) + "\n")
     if given.write:
         draw(derived, DOCS / "pictures" / "gate.svg")
-        (DOCS / "gate.md").write_text(page(found, table(derived)))
+        PAGE.write_text(page(found, table(derived)))
     missed = targets(found)
     for target in missed:
         print("MISSED", target)
@@ -87,21 +88,21 @@ def targets(found: list[Row]) -> list[str]:
 
 
 def page(found: list[Row], thresholds: str) -> str:
-    """docs/gate.md."""
-    return f"""# The quality gate, measured
+    """docs/explanation/quality-gate.md."""
+    return f"""# Quality gate
 
-Written by `python -m bench.gate --write`; do not edit. What the rules mean stands in
-[preprocessing.md](preprocessing.md#gate).
+Explanation, written by `python -m bench.gate --write`; do not edit. What the rules mean:
+[preprocessing](preprocessing.md#gate).
 
 ## Thresholds
 
-A threshold is derived as the middle between the nearest T1 head and the nearest other image of one half of
+A threshold is derived as the middle between the nearest T1 scan and the nearest other image of one half of
 the subjects; the last two columns are the other half, at the threshold in service. Real scans decide where it
 is put between the two: drawings have no vessels and no artefacts.
 
 {thresholds}
 
-![ROC curves of the thresholds; the dot is the threshold in service](pictures/gate.svg)
+![ROC curves of the thresholds; the dot is the threshold in service](../pictures/gate.svg)
 
 ## Outcome
 

@@ -114,7 +114,7 @@ def _middle(question: Question, wanted: Values, others: Values) -> float:
 def table(found: list[Answer]) -> str:
     """Markdown: every threshold, where it comes from, and the half that it was not chosen on."""
     lines = [
-        "| measure | T1 heads, all | told apart from | theirs | derived | in service | ROC area "
+        "| measure | T1 scans, all | told apart from | theirs | derived | in service | ROC area "
         "| other half: T1 passed | others passed |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

@@ -111,7 +111,7 @@ class System:
         """(moment, seconds since its upload) of every job."""
 
     def job(self) -> Steps:
-        """The life of one job, as docs/architecture.md tells it."""
+        """The life of one job, as docs/explanation/architecture.md tells it."""
         began = self.env.now
         with self.gateway.slots.request() as slot:
             yield slot

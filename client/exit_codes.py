@@ -1,4 +1,4 @@
-"""What the command's exit status says; scripts may rely on it (docs/client.md)."""
+"""What the command's exit status says; scripts may rely on it (docs/reference/command-line.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Moves of the line that concern stored uploads: which of them a job names, and which none ever will.
 
 An upload is deleted only after it is withdrawn: a submit that names it makes no record from then on, however
-late it reaches Redis (docs/decisions/0020-an-upload-is-withdrawn-before-it-is-deleted.md).
+late it reaches Redis (docs/explanation/decisions/0020-an-upload-is-withdrawn-before-it-is-deleted.md).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ PUBLIC = frozenset(
         "login.enter",
         "login.form",
         "login.provider",
+        "pages.api",
         "pages.favicon",
         "pages.problem",
         "pages.problems",

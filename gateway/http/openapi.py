@@ -65,7 +65,7 @@ def describe_api(app: Flask) -> dict[str, Any]:
             "title": "Hippocamp",
             "version": "1",
             "description": f"A T1-weighted head in, a stage of Alzheimer's disease out. {NOTICE}",
-            "license": {"name": "See the repository"},
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
         "paths": paths,

@@ -6,15 +6,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, render_template
+from flask import Blueprint, Flask, Response, current_app, g, render_template
 from markdown_it import MarkdownIt
 
 from contracts.model_card import read_card
 from contracts.result import CDR, CLASS_KEYS, LABELS, NOTICE
 from gateway.access.auth import own_job
 from gateway.http.errors import ModelNotFound, NoSuchPage
+from gateway.http.openapi import describe_api
 from gateway.http.problems import all_kinds, kind_of
 from gateway.monitoring.load_routes import sees_all
+from gateway.pages.api_page import calls_by_tag, members_by_schema
 from gateway.resources import resources
 from jobstore import deployed
 
@@ -72,6 +74,20 @@ def _model_page(digest: str) -> str:
     return render_template(
         "model.html", card=card, pipeline=pipeline, model=digest, current=current, others=others
     )
+
+
+@blueprint.get("/api")
+def api() -> str:
+    """Every call and every type, for people; made from the document that programs read."""
+    return render_template("api.html", body=_api(current_app._get_current_object()))  # type: ignore[attr-defined]
+
+
+@cache
+def _api(app: Flask) -> str:
+    """What is the same for everybody: all but the frame, which names the caller."""
+    document = describe_api(app)
+    tags, schemas = calls_by_tag(document), members_by_schema(document)
+    return render_template("api_body.html", tags=tags, schemas=schemas, version=document["openapi"])
 
 
 @blueprint.get("/problems")

@@ -14,7 +14,7 @@ from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 
 MEDIA_TYPE = "application/fhir+json"
 CODES = "urn:hippocamp:codes"
-"""Code system of what no terminology names; docs/integration.md lists its codes."""
+"""Code system of what no terminology names; docs/reference/result-formats.md lists its codes."""
 _MR_BRAIN = {"system": "http://loinc.org", "code": "24590-2", "display": "MR Brain"}
 _IMAGING = "http://terminology.hl7.org/CodeSystem/observation-category"
 _RADIOLOGY = "http://terminology.hl7.org/CodeSystem/v2-0074"

@@ -18,7 +18,7 @@ from gateway.reports.report import SOFTWARE, Report, Stage, software_version
 
 MEDIA_TYPE = "application/dicom"
 SCHEME = "99HIPPOCAMP"
-"""Private coding scheme designator; docs/integration.md lists its codes."""
+"""Private coding scheme designator; docs/reference/result-formats.md lists its codes."""
 _MR_BRAIN = Code("24590-2", "LN", "MR Brain")
 _RATIO = codes.UCUM.NoUnits
 

@@ -71,7 +71,7 @@ def _settings(connection: Connection) -> Iterator[Finding]:
     try:
         yield Finding("client", Verdict.GOOD, f"version {version('hippocamp')}")
     except PackageNotFoundError:
-        yield Finding("client", Verdict.ODD, "not installed as a package", "pip install 'hippocamp[client]'")
+        yield Finding("client", Verdict.ODD, "not installed as a package", "pip install -e '.[client]'")
     address = urlsplit(connection.address)
     plain = address.scheme == "http" and address.hostname not in {"127.0.0.1", "localhost", "::1"}
     if plain and (connection.key or os.environ.get("HIPPOCAMP_API_KEY")):

@@ -48,6 +48,6 @@ def _alerts(alerts: list[dict[str, Any]]) -> Iterator[Finding]:
         labels, about = alert["labels"], alert["annotations"]
         verdict = Verdict.BAD if labels.get("severity") == "critical" else Verdict.ODD
         shown = f"{labels['alertname']}: {about.get('summary', '')}"
-        yield Finding("alert", verdict, shown, about.get("runbook", "See docs/operations.md"))
+        yield Finding("alert", verdict, shown, about.get("runbook", "See docs/how-to/respond-to-alerts.md"))
     if not firing:
         yield Finding("alerts", Verdict.GOOD, "none fires")

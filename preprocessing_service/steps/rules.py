@@ -1,6 +1,6 @@
 """The rules of the quality gate: each measure's range, what was seen beyond it, and what to send instead.
 
-`python -m bench.gate` derives every threshold from real and drawn heads (docs/preprocessing.md).
+`python -m bench.gate` derives every threshold from real and drawn heads (docs/explanation/preprocessing.md).
 """
 
 from __future__ import annotations

@@ -23,15 +23,6 @@ from tests.containers.engine import IMAGES, Engine, Failed
 from tests.e2e.service import Service
 from tests.e2e.volumes import nudged
 
-ISSUE = """
-import time
-from contracts import api_keys, sites
-from runtime.redis_connections import connect
-from runtime.settings import Shared
-client, now = connect(Shared().redis_url), int(time.time() * 1000)
-sites.save(client, sites.Site(name="clinic"))
-print(api_keys.issue(client, "clinic", list(api_keys.Scope), now_ms=now)[0])
-"""
 STARTED = time.monotonic()
 BASES = ("redis", "prometheus", "node")
 OURS = ("gateway", "exporter", "preprocessing", "infer", "deliver", "maintain", "model-server")
@@ -105,10 +96,9 @@ def start(engine: Engine) -> str:
     engine.compose("up", "-d")
     say(f"up: {', '.join(engine.run('ps', '--format', '{{.Names}}').split())}")
     settings = ("-e", "HIPPOCAMP_REDIS_URL=redis://redis:6379/0")
-    network = f"{engine.project}_inside"
-    command = ("run", "--rm", "--network", network, *settings, "hippocamp-gateway", "python", "-c", ISSUE)
-    eventually("Redis answers", lambda: not engine.fails(*command[:-1], "import redis"), within=30)
-    key = engine.run(*command).splitlines()[-1]
+    gateway = ("run", "--rm", "--network", f"{engine.project}_inside", *settings, "hippocamp-gateway")
+    eventually("Redis answers", lambda: not engine.fails(*gateway, "python", "-c", "import redis"), within=30)
+    key = engine.run(*gateway, "hippocamp-admin", "sites", "add", "clinic").splitlines()[-1]
     say(f"site clinic has a key {key[:8]}...")
     return key
 

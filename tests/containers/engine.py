@@ -49,7 +49,7 @@ class Engine:
         return self._call([*shlex.split(tool), "-p", self.project, *arguments], check=check, seconds=300)
 
     def build(self, image: str) -> None:
-        """Build one image the way docs/operations.md says."""
+        """Build one image the way docs/how-to/run-under-compose.md says."""
         options = ["--format", "docker", "--isolation", "chroot"] if self.name == "podman" else []
         if wheels := os.environ.get("HIPPOCAMP_WHEELS"):
             options += ["-v", f"{wheels}:/wheels:ro", "--build-arg", "PIP_FIND_LINKS=/wheels"]

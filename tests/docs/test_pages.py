@@ -1,4 +1,4 @@
-"""Every command and snippet of the client's and the integration page runs against a real gateway."""
+"""Every command and snippet that a page marks as such runs against a real gateway."""
 
 from __future__ import annotations
 
@@ -29,20 +29,41 @@ def run(command: list[str], folder: Path, reader: dict[str, str]) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", ["client.md", "integration.md"])
-def test_the_page_runs(page: str, folder: Path, reader: dict[str, str]) -> None:
-    if page == "integration.md":
-        assert "jobs:" in run([sys.executable, "-c", python_blocks(page)[0]], folder, reader)
-    said = run(["bash", "-c", shell_script(page)], folder, reader)
-    assert "succeeded" in said
-    for snippet in python_blocks(page)[page == "integration.md" :]:
-        run([sys.executable, "-c", snippet], folder, reader | {"PYTHONPATH": str(ROOT)})
-    pdf = pypdfium2.PdfDocument(folder / ("report.pdf" if page == "client.md" else "result.pdf"))
-    assert len(pdf) == 1
+def pages_in(document: Path) -> int:
+    """Of a PDF; it must open."""
+    pdf = pypdfium2.PdfDocument(document)
+    count = len(pdf)
     pdf.close()
+    return count
 
 
-@pytest.mark.parametrize("page", ["api.md", "../README.md"])
+def test_the_guide_to_the_client_runs(folder: Path, reader: dict[str, str]) -> None:
+    page = "how-to/script-with-the-client.md"
+    assert "succeeded" in run(["bash", "-c", shell_script(page)], folder, reader)
+    for snippet in python_blocks(page):
+        run([sys.executable, "-c", snippet], folder, reader | {"PYTHONPATH": str(ROOT)})
+    assert pages_in(folder / "report.pdf") == 1
+
+
+def test_the_guide_to_the_pacs_runs(folder: Path, reader: dict[str, str]) -> None:
+    (snippet,) = python_blocks("how-to/connect-a-pacs.md")
+    assert "jobs:" in run([sys.executable, "-c", snippet], folder, reader)
+
+
+def test_every_format_of_a_result_comes(folder: Path, reader: dict[str, str]) -> None:
+    said = run(["bash", "-c", shell_script("reference/result-formats.md")], folder, reader)
+    assert "succeeded" in said
+    assert pages_in(folder / "result.pdf") == 1
+
+
+def test_the_guide_to_webhooks_runs(folder: Path, reader: dict[str, str]) -> None:
+    page = "how-to/receive-webhooks.md"
+    run(["bash", "-c", shell_script(page)], folder, reader)
+    for snippet in python_blocks(page):
+        run([sys.executable, "-c", snippet], folder, reader | {"PYTHONPATH": str(ROOT)})
+
+
+@pytest.mark.parametrize("page", ["reference/api.md", "../README.md"])
 def test_every_curl_of_the_page_is_answered(
     page: str, url: str, folder: Path, reader: dict[str, str]
 ) -> None:
@@ -68,12 +89,16 @@ def test_every_curl_of_the_page_is_answered(
 
 
 def test_the_exit_statuses_are_the_documented_ones() -> None:
-    listed = re.findall(r"^\| (\d+) \|", (DOCS / "client.md").read_text(), re.MULTILINE)
+    listed = re.findall(r"^\| (\d+) \|", (DOCS / "reference" / "command-line.md").read_text(), re.MULTILINE)
     assert sorted(map(int, listed)) == sorted(Exit)
 
 
 def test_the_failure_reasons_are_the_documented_ones() -> None:
-    listed = set(re.findall(r"^\| `0x(\w{4})` \|", (DOCS / "integration.md").read_text(), re.MULTILINE))
+    listed = set(
+        re.findall(
+            r"^\| `0x(\w{4})` \|", (DOCS / "reference" / "dicom-conformance.md").read_text(), re.MULTILINE
+        )
+    )
     ours = (
         instances.CANNOT_UNDERSTAND,
         instances.NOT_SUPPORTED,

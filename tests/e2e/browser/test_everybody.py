@@ -25,7 +25,7 @@ from tests.support.provider import Provider
 
 pytestmark = pytest.mark.e2e
 
-PAGES = ("home", "job", "refused", "operations", "model", "problems", "login")
+PAGES = ("home", "job", "refused", "operations", "model", "problems", "api", "login")
 WIDTHS = {"phone": 360, "desk": 1280, "wall": 2560}
 
 
@@ -51,7 +51,7 @@ def places(
         Provider(hippocamp_site="north", scope="read submit admin") as provider,
         serving(redis_url, tmp_path_factory.mktemp("sites"), **provider.environment) as guarded,
     ):
-        own = {name: (here, f"/{name}") for name in ("operations", "model", "problems")}
+        own = {name: (here, f"/{name}") for name in ("operations", "model", "problems", "api")}
         yield Places({
             **own, "home": (here, "/"), "job": (here, answered), "refused": (here, sphere),
             "login": (guarded.url, "/login"),

@@ -239,7 +239,7 @@ def test_two_calls_at_once_make_one_job(
 def test_the_example_of_the_guide_runs(
     bucket: str, redis_url: str, redis_client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+    guide = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     (example,) = [block for block in blocks if "/v1/uploads" in block]
     (tmp_path / "head.nii.gz").write_bytes(gzip.compress(nifti()))

@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def test_every_alert_has_a_runbook_section_and_no_section_is_left_over() -> None:
-    book = (ROOT / "docs" / "operations.md").read_text().partition("## Runbook")[2].partition("\n## ")[0]
+    book = (ROOT / "docs" / "how-to" / "respond-to-alerts.md").read_text().partition("## Runbook")[2]
     sections = [line[4:].strip() for line in book.splitlines() if line.startswith("### ")]
     assert sorted(sections) == sorted(names())
 
@@ -30,7 +30,7 @@ def test_every_alert_has_a_runbook_section_and_no_section_is_left_over() -> None
 @pytest.mark.parametrize("rule", alerts(), ids=names())
 def test_an_alert_says_how_bad_it_is_and_where_to_read_on(rule: dict[str, dict[str, str]]) -> None:
     assert rule["labels"]["severity"] in {"critical", "warning"}
-    assert rule["annotations"]["runbook"] == f"docs/operations.md#{str(rule['alert']).lower()}"
+    assert rule["annotations"]["runbook"] == f"docs/how-to/respond-to-alerts.md#{str(rule['alert']).lower()}"
     assert len(rule["annotations"]["summary"]) > 20
 
 

@@ -12,7 +12,7 @@ from model_store.served import accelerated
 from model_store.served.accelerated import Accelerated
 from model_store.served.model import Model
 
-# The frozen network is TorchScript on purpose (docs/model.md): torch calls it deprecated.
+# The frozen network is TorchScript on purpose (docs/explanation/model.md): torch calls it deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 CPU = torch.device("cpu")
 

@@ -19,7 +19,7 @@ from model_store.served.model import Model
 from model_store.served.pooling import Forward, Pooling
 from model_store.served.shapes import DEEP, POOLING
 
-# The frozen network is TorchScript on purpose (docs/model.md): torch calls it deprecated.
+# The frozen network is TorchScript on purpose (docs/explanation/model.md): torch calls it deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 
