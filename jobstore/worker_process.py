@@ -23,7 +23,7 @@ _QUIET = ("celery.worker.strategy", "celery.app.trace", "httpx")
 """Loggers that write a line or two per wake-up."""
 
 
-def equip(service: str, *, stop_seconds: float) -> None:
+def configure_worker(service: str, *, stop_seconds: float) -> None:
     """Set logging, and a stop that ends within about `stop_seconds`, for the worker this process becomes.
 
     1. SIGTERM makes Celery take no new wake-ups and wait for the running ones, however long they run.

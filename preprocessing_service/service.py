@@ -19,13 +19,13 @@ from contracts.job import Claim
 from contracts.stack import Stack
 from contracts.states import Stage
 from jobstore import deployed, heartbeats, sites
-from jobstore.failure_policy import code_of, settle
+from jobstore.failure_policy import code_of, handle_failure
 from jobstore.leases import held
 from jobstore.orphaned_claims import watch
 from jobstore.store import LeaseLost, Line
 from jobstore.wakeups import TASK, another, celery_app, wake
 from jobstore.worker_identity import worker_name
-from jobstore.worker_process import equip
+from jobstore.worker_process import configure_worker
 from preprocessing_service.allocation import keep_memory
 from preprocessing_service.cpu_limit import within_cpu
 from preprocessing_service.metrics import record_escalation, record_failure, record_prepared, record_wait
@@ -66,7 +66,7 @@ class Prepare(Protocol):
 
 
 @dataclass
-class Workplace:
+class WorkerContext:
     """What one worker process works with; `app` sends the wake-ups of the next stage."""
 
     settings: Settings
@@ -79,10 +79,10 @@ class Workplace:
         self.redis = connect(self.settings.redis_url)
         self.line = Line(self.redis)
         self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
-        self.proofs = deployed.Proofs(self.redis)
+        self.heartbeats = deployed.Heartbeats(self.redis)
 
 
-def work(place: Workplace) -> None:
+def work(place: WorkerContext) -> None:
     """Take jobs for about TURN_SECONDS; while none waits, tell that the stage works, and listen."""
     ends = time.monotonic() + TURN_SECONDS
     while (left := ends - time.monotonic()) > 0:
@@ -93,7 +93,7 @@ def work(place: Workplace) -> None:
             return
 
 
-def work_once(place: Workplace) -> Claim | None:
+def work_once(place: WorkerContext) -> Claim | None:
     """Take one job as far as its commit; the claim, or None when nothing waited."""
     settings = place.settings
     found = place.line.claim(Stage.PREPROCESS, place.name, lease_seconds=settings.lease_seconds)
@@ -110,7 +110,7 @@ def work_once(place: Workplace) -> Claim | None:
             _commit(place, claim, stack)
         except Exception as error:  # noqa: BLE001  whatever a volume provokes must be settled
             span.fail(code_of(error))
-            record_failure(code_of(error), settle(place.line, claim, error))
+            record_failure(code_of(error), handle_failure(place.line, claim, error))
             return claim
         finally:
             span.end()
@@ -120,7 +120,7 @@ def work_once(place: Workplace) -> Claim | None:
     return claim
 
 
-def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
+def _stack_of(place: WorkerContext, claim: Claim, span: Span) -> tuple[Stack, bool]:
     """The stored stack of the same bytes and pipeline, or a new one; and whether it was stored."""
     path = _stack_blob(place, claim)
     if place.blobs.exists(path):
@@ -159,7 +159,7 @@ def _stack_of(place: Workplace, claim: Claim, span: Span) -> tuple[Stack, bool]:
     return stack, False
 
 
-def _prepared(place: Workplace, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
+def _prepared(place: WorkerContext, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
     """A contrast-enhanced series is read only for a site that has chosen so."""
     try:
         return prepare()
@@ -170,7 +170,7 @@ def _prepared(place: Workplace, claim: Claim, prepare: Callable[..., Stack]) -> 
         return prepare(allow_agent=True)
 
 
-def _commit(place: Workplace, claim: Claim, stack: Stack) -> None:
+def _commit(place: WorkerContext, claim: Claim, stack: Stack) -> None:
     fields = {
         "stack_blob": _stack_blob(place, claim),
         "pipeline_digest": place.digest,
@@ -183,12 +183,12 @@ def _commit(place: Workplace, claim: Claim, stack: Stack) -> None:
     announce(place)
 
 
-def announce(place: Workplace) -> None:
+def announce(place: WorkerContext) -> None:
     """Tell the gateway which pipeline is in service and that it works."""
-    place.proofs.tell("preprocess", of="pipeline", digest=place.digest)
+    place.heartbeats.send("preprocess", of="pipeline", digest=place.digest)
 
 
-def _stack_blob(place: Workplace, claim: Claim) -> str:
+def _stack_blob(place: WorkerContext, claim: Claim) -> str:
     return stack_path(claim.job.site, claim.job.shelf, place.digest)
 
 
@@ -197,14 +197,14 @@ def build(
 ) -> Celery:
     """The Celery application of this stage; every child loads its networks before its first job."""
     app = celery_app("preprocessing", settings.redis_url)
-    equip("preprocess", stop_seconds=settings.stop_seconds)
+    configure_worker("preprocess", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.PREPROCESS], also=partial(sweep, settings.scratch))
     heartbeats.announce(settings.redis_url)
-    places: list[Workplace] = []
+    places: list[WorkerContext] = []
 
-    def open_workplace(**_: object) -> Workplace:
+    def open_context(**_: object) -> WorkerContext:
         if not places or places[0].name != worker_name():
-            places[:] = [Workplace(settings, app, prepare, digest())]
+            places[:] = [WorkerContext(settings, app, prepare, digest())]
         return places[0]
 
     def start(**_: object) -> None:
@@ -212,12 +212,12 @@ def build(
             resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, settings.memory_bytes))
         keep_memory()
         warm_up()
-        announce(open_workplace())
+        announce(open_context())
 
     signals.worker_process_init.connect(start, weak=False)
 
     @app.task(name=TASK[Stage.PREPROCESS], time_limit=int(settings.job_seconds + TURN_SECONDS))
     def _wake() -> None:
-        work(open_workplace())
+        work(open_context())
 
     return app

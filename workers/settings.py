@@ -31,14 +31,14 @@ class Settings(Shared):
     """Shared settings plus the model server's and the webhooks'.
 
     model_server: address of TorchServe, or several with commas between them.
-    model_reads_blobs: it has the blob store's folder, named in its own HIPPOCAMP_BLOBS, before its eyes.
+    model_reads_blobs: it reads the blob store's folder, which its own HIPPOCAMP_BLOBS names.
     model_token_file: where TorchServe writes the token that its callers need; None: it asks for none.
     infer_batch: most volumes of one request to the model server.
     model_seconds: longest wait for its answer.
     known_models: digests of the models that may answer; any other is refused.
     most_distance: from the training data; a volume beyond is refused, 0 refuses none. 1 is the 99th centile
         of left-out training subjects.
-    golden_seconds: age of the last proof after which the model server gets a test request.
+    canary_seconds: age of the last heartbeat after which the model server gets a canary request.
     webhook_seconds: whole time one delivery may take, from resolving the name to the status line.
     webhook_allow: networks that webhooks may reach although they are not public.
     retention_seconds: how long ended jobs of a site without a retention of its own are kept; 0: always.
@@ -54,7 +54,7 @@ class Settings(Shared):
     infer_batch: int = field(default_factory=lambda: env_count("INFER_BATCH", 4, least=1, most=256))
     known_models: frozenset[str] = field(default_factory=known_models)
     most_distance: float = field(default_factory=lambda: env_number("MOST_DISTANCE", 3.0))
-    golden_seconds: float = field(default_factory=lambda: env_number("GOLDEN_SECONDS", 20, least=1))
+    canary_seconds: float = field(default_factory=lambda: env_number("CANARY_SECONDS", 20, least=1))
     webhook_seconds: float = field(
         default_factory=lambda: env_number("WEBHOOK_TIMEOUT_SECONDS", 10, least=0.1, most=60)
     )

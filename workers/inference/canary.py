@@ -1,4 +1,4 @@
-"""The golden inference: a small real request whose only purpose is to prove that the model server works."""
+"""The canary inference: a small real request whose only purpose is to show that the model server works."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.stack import HEIGHT, SLICES, WIDTH
+from workers.inference.prediction import PredictRequest
+
+
+def canary_request(model_version: str = "") -> PredictRequest:
+    """One volume for this model, "" for the server's first."""
+    return PredictRequest.of_slices(canary_slices(), model_version=model_version)
 
 
 @cache
-def golden_slices() -> npt.NDArray[np.uint8]:
+def canary_slices() -> npt.NDArray[np.uint8]:
     """(1, 32, 208, 176) uint8: an ellipsoid of two tissues around a dark core, the same every time."""
     z, y, x = np.ogrid[-1 : 1 : SLICES * 1j, -1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
     radius = np.sqrt((z / 2.5) ** 2 + (y / 0.85) ** 2 + (x / 0.8) ** 2)

@@ -169,19 +169,19 @@ def test_a_folder_offers_none(settings: Settings, redis_client: redis.Redis) -> 
 def test_what_no_job_names_is_collected(
     http: FlaskClient, put: Put, store: BlobStore, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers.context import Workplace
+    from workers.context import WorkerContext
     from workers.maintenance import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
 
     unused, used = put(nifti()), put(nifti())
     job = http.post("/v1/jobs", json={"upload": used}).json
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
-    place = Workplace(WorkerSettings(redis_url=url, blobs="s3://hippocamp/uploads"), app=None)  # type: ignore[arg-type]
+    place = WorkerContext(WorkerSettings(redis_url=url, blobs="s3://hippocamp/uploads"), app=None)  # type: ignore[arg-type]
     monkeypatch.setattr(orphaned_uploads, "EVERY_ROUNDS", 1)
     monkeypatch.setattr(orphaned_uploads, "PATIENCE_ROUNDS", 1)
     assert orphaned_uploads.collect(place) == 0
     assert orphaned_uploads.collect(place) >= 1
-    maintain.take_out_garbage(place)
+    maintain.delete_pending(place)
     assert not store.exists(f"inputs/here/{unused}")
     assert not store.exists(f"inputs/here/{used}"), "what was sent became the job's own, cleaned"
     assert store.exists(Line(redis_client).record(job["id"])["input_blob"])

@@ -42,7 +42,7 @@ def test_a_listener_takes_wake_ups_and_leaves_other_tasks(redis_url: str, redis_
     wake(redis_client, Stage.INFER, 2)
     assert another(redis_client, Stage.INFER, 1)
     app = celery_app("test", redis_url)
-    app.send_task("infer.golden", queue="infer", ignore_result=True)
+    app.send_task("infer.canary", queue="infer", ignore_result=True)
     assert another(redis_client, Stage.INFER, 1), "the older one first"
     assert not another(redis_client, Stage.INFER, 1)
     assert redis_client.llen("infer") == 1, "it lies where it was"

@@ -177,7 +177,7 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
 
     job_id = send(http, north, scan).json["id"]
     own = PreprocessSettings(redis_url=settings.redis_url, blobs=settings.blobs)
-    desk = preprocess.Workplace(own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w")
+    desk = preprocess.WorkerContext(own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w")
     line = Line(redis_client)
     filler = fill(disk, leave=RESERVE // 3)
     preprocess.work_once(desk)

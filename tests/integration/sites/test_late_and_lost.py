@@ -227,12 +227,12 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
     send: Callable[..., object], settings: Settings, redis_client: redis.Redis, blobs: BlobStore
 ) -> None:
     """Whatever the clocks say: a record that comes too late is refused, and its sender told to repeat it."""
-    from workers.context import Workplace
+    from workers.context import WorkerContext
     from workers.maintenance import maintain, orphaned_uploads
     from workers.settings import Settings as WorkerSettings
 
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
-    place = Workplace(WorkerSettings(redis_url=url, blobs=settings.blobs), app=None)  # type: ignore[arg-type]
+    place = WorkerContext(WorkerSettings(redis_url=url, blobs=settings.blobs), app=None)  # type: ignore[arg-type]
     job_id = send().json["id"]
     needed = Line(redis_client).record(job_id)["input_blob"]
     late, part = f"inputs/north/{new_job_id()}", "inputs/north/broken-off.part"
@@ -247,7 +247,7 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
     assert [look_in(n) for n in (299, 300, 301, 600, 1800, 2099)] == [0] * 6
     assert stored(blobs) == {needed, late, part}, "two looks, 1,800 rounds apart, and not a clock"
     assert look_in(2100) == 2
-    maintain.take_out_garbage(place)
+    maintain.delete_pending(place)
     assert stored(blobs) == {needed}
     record = replace(_submission(redis_client, job_id), id=new_job_id(), input_blob=late)
     with pytest.raises(Exception, match="send it again"):

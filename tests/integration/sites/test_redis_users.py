@@ -35,9 +35,9 @@ from tests.integration.workers.scene import PIPELINE, fake_prepare
 from tests.redis_servers import DURABLE, FORGETFUL, Server
 from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, FakeTorchServe
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.inference import infer
+from workers.inference import infer, model_health
 from workers.maintenance import maintain
 from workers.settings import Settings
 
@@ -104,7 +104,7 @@ def work(servers: Servers, folder: Path) -> None:
         save(connect(servers.url("gateway")), new_endpoint("north", receiver.url, now_ms=1))
         places = {name: place(servers, name, blobs, model.url) for name in ("infer", "deliver", "maintain")}
         settings = PreprocessSettings(redis_url=servers.url("preprocessing"), blobs=blobs)
-        desk = preprocess.Workplace(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
+        desk = preprocess.WorkerContext(settings, places["infer"].app, prepare, PIPELINE, name="tests:1")
         sent = gateway.post("/v1/jobs", data=nifti(), headers=headers)
         assert sent.status_code == 202, sent.text
         preprocess.announce(desk)
@@ -112,7 +112,7 @@ def work(servers: Servers, folder: Path) -> None:
         assert len(infer.work_once(places["infer"])) == 1
         assert deliver.work_once(places["deliver"]) is not None
         maintain.tick(places["maintain"])
-        maintain.prove(places["maintain"])
+        model_health.run_canary(places["maintain"])
         assert len(receiver.received) == 1
         assert [operator.llen(stage) for stage in Stage] == [1, 1, 1], "a wake-up was not sent"
         for one in places.values():
@@ -130,7 +130,7 @@ def work(servers: Servers, folder: Path) -> None:
     assert gateway.delete(f"/v1/jobs/{sent.json['id']}", headers=headers).status_code == 204
 
 
-def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
+def place(servers: Servers, name: str, blobs: str, model: str) -> WorkerContext:
     """Where one of the workers works, as the Redis user of its name."""
     settings = Settings(
         redis_url=servers.url(name),
@@ -141,7 +141,7 @@ def place(servers: Servers, name: str, blobs: str, model: str) -> Workplace:
         webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
     )
     app = celery_app("test", servers.url(name))
-    return Workplace(settings, app, name=f"tests:{name}", patience_seconds=0.0)
+    return WorkerContext(settings, app, name=f"tests:{name}", wait_seconds=0.0)
 
 
 def prepare(path: Path, **more: object) -> preprocess.Stack:

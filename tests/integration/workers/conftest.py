@@ -15,7 +15,7 @@ from jobstore.wakeups import celery_app
 from preprocessing_service.settings import Settings as PreprocessSettings
 from tests.integration.workers.scene import PIPELINE, fake_prepare
 from tests.support.torchserve import DIGEST, OTHER, FakeTorchServe
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.settings import Settings
 
 
@@ -28,7 +28,7 @@ def torchserve() -> Iterator[FakeTorchServe]:
 @pytest.fixture
 def place(
     redis_client: redis.Redis, redis_url: str, tmp_path: Path, torchserve: FakeTorchServe
-) -> Iterator[Workplace]:
+) -> Iterator[WorkerContext]:
     """Infer, deliver and maintain; webhooks may reach the loopback receiver."""
     settings = Settings(
         redis_url=redis_url,
@@ -40,7 +40,7 @@ def place(
         webhook_allow=(ipaddress.ip_network("127.0.0.0/8"),),
     )
     app = celery_app("test", redis_url)
-    place = Workplace(settings, app, name="tests:0", patience_seconds=0.0)
+    place = WorkerContext(settings, app, name="tests:0", wait_seconds=0.0)
     yield place
     place.model.close()
     place.redis.close()
@@ -48,16 +48,16 @@ def place(
 
 
 @pytest.fixture
-def desk(place: Workplace) -> Iterator[preprocess.Workplace]:
+def desk(place: WorkerContext) -> Iterator[preprocess.WorkerContext]:
     """The preprocess stage, with a pipeline that obeys the file."""
     settings = PreprocessSettings(redis_url=place.settings.redis_url, blobs=place.settings.blobs)
-    desk = preprocess.Workplace(settings, place.app, fake_prepare, PIPELINE, name="tests:1")
+    desk = preprocess.WorkerContext(settings, place.app, fake_prepare, PIPELINE, name="tests:1")
     yield desk
     desk.redis.close()
 
 
 @pytest.fixture
-def clocked(place: Workplace, desk: preprocess.Workplace) -> Line:
+def clocked(place: WorkerContext, desk: preprocess.WorkerContext) -> Line:
     """One line for all of them, whose clock the test moves."""
     place.line.now_ms = 1_700_000_000_000
     desk.line = place.line

@@ -13,14 +13,14 @@ from jobstore.store import Line
 from jobstore.webhook_endpoints import Endpoint, find, new_endpoint, remove, save
 from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.delivery.deliver import SCHEDULE, pause_after
+from workers.delivery.endpoint_rest import SCHEDULE, pause_after
 
 pytestmark = pytest.mark.integration
 
 
-def owe(place: Workplace, url: str, *, site: str = "a") -> tuple[Endpoint, str]:
+def owe(place: WorkerContext, url: str, *, site: str = "a") -> tuple[Endpoint, str]:
     """An endpoint of the site, and the delivery that a job just ended owes it."""
     endpoint = new_endpoint(site, url, now_ms=1)
     save(place.redis, endpoint)
@@ -34,7 +34,7 @@ def state_of(line: Line, delivery: str) -> tuple[str, int]:
     return record["state"], int(record["attempt"])
 
 
-def test_ten_attempts_over_three_days_then_failed(place: Workplace, clocked: Line) -> None:
+def test_ten_attempts_over_three_days_then_failed(place: WorkerContext, clocked: Line) -> None:
     with Receiver(status=500) as receiver:
         _, delivery = owe(place, receiver.url)
         started = clocked.now_ms
@@ -58,7 +58,7 @@ def test_the_schedule_is_ten_attempts_within_about_75_hours() -> None:
     assert all(s <= pause_after(n + 1, "whd_x") <= 1.1 * s for n, s in enumerate(SCHEDULE))
 
 
-def test_a_failed_delivery_can_be_replayed(place: Workplace, clocked: Line) -> None:
+def test_a_failed_delivery_can_be_replayed(place: WorkerContext, clocked: Line) -> None:
     with Receiver() as receiver:
         endpoint, delivery = owe(place, receiver.url)
         place.redis.hset(keys.record(delivery), "attempt", 9)
@@ -77,7 +77,7 @@ def test_a_failed_delivery_can_be_replayed(place: Workplace, clocked: Line) -> N
     Webhook(endpoint.secrets[0].key).verify(body, headers)
 
 
-def test_both_keys_sign_while_a_rotation_lasts(place: Workplace, clocked: Line) -> None:
+def test_both_keys_sign_while_a_rotation_lasts(place: WorkerContext, clocked: Line) -> None:
     with Receiver() as receiver:
         endpoint, _ = owe(place, receiver.url)
         new = endpoint.rotated(4_000_000_000_000, overlap_seconds=60)
@@ -88,7 +88,7 @@ def test_both_keys_sign_while_a_rotation_lasts(place: Workplace, clocked: Line) 
         assert Webhook(secret.key).verify(body, headers)["type"] == "job.canceled"
 
 
-def test_410_disables_the_endpoint_and_nothing_is_owed_any_more(place: Workplace, clocked: Line) -> None:
+def test_410_disables_the_endpoint_and_nothing_is_owed_any_more(place: WorkerContext, clocked: Line) -> None:
     with Receiver(status=410) as receiver:
         endpoint, first = owe(place, receiver.url)
         waiting = submit(clocked, place.blobs, "level 1")
@@ -109,7 +109,7 @@ def test_410_disables_the_endpoint_and_nothing_is_owed_any_more(place: Workplace
 
 @pytest.mark.parametrize("status", [301, 307, 400, 404, 429, 500, 503])
 def test_everything_but_2xx_is_tried_again_and_never_followed(
-    place: Workplace, clocked: Line, status: int
+    place: WorkerContext, clocked: Line, status: int
 ) -> None:
     with Receiver() as inner, Receiver(status=status, location=inner.url) as receiver:
         _, delivery = owe(place, receiver.url)
@@ -119,7 +119,7 @@ def test_everything_but_2xx_is_tried_again_and_never_followed(
     assert clocked.record(delivery)["response_status"] == str(status)
 
 
-def test_an_inward_address_is_never_reached(place: Workplace, clocked: Line) -> None:
+def test_an_inward_address_is_never_reached(place: WorkerContext, clocked: Line) -> None:
     with Receiver() as receiver:
         place.settings = replace(place.settings, webhook_allow=())
         _, delivery = owe(place, receiver.url)
@@ -128,7 +128,7 @@ def test_an_inward_address_is_never_reached(place: Workplace, clocked: Line) -> 
     assert "an address that is not public" in clocked.record(delivery)["last_error"]
 
 
-def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: Workplace, clocked: Line) -> None:
+def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: WorkerContext, clocked: Line) -> None:
     with Receiver(drip=0.05) as slow, Receiver() as fast:
         owe(place, slow.url, site="slow")
         for _ in range(5):
@@ -143,7 +143,9 @@ def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: Workplace, clock
 
 
 @pytest.mark.parametrize("status", [204, 410, 500])
-def test_what_is_erased_during_an_attempt_stays_erased(place: Workplace, clocked: Line, status: int) -> None:
+def test_what_is_erased_during_an_attempt_stays_erased(
+    place: WorkerContext, clocked: Line, status: int
+) -> None:
     """While the receiver thinks, the site erases the job and removes the endpoint."""
     with Receiver(status=status) as receiver:
         endpoint, delivery = owe(place, receiver.url)
@@ -155,7 +157,7 @@ def test_what_is_erased_during_an_attempt_stays_erased(place: Workplace, clocked
     assert find(place.redis, "a", endpoint.id) is None
 
 
-def test_a_removed_endpoint_ends_what_it_was_owed(place: Workplace, clocked: Line) -> None:
+def test_a_removed_endpoint_ends_what_it_was_owed(place: WorkerContext, clocked: Line) -> None:
     endpoint, delivery = owe(place, "http://127.0.0.1:9/")
     place.redis.hdel(keys.endpoints("a"), endpoint.id)
     deliver.work_once(place)
@@ -165,7 +167,7 @@ def test_a_removed_endpoint_ends_what_it_was_owed(place: Workplace, clocked: Lin
 @pytest.mark.parametrize(
     "url", ["nonsense", "http://", "http://nowhere.invalid/", "http://127.0.0.1:1/", "http://[::1"]
 )
-def test_an_url_that_leads_nowhere_is_a_failed_attempt(place: Workplace, clocked: Line, url: str) -> None:
+def test_an_url_that_leads_nowhere_is_a_failed_attempt(place: WorkerContext, clocked: Line, url: str) -> None:
     _, delivery = owe(place, url)
     deliver.work_once(place)
     assert state_of(clocked, delivery) == ("pending", 1)

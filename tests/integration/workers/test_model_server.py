@@ -30,7 +30,8 @@ from deploy.local.ports import free_ports
 from jobstore import keys
 from model_store.release.digest import model_digest
 from tests.integration.workers.scene import eventually
-from workers.inference.canary import golden_slices
+from workers.inference.canary import canary_request, canary_slices
+from workers.inference.prediction import PredictRequest
 from workers.inference.replicas import Replicas
 
 pytestmark = pytest.mark.integration
@@ -155,7 +156,7 @@ def post(address: str, body: bytes) -> tuple[int, bytes]:
 
 
 def post_when_ready(address: str, body: bytes, *, seconds: float) -> tuple[int, bytes]:
-    """`/ping` says Healthy before the model can answer: the golden request itself is the readiness check."""
+    """`/ping` says Healthy before the model can answer: only the canary inference shows readiness."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -199,7 +200,7 @@ def test_its_settings_are_those_of_the_file_in_the_archive(
 ) -> None:
     served: Served = request.getfixturevalue(name)
     wanted = yaml.safe_load(SHIPPED.read_text()) if name == "shipped" else OTHERWISE
-    status, answer = post_when_ready(served.url, packed(golden_slices()), seconds=180)
+    status, answer = post_when_ready(served.url, packed(canary_slices()), seconds=180)
     assert status == 200
     with np.load(io.BytesIO(answer), allow_pickle=False) as parts:
         assert json.loads(parts["about"].tobytes())["threads"] == threads
@@ -214,25 +215,25 @@ def test_two_replicas_share_the_work_until_one_is_killed(
 ) -> None:
     """Each breaker is its own, the idle one is asked, and a death costs no answer."""
     for served in (shipped, other):
-        post_when_ready(served.url, packed(golden_slices()), seconds=180)
-    stack = np.repeat(golden_slices(), 6, axis=0)
+        post_when_ready(served.url, packed(canary_slices()), seconds=180)
+    six = PredictRequest.of_slices(np.repeat(canary_slices(), 6, axis=0))
     urls = [shipped.url, other.url]
     ours, theirs = (Replicas(urls, timeout_seconds=60, shared=redis_client) for _ in range(2))
     with closing(ours), closing(theirs):
-        assert ours.prove(golden_slices()).digest == model_digest()
+        assert ours.predict_on_all(canary_request()).digest == model_digest()
         before = [served.requests() for served in (shipped, other)]
-        busy = Thread(target=theirs.predict, args=(stack,))
+        busy = Thread(target=theirs.predict, args=(six,))
         busy.start()
         eventually(lambda: redis_client.keys(keys.asked("*")))
         at_work = next(n for n, url in enumerate(urls) if redis_client.exists(keys.asked(url)))
-        ours._turn = itertools.count(at_work)  # by turns it would be asked now
-        ours.predict(stack[:1])
+        ours.in_flight.turns = itertools.count(at_work)  # by turns it would be asked now
+        ours.predict(canary_request())
         busy.join(60)
         got = [served.requests() - was for served, was in zip((shipped, other), before, strict=True)]
         assert got == [1, 1]
 
         os.killpg(other.process.pid, signal.SIGKILL)
-        answers = [ours.predict(stack[:1]) for _ in range(6)]
+        answers = [ours.predict(canary_request()) for _ in range(6)]
         assert [len(found) for found in answers] == [1] * 6
         failures = {replica.url: replica.breaker.failures for replica in ours.all}
         assert failures[shipped.url] == 0

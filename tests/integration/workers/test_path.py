@@ -31,15 +31,15 @@ from runtime.blobs import sheet_path
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
 from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.inference import infer
+from workers.inference import infer, model_health
 from workers.maintenance import maintain
 
 pytestmark = pytest.mark.integration
 
 
-def test_volume_in_result_and_webhook_out(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_volume_in_result_and_webhook_out(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     with Receiver() as receiver:
         endpoint = new_endpoint("a", receiver.url, now_ms=1)
         save(place.redis, endpoint)
@@ -68,7 +68,7 @@ def test_volume_in_result_and_webhook_out(place: Workplace, desk: preprocess.Wor
 
 
 @pytest.fixture
-def by_name(place: Workplace, torchserve: FakeTorchServe) -> FakeTorchServe:
+def by_name(place: WorkerContext, torchserve: FakeTorchServe) -> FakeTorchServe:
     """The model server reads stacks from the blob store by itself."""
     place.settings = replace(place.settings, model_reads_blobs=True)
     torchserve.folder = place.blobs.folder
@@ -76,7 +76,7 @@ def by_name(place: Workplace, torchserve: FakeTorchServe) -> FakeTorchServe:
 
 
 def test_stacks_are_named_and_only_the_guilty_one_fails(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, by_name: FakeTorchServe
 ) -> None:
     jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, POISON, 3)]
     for _ in jobs:
@@ -88,7 +88,7 @@ def test_stacks_are_named_and_only_the_guilty_one_fails(
 
 
 def test_a_server_that_cannot_read_is_sent_the_bytes(
-    place: Workplace, desk: preprocess.Workplace, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, by_name: FakeTorchServe
 ) -> None:
     by_name.folder = None
     job = submit(place.line, place.blobs, "level 1")
@@ -99,7 +99,7 @@ def test_a_server_that_cannot_read_is_sent_the_bytes(
 
 
 def test_a_named_stack_that_is_gone_is_made_again(
-    place: Workplace, desk: preprocess.Workplace, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, by_name: FakeTorchServe
 ) -> None:
     gone, there = (submit(place.line, place.blobs, f"level {n}") for n in (1, 2))
     for _ in range(2):
@@ -113,7 +113,9 @@ def test_a_named_stack_that_is_gone_is_made_again(
     assert place.line.get(gone).state is JobState.SUCCEEDED
 
 
-def test_a_busy_worker_hears_the_next_wake_up_itself(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_a_busy_worker_hears_the_next_wake_up_itself(
+    place: WorkerContext, desk: preprocess.WorkerContext
+) -> None:
     first = submit(place.line, place.blobs, "level 1")
     later = threading.Timer(0.2, lambda: submit_and_wake(place))
     later.start()
@@ -124,14 +126,14 @@ def test_a_busy_worker_hears_the_next_wake_up_itself(place: Workplace, desk: pre
     assert place.redis.llen("preprocess") == 0
 
 
-def submit_and_wake(place: Workplace) -> None:
+def submit_and_wake(place: WorkerContext) -> None:
     submit(place.line, place.blobs, "level 2")
     wake(place.redis, Stage.PREPROCESS)
 
 
 @pytest.mark.parametrize("by_name", [False, True])
 def test_what_is_known_of_a_person_gives_a_second_answer(
-    place: Workplace, desk: preprocess.Workplace, torchserve: FakeTorchServe, by_name: bool
+    place: WorkerContext, desk: preprocess.WorkerContext, torchserve: FakeTorchServe, by_name: bool
 ) -> None:
     """In one request with a job of whom nothing is known, and found again only by the same question."""
     place.settings = replace(place.settings, model_reads_blobs=by_name)
@@ -160,7 +162,7 @@ def test_what_is_known_of_a_person_gives_a_second_answer(
 
 
 def test_a_model_that_is_not_known_answers_nobody(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
 ) -> None:
     """Jobs wait, using up no attempt, until a known model is back; the gateway can say which it is."""
     torchserve.digest = "f" * 64
@@ -170,19 +172,19 @@ def test_a_model_that_is_not_known_answers_nobody(
     job = clocked.get(job_id)
     assert (job.state, job.attempt) == (JobState.QUEUED_INFER, 0)
     assert job.text("last_error") == "unavailable.model_unknown"
-    assert not maintain.prove(place)
+    assert not model_health.run_canary(place)
     assert deployed.refused(place.redis) == "f" * 64
     assert deployed.health(place.redis, "model_server") is None
     assert deployed.current(place.redis)[1] == ""
     torchserve.digest = DIGEST
-    assert maintain.prove(place)
+    assert model_health.run_canary(place)
     clocked.now_ms += 6000
     infer.work_once(place)
     assert clocked.get(job_id).state is JobState.SUCCEEDED
 
 
 def test_a_job_gets_the_model_that_it_names(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
 ) -> None:
     """In one batch with others; the model in service stays what it was, each answer is cached by itself."""
     torchserve.others = (OTHER,)
@@ -201,20 +203,20 @@ def test_a_job_gets_the_model_that_it_names(
 
 
 def test_a_model_beside_the_one_in_service_is_found_while_that_is_busy(
-    place: Workplace, torchserve: FakeTorchServe
+    place: WorkerContext, torchserve: FakeTorchServe
 ) -> None:
     torchserve.others = (OTHER,)
-    place.prove_model(DIGEST)
-    assert maintain.ask_for_proof(place)
-    assert maintain.prove(place)
+    place.report_model(DIGEST)
+    assert maintain.request_canary(place)
+    assert model_health.run_canary(place)
     assert deployed.described(place.redis) == [DIGEST, OTHER]
     assert deployed.current(place.redis)[1] == DIGEST
     place.redis.delete(keys.canary("asked"))
-    assert not maintain.ask_for_proof(place), "each is looked for once a minute"
+    assert not maintain.request_canary(place), "each is looked for once a minute"
 
 
 def test_a_model_that_nobody_serves_fails_who_named_it_alone(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line
 ) -> None:
     named, plain = (submit(clocked, place.blobs, "level 9", wanted_model=wanted) for wanted in (OTHER, ""))
     for _ in range(2):
@@ -228,7 +230,7 @@ def test_a_model_that_nobody_serves_fails_who_named_it_alone(
     assert place.model.all[0].breaker.failures == 0
 
 
-def test_wakeups_follow_the_job(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_wakeups_follow_the_job(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     save(place.redis, new_endpoint("a", "http://127.0.0.1:9/", now_ms=1))
     submit(place.line, place.blobs, "level 20")
     preprocess.work_once(desk)
@@ -238,7 +240,7 @@ def test_wakeups_follow_the_job(place: Workplace, desk: preprocess.Workplace) ->
 
 
 def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
 ) -> None:
     good = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
     bad = submit(clocked, place.blobs, f"level {POISON}")
@@ -256,7 +258,7 @@ def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
 
 
 def test_who_dies_with_a_batch_takes_nobody_along_thrice(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
 ) -> None:
     """An infer process dies of one job of its batch: from then on each of them is scored alone."""
     jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
@@ -271,7 +273,7 @@ def test_who_dies_with_a_batch_takes_nobody_along_thrice(
 
 @pytest.mark.parametrize("mode", ["500", "503", "hang"])
 def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, torchserve: FakeTorchServe, mode: str
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe, mode: str
 ) -> None:
     job_id = submit(clocked, place.blobs, "level 5")
     preprocess.work_once(desk)
@@ -282,29 +284,31 @@ def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
     assert place.model.all[0].breaker.failures == 3
     assert clocked.get(job_id).state is JobState.QUEUED_INFER
     torchserve.mode = "ok"
-    assert maintain.prove(place)
+    assert model_health.run_canary(place)
     infer.work_once(place)
     job = clocked.get(job_id)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
 
 
-def test_a_refused_volume_fails_at_once_with_its_figure(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_a_refused_volume_fails_at_once_with_its_figure(
+    place: WorkerContext, desk: preprocess.WorkerContext
+) -> None:
     job_id = submit(place.line, place.blobs, "not a head", content="c9")
     preprocess.work_once(desk)
     job = place.line.get(job_id)
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "quality.not_a_head")
     assert json.loads(job.text("error_figures")) == {"volume_ml": 3}
-    maintain.take_out_garbage(place)
+    maintain.delete_pending(place)
     assert not place.blobs.exists(job.text("input_blob"))
     sheet = sheet_path("a", job.shelf, PIPELINE)
     assert place.blobs.get(sheet) == SHEET
     place.line.erase(job)
-    maintain.take_out_garbage(place)
+    maintain.delete_pending(place)
     assert not place.blobs.exists(sheet)
 
 
 def test_a_volume_unlike_the_training_data_fails_with_the_measure_and_the_limit(
-    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, "settings", replace(place.settings, most_distance=0.2))
     job_id = submit(place.line, place.blobs, "level 20", content="c99")
@@ -318,7 +322,7 @@ def test_a_volume_unlike_the_training_data_fails_with_the_measure_and_the_limit(
 
 
 def test_a_bug_costs_three_attempts_then_it_is_poison(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line
 ) -> None:
     job_id = submit(clocked, place.blobs, "broken")
     for attempt in (1, 2, 3):
@@ -333,7 +337,7 @@ def test_a_bug_costs_three_attempts_then_it_is_poison(
 
 
 def test_a_store_that_is_away_fails_nobody(
-    place: Workplace, desk: preprocess.Workplace, clocked: Line, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(clocked, place.blobs, "level 5")
 
@@ -351,7 +355,7 @@ def test_a_store_that_is_away_fails_nobody(
 
 
 def test_the_same_bytes_are_prepared_once(
-    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(place.line, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
@@ -362,7 +366,7 @@ def test_the_same_bytes_are_prepared_once(
     assert (job.state, job.text("quality")) == (JobState.QUEUED_INFER, '{"volume_ml": 1400.0}')
 
 
-def test_a_damaged_stored_stack_is_made_anew(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_a_damaged_stored_stack_is_made_anew(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     first = submit(place.line, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
     path = place.line.get(first).text("stack_blob")
@@ -374,7 +378,7 @@ def test_a_damaged_stored_stack_is_made_anew(place: Workplace, desk: preprocess.
 
 
 def test_a_canceled_job_stops_at_its_next_step_and_leaves_nothing(
-    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(place.line, place.blobs, "level 9\nbroken")
 
@@ -389,7 +393,7 @@ def test_a_canceled_job_stops_at_its_next_step_and_leaves_nothing(
     assert "last_error" not in place.line.record(job_id)
 
 
-def test_top_up_sends_what_is_missing_and_no_more(place: Workplace, clocked: Line) -> None:
+def test_top_up_sends_what_is_missing_and_no_more(place: WorkerContext, clocked: Line) -> None:
     for _ in range(5):
         submit(clocked, place.blobs, "level 1")
     assert maintain.top_up(place, Stage.PREPROCESS) == 5
@@ -402,7 +406,7 @@ def test_top_up_sends_what_is_missing_and_no_more(place: Workplace, clocked: Lin
     assert maintain.top_up(place, Stage.PREPROCESS) == 1
 
 
-def test_garbage_stays_listed_until_it_is_gone(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_garbage_stays_listed_until_it_is_gone(place: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     place.blobs.put("inputs/a/1", b"x")
     place.redis.rpush(keys.PENDING_DELETIONS, "inputs/a/1", "inputs/a/2")
 
@@ -411,56 +415,56 @@ def test_garbage_stays_listed_until_it_is_gone(place: Workplace, monkeypatch: py
 
     with monkeypatch.context() as patch:
         patch.setattr(place.blobs, "delete", away)
-        assert maintain.take_out_garbage(place) == 0
+        assert maintain.delete_pending(place) == 0
     assert place.redis.llen(keys.PENDING_DELETIONS) == 2
-    assert maintain.take_out_garbage(place) == 2
+    assert maintain.delete_pending(place) == 2
     assert not place.blobs.exists("inputs/a/1")
 
 
-def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: Workplace) -> None:
-    assert maintain.ask_for_proof(place)
-    assert not maintain.ask_for_proof(place)
+def test_a_canary_is_requested_only_when_the_heartbeat_is_old(place: WorkerContext) -> None:
+    assert maintain.request_canary(place)
+    assert not maintain.request_canary(place)
     place.redis.delete(keys.canary("asked"))
-    assert maintain.prove(place)
-    assert not maintain.ask_for_proof(place)
+    assert model_health.run_canary(place)
+    assert not maintain.request_canary(place)
     assert deployed.current(place.redis)[1] == DIGEST
 
 
-def readiness(place: Workplace, tmp_path: Path) -> Dependency:
+def readiness(place: WorkerContext, tmp_path: Path) -> Dependency:
     about = GatewaySettings(redis_url=place.settings.redis_url, blobs=str(tmp_path))
     return check(create_app(about).extensions["hippocamp"], ["model_server"])["model_server"]
 
 
 @pytest.mark.parametrize("fault", ["503", "507"], ids=["no worker", "a worker that died"])
 def test_readiness_follows_a_model_server_without_workers_within_one_round(
-    place: Workplace, torchserve: FakeTorchServe, tmp_path: Path, fault: str
+    place: WorkerContext, torchserve: FakeTorchServe, tmp_path: Path, fault: str
 ) -> None:
-    assert maintain.prove(place)
-    assert maintain.look(place)
+    assert model_health.run_canary(place)
+    assert model_health.check_liveness(place)
     assert readiness(place, tmp_path).ok
     torchserve.mode = fault
-    assert not maintain.look(place)
+    assert not model_health.check_liveness(place)
     found = readiness(place, tmp_path)
     assert not found.ok
     assert found.detail == f"failed its last test: HTTP {fault}"
     torchserve.mode = "ok"
     asked = len(torchserve.sizes)
-    assert maintain.look(place)
+    assert model_health.check_liveness(place)
     assert len(torchserve.sizes) == asked + 1, "one that is back does a whole inference before it counts"
     assert readiness(place, tmp_path).ok
 
 
-def test_a_pulse_is_asked_for_each_round_while_nothing_else_shows_that_the_server_lives(
-    place: Workplace,
+def test_a_liveness_check_is_requested_each_round_while_nothing_else_shows_that_the_server_lives(
+    place: WorkerContext,
 ) -> None:
-    assert maintain.ask_for_pulse(place)
-    assert not maintain.ask_for_pulse(place)
-    place.redis.delete(keys.canary("pulse"))
-    deployed.prove(place.redis, "model_server")
-    assert not maintain.ask_for_pulse(place)
+    assert maintain.request_liveness_check(place)
+    assert not maintain.request_liveness_check(place)
+    place.redis.delete(keys.canary("liveness"))
+    deployed.record_heartbeat(place.redis, "model_server")
+    assert not maintain.request_liveness_check(place)
 
 
-def test_a_stack_that_vanished_is_made_again(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_a_stack_that_vanished_is_made_again(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     job_id = submit(place.line, place.blobs, "level 20", content="c1")
     preprocess.work_once(desk)
     place.blobs.delete(place.line.get(job_id).text("stack_blob"))
@@ -471,7 +475,7 @@ def test_a_stack_that_vanished_is_made_again(place: Workplace, desk: preprocess.
     assert place.line.get(job_id).state is JobState.SUCCEEDED
 
 
-def test_one_blob_that_stays_holds_up_no_other(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_blob_that_stays_holds_up_no_other(place: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
     place.blobs.put("stacks/a/stays", b"x")
     place.blobs.put("stacks/a/goes", b"x")
     place.redis.rpush(keys.PENDING_DELETIONS, "stacks/a/stays", "stacks/a/goes")
@@ -483,6 +487,6 @@ def test_one_blob_that_stays_holds_up_no_other(place: Workplace, monkeypatch: py
         delete(path)
 
     monkeypatch.setattr(place.blobs, "delete", refuse)
-    assert maintain.take_out_garbage(place) == 1
+    assert maintain.delete_pending(place) == 1
     assert place.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["stacks/a/stays"]
     assert not place.blobs.exists("stacks/a/goes")

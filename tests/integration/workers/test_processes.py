@@ -15,14 +15,14 @@ from jobstore.wakeups import wake
 from tests.integration.workers.scene import eventually, submit
 from tests.integration.workers.workers_running import OBEDIENT, Workers, children, running
 from tests.support.torchserve import FakeTorchServe
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.maintenance import maintain
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def workers(place: Workplace, tmp_path: Path, torchserve: FakeTorchServe) -> Iterator[Workers]:
+def workers(place: WorkerContext, tmp_path: Path, torchserve: FakeTorchServe) -> Iterator[Workers]:
     environment = {
         "HIPPOCAMP_REDIS_URL": place.settings.redis_url,
         "HIPPOCAMP_BLOBS": place.settings.blobs,
@@ -35,7 +35,7 @@ def workers(place: Workplace, tmp_path: Path, torchserve: FakeTorchServe) -> Ite
         yield started
 
 
-def keep_up(place: Workplace, *job_ids: str) -> bool:
+def keep_up(place: WorkerContext, *job_ids: str) -> bool:
     """What beat would do; whether all these jobs are at rest or ready for inference."""
     maintain.reap(place)
     maintain.top_up(place, Stage.PREPROCESS)
@@ -46,7 +46,7 @@ def keep_up(place: Workplace, *job_ids: str) -> bool:
 class Held:
     """A job that works until it is released."""
 
-    def __init__(self, place: Workplace, gate: Path) -> None:
+    def __init__(self, place: WorkerContext, gate: Path) -> None:
         self.place, self.gate = place, gate
         self.id = submit(place.line, place.blobs, f"hold {gate}")
         wake(place.redis, Stage.PREPROCESS)
@@ -59,7 +59,7 @@ class Held:
 
 
 def test_a_child_killed_in_the_middle_loses_nothing(
-    place: Workplace, workers: Workers, tmp_path: Path
+    place: WorkerContext, workers: Workers, tmp_path: Path
 ) -> None:
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "gate")
@@ -73,7 +73,7 @@ def test_a_child_killed_in_the_middle_loses_nothing(
 
 
 def test_poison_ends_after_three_lives_and_takes_no_innocent_along(
-    place: Workplace, workers: Workers
+    place: WorkerContext, workers: Workers
 ) -> None:
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "2")
     innocent = [submit(place.line, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
@@ -85,7 +85,7 @@ def test_poison_ends_after_three_lives_and_takes_no_innocent_along(
     assert (job.state, job.text("error_code"), job.attempt) == (JobState.FAILED, "poison", 3)
 
 
-def test_a_hang_is_killed_and_counted(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_a_hang_is_killed_and_counted(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
     workers.environment["HIPPOCAMP_PREPROCESS_SECONDS"] = "8"
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "never")
@@ -93,7 +93,9 @@ def test_a_hang_is_killed_and_counted(place: Workplace, workers: Workers, tmp_pa
     eventually(lambda: keep_up(place) and place.line.get(held.id).attempt >= 2)
 
 
-def test_sigterm_hands_a_long_job_back_uncounted(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_sigterm_hands_a_long_job_back_uncounted(
+    place: WorkerContext, workers: Workers, tmp_path: Path
+) -> None:
     """The job would never end by itself, and its own limit of two minutes would count as an attempt."""
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "never")
@@ -105,7 +107,7 @@ def test_sigterm_hands_a_long_job_back_uncounted(place: Workplace, workers: Work
     assert job.text("last_error") == "worker stopped"
 
 
-def test_sigterm_lets_a_short_job_finish(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_sigterm_lets_a_short_job_finish(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
     workers.environment["HIPPOCAMP_STOP_SECONDS"] = "60"
     worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "gate")
@@ -119,7 +121,7 @@ def test_sigterm_lets_a_short_job_finish(place: Workplace, workers: Workers, tmp
 
 
 def test_no_worker_idles_while_the_line_holds_work(
-    place: Workplace, workers: Workers, tmp_path: Path
+    place: WorkerContext, workers: Workers, tmp_path: Path
 ) -> None:
     """Whenever one ends, its worker has the next; each holds one as long as there is one."""
     for _ in range(2):
@@ -136,15 +138,15 @@ def test_no_worker_idles_while_the_line_holds_work(
         )
 
 
-def claimed(place: Workplace, jobs: list[Held]) -> list[Held]:
+def claimed(place: WorkerContext, jobs: list[Held]) -> list[Held]:
     return [job for job in jobs if place.line.get(job.id).state is JobState.PREPROCESSING]
 
 
-def done(place: Workplace, job: Held) -> bool:
+def done(place: WorkerContext, job: Held) -> bool:
     return place.line.get(job.id).state is JobState.QUEUED_INFER
 
 
-def test_the_whole_system_runs_by_itself(place: Workplace, workers: Workers, tmp_path: Path) -> None:
+def test_the_whole_system_runs_by_itself(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     workers.start("workers.app:app", "worker", "-Q", "infer", "-c", "2")
     workers.start("workers.app:app", "worker", "-Q", "deliver,maintain", "-c", "1")

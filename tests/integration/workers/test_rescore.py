@@ -22,7 +22,7 @@ from runtime.audit import AuditLog, read
 from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, OTHER, FakeTorchServe
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery import deliver
 from workers.inference import infer
 
@@ -31,7 +31,7 @@ Command = Callable[..., list[dict[str, str]]]
 
 
 @pytest.fixture
-def rescore(place: Workplace, torchserve: FakeTorchServe) -> Command:
+def rescore(place: WorkerContext, torchserve: FakeTorchServe) -> Command:
     """The command at this line; its JSON lines. Both models are served and known."""
     torchserve.others = (OTHER,)
     for digest in (DIGEST, OTHER):
@@ -46,7 +46,7 @@ def rescore(place: Workplace, torchserve: FakeTorchServe) -> Command:
     return run
 
 
-def scored(place: Workplace, desk: preprocess.Workplace, orders: str, **said: str) -> str:
+def scored(place: WorkerContext, desk: preprocess.WorkerContext, orders: str, **said: str) -> str:
     """The id of a job that was prepared and answered."""
     job_id = submit(place.line, place.blobs, orders, **said)
     preprocess.work_once(desk)
@@ -56,7 +56,7 @@ def scored(place: Workplace, desk: preprocess.Workplace, orders: str, **said: st
 
 
 def test_a_head_gets_a_second_answer_and_keeps_the_first(
-    place: Workplace, desk: preprocess.Workplace, rescore: Command, tmp_path: Path
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command, tmp_path: Path
 ) -> None:
     told = Covariates(mmse=15).to_text()
     old = scored(place, desk, "level 20", content="c1", covariates=told)
@@ -85,7 +85,9 @@ def test_a_head_gets_a_second_answer_and_keeps_the_first(
     assert (event["what"], event["about"]) == ("operator.rescore", f"model {OTHER}")
 
 
-def test_nothing_is_put_in_line_twice(place: Workplace, desk: preprocess.Workplace, rescore: Command) -> None:
+def test_nothing_is_put_in_line_twice(
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+) -> None:
     """Interrupted after one, run again, run once more; equal heads count once, and other sites stay apart."""
     jobs = [scored(place, desk, f"level {n}", content=f"c{n}") for n in (1, 2)]
     twin = scored(place, desk, "level 2", content="c2")
@@ -108,7 +110,9 @@ def test_nothing_is_put_in_line_twice(place: Workplace, desk: preprocess.Workpla
     assert place.redis.hget(keys.TOTALS, "rescored") == "3"
 
 
-def test_what_was_erased_stays_erased(place: Workplace, desk: preprocess.Workplace, rescore: Command) -> None:
+def test_what_was_erased_stays_erased(
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
+) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
     place.line.erase(place.line.get(found["new_job"]))
@@ -118,7 +122,7 @@ def test_what_was_erased_stays_erased(place: Workplace, desk: preprocess.Workpla
 
 
 def test_slices_that_are_gone_fail_the_new_job_alone(
-    place: Workplace, desk: preprocess.Workplace, rescore: Command
+    place: WorkerContext, desk: preprocess.WorkerContext, rescore: Command
 ) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
@@ -129,7 +133,7 @@ def test_slices_that_are_gone_fail_the_new_job_alone(
     assert place.line.get(old).state is JobState.SUCCEEDED
 
 
-def test_jobs_are_chosen_by_site_batch_and_time(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_jobs_are_chosen_by_site_batch_and_time(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     first = scored(place, desk, "level 1", content="c1")
     second = scored(place, desk, "level 2", content="c2", site="b")
     assert list(jobs_to_rescore(place.redis)) == [first, second]
@@ -139,7 +143,7 @@ def test_jobs_are_chosen_by_site_batch_and_time(place: Workplace, desk: preproce
     assert list(jobs_to_rescore(place.redis, site="b", since_ms=created + 1)) == []
 
 
-def test_an_unknown_model_is_refused(place: Workplace) -> None:
+def test_an_unknown_model_is_refused(place: WorkerContext) -> None:
     address = ["--redis", place.settings.redis_url]
     for words in (["--model", "f" * 64], []):
         done = CliRunner().invoke(main, ["rescore", *address, *words])

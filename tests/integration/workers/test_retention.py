@@ -12,16 +12,16 @@ from contracts.errors import JobNotFound
 from jobstore import deployed, keys, sites, webhook_endpoints
 from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.delivery import deliver
 from workers.inference import infer
-from workers.maintenance.maintain import take_out_garbage
+from workers.maintenance.maintain import delete_pending
 from workers.maintenance.retention import retire
 
 pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 
 
-def finished(place: Workplace, desk: preprocess.Workplace, site: str) -> str:
+def finished(place: WorkerContext, desk: preprocess.WorkerContext, site: str) -> str:
     """A job with a result and blobs."""
     job_id = submit(place.line, place.blobs, "level 3", site=site)
     preprocess.work_once(desk)
@@ -29,12 +29,14 @@ def finished(place: Workplace, desk: preprocess.Workplace, site: str) -> str:
     return job_id
 
 
-def aged(place: Workplace, job_id: str, site: str, seconds: float) -> None:
+def aged(place: WorkerContext, job_id: str, site: str, seconds: float) -> None:
     """Make the job look as old as that."""
     place.redis.zadd(keys.jobs_of_site(site), {job_id: (time.time() - seconds) * 1000})
 
 
-def test_each_site_keeps_its_jobs_as_long_as_it_said(place: Workplace, desk: preprocess.Workplace) -> None:
+def test_each_site_keeps_its_jobs_as_long_as_it_said(
+    place: WorkerContext, desk: preprocess.WorkerContext
+) -> None:
     sites.save(place.redis, sites.Site(name="short", retention_seconds=3600))
     sites.save(place.redis, sites.Site(name="always", retention_seconds=0))
     old = {site: finished(place, desk, site) for site in ("short", "always", "unnamed")}
@@ -45,7 +47,7 @@ def test_each_site_keeps_its_jobs_as_long_as_it_said(place: Workplace, desk: pre
     aged(place, waiting, "short", 7200)
     stacks = [place.line.get(job_id).text("stack_blob") for job_id in (old["short"], young)]
     assert retire(place) == 1
-    take_out_garbage(place)
+    delete_pending(place)
     with pytest.raises(JobNotFound):
         place.line.get(old["short"])
     assert place.line.erased_by(old["short"]) is None, "no tombstone: nobody asked for it"
@@ -56,14 +58,14 @@ def test_each_site_keeps_its_jobs_as_long_as_it_said(place: Workplace, desk: pre
 
 
 def test_the_default_is_for_sites_that_nobody_configured(
-    place: Workplace, desk: preprocess.Workplace
+    place: WorkerContext, desk: preprocess.WorkerContext
 ) -> None:
     job_id = finished(place, desk, "unnamed")
     aged(place, job_id, "unnamed", 31 * 86400)
     assert retire(place) == 1
 
 
-def test_a_card_is_kept_as_long_as_a_result_may_name_its_model(place: Workplace) -> None:
+def test_a_card_is_kept_as_long_as_a_result_may_name_its_model(place: WorkerContext) -> None:
     """What is in service is never forgotten, even if it has told its card long ago, and lives on after it."""
     current, beside, withdrawn = ("a" * 64, "b" * 64, "c" * 64)
     for digest in (current, beside, withdrawn):
@@ -88,7 +90,7 @@ def test_a_card_is_kept_as_long_as_a_result_may_name_its_model(place: Workplace)
 
 
 def test_a_sites_webhooks_reach_its_own_networks_and_no_others(
-    place: Workplace, desk: preprocess.Workplace
+    place: WorkerContext, desk: preprocess.WorkerContext
 ) -> None:
     place.settings = replace(place.settings, webhook_allow=())
     sites.save(place.redis, sites.Site(name="inside", webhook_allow=("127.0.0.0/8",)))

@@ -15,7 +15,7 @@ from contracts.stack import Stack
 from contracts.states import JobState
 from jobstore import sites
 from tests.integration.workers.scene import fake_prepare, submit
-from workers.context import Workplace
+from workers.context import WorkerContext
 from workers.inference import infer
 
 pytestmark = [pytest.mark.integration, pytest.mark.inputs]
@@ -39,7 +39,7 @@ def enhanced(path: Path, *, allow_agent: bool = False, **more: Any) -> Stack:
 
 @pytest.mark.parametrize("allowed", [False, True])
 def test_the_site_decides(
-    place: Workplace, desk: preprocess.Workplace, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
+    place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
 ) -> None:
     sites.save(place.redis, sites.Site(name="a", allow_contrast=allowed))
     monkeypatch.setattr(desk, "prepare", enhanced)
@@ -53,7 +53,7 @@ def test_the_site_decides(
     assert Result.model_validate(job.result).series == SERIES
 
 
-def test_the_option_survives_redis(place: Workplace) -> None:
+def test_the_option_survives_redis(place: WorkerContext) -> None:
     for allowed in (True, False):
         sites.save(place.redis, sites.Site(name="b", allow_contrast=allowed))
         found = sites.find(place.redis, "b")
