@@ -10,10 +10,10 @@ from contracts.states import LONGEST_WORK_SECONDS
 from runtime.known_models import known_models
 from runtime.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _networks() -> tuple[Network, ...]:
+def _networks() -> tuple[IpNetwork, ...]:
     texts = [part.strip() for part in env_text("WEBHOOK_ALLOW", "").split(",") if part.strip()]
     try:
         return tuple(ipaddress.ip_network(text) for text in texts)
@@ -58,7 +58,7 @@ class Settings(Shared):
     webhook_seconds: float = field(
         default_factory=lambda: env_number("WEBHOOK_TIMEOUT_SECONDS", 10, least=0.1, most=60)
     )
-    webhook_allow: tuple[Network, ...] = field(default_factory=_networks)
+    webhook_allow: tuple[IpNetwork, ...] = field(default_factory=_networks)
     retention_seconds: int = field(default_factory=lambda: env_count("RETENTION_SECONDS", 30 * 86400))
     stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
 

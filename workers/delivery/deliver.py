@@ -29,7 +29,7 @@ from workers.delivery.failures import DELIVERY_FAILURES, ReceiverRefused, reason
 from workers.delivery.outgoing import post
 from workers.delivery.signature import sign
 from workers.metrics import record_delivery
-from workers.settings import Network
+from workers.settings import IpNetwork
 
 _log = logging.getLogger("hippocamp.deliver")
 
@@ -110,7 +110,7 @@ def _send(context: WorkerContext, claim: Claim, endpoint: Endpoint, span: Span) 
     return status
 
 
-def _networks_of_site(context: WorkerContext, name: str) -> tuple[Network, ...]:
+def _networks_of_site(context: WorkerContext, name: str) -> tuple[IpNetwork, ...]:
     """Networks that this site's webhooks may reach although they are not public."""
     site = sites.find(context.redis, name)
     return tuple(ipaddress.ip_network(text) for text in site.webhook_allow) if site else ()

@@ -48,7 +48,7 @@ def run_canary(context: WorkerContext) -> bool:
 
 
 def _ask_model_in_service(context: WorkerContext) -> str:
-    """Its digest, which the gateway is told."""
+    """Its digest, once the gateway can read it."""
     try:
         answer = context.model.predict_on_all(canary_request())
     except ModelUnknown as error:

@@ -30,7 +30,7 @@ class RequestSpans:
         begins, ends = answer.started * 1000, (answer.started + answer.seconds) * 1000
         for span in self.spans:
             handled = span.child("handle", service="model_server", kind="server", at_ms=begins)
-            handled.note(engine=answer.engine, model=answer.digest[:12], told=answer.traceparent)
+            handled.note(engine=answer.engine, model=answer.digest[:12], traceparent=answer.traceparent)
             handled.end(at_ms=ends)
 
 
