@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import psutil
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 
 Used = dict[str, float]
 
@@ -26,7 +26,7 @@ def cpu_seconds(process: psutil.Process) -> float:
     return 0.0
 
 
-def cpu_by_service(stack: Stack) -> Used:
+def cpu_by_service(stack: LocalSystem) -> Used:
     """CPU seconds each service has used so far, its children included."""
     used = {}
     for item in stack.remembered():

@@ -20,10 +20,10 @@ from contracts.job import Submission
 from contracts.states import Stage
 from deploy.local.services import redis as redis_service
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import sites
 from jobstore.sites import Site
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.redis_connections import connect
 
 LATE_START = 10
@@ -67,7 +67,7 @@ def empty_redis() -> Iterator[redis.Redis]:
     with TemporaryDirectory() as folder:
         settings = LocalSettings(redis_fsync="no").beside(Path(folder))
         made = redis_service(settings)
-        stack = Stack(settings, [redis_service])
+        stack = LocalSystem(settings, [redis_service])
         (settings.folder / "logs").mkdir()
         stack._start(made)
         try:
@@ -76,11 +76,11 @@ def empty_redis() -> Iterator[redis.Redis]:
             stack.down()
 
 
-def submit(line: Line, site: Site, count: int) -> None:
+def submit(job_store: JobStore, site: Site, count: int) -> None:
     """Configure the site and put jobs of it in line."""
-    sites.save(line.redis, site)
+    sites.save(job_store.redis, site)
     for n in range(count):
-        line.submit(
+        job_store.submit(
             Submission(
                 id=f"job_{site.name}_{n}",
                 site=site.name,
@@ -93,30 +93,30 @@ def submit(line: Line, site: Site, count: int) -> None:
         )
 
 
-def turns(line: Line, count: int) -> list[str]:
+def turns(job_store: JobStore, count: int) -> list[str]:
     """Sites of the next `count` claims, one at a time as workers make them."""
-    return [claim.job.site for _ in range(count) for claim in line.claim(Stage.PREPROCESS, "bench")]
+    return [claim.job.site for _ in range(count) for claim in job_store.claim(Stage.PREPROCESS, "bench")]
 
 
 def measure(client: redis.Redis, waiting: int) -> Fairness:
     """Run the three scenes on one Redis, one after the other."""
-    line = Line(client)
-    submit(line, Site(name="big", most_waiting=waiting, most_bytes=waiting * SCAN_BYTES), waiting)
-    turns(line, 50)
+    job_store = JobStore(client)
+    submit(job_store, Site(name="big", most_waiting=waiting, most_bytes=waiting * SCAN_BYTES), waiting)
+    turns(job_store, 50)
     for n in range(10):
-        submit(line, Site(name=f"late{n}"), 1)
+        submit(job_store, Site(name=f"late{n}"), 1)
     begun = time.perf_counter()
-    order = turns(line, 30)
+    order = turns(job_store, 30)
     claim_ms = (time.perf_counter() - begun) / 30 * 1000
     places = [order.index(f"late{n}") for n in range(10)]
     client.flushall()
     for n in range(10):
-        submit(line, Site(name=f"equal{n}"), 40)
-    equal = Counter(turns(line, 200))
+        submit(job_store, Site(name=f"equal{n}"), 40)
+    equal = Counter(turns(job_store, 200))
     client.flushall()
     for name, weight in WEIGHTS.items():
-        submit(line, Site(name=name, weight=weight), 420)
-    weighted, total = Counter(turns(line, 420)), sum(WEIGHTS.values())
+        submit(job_store, Site(name=name, weight=weight), 420)
+    weighted, total = Counter(turns(job_store, 420)), sum(WEIGHTS.values())
     shares = {name: (weighted[name], 420 * weight / total) for name, weight in WEIGHTS.items()}
     return Fairness(waiting, places, jain([equal[f"equal{n}"] for n in range(10)]), shares, claim_ms)
 

@@ -68,7 +68,7 @@ def grown(running: System, workers: int, rounds: int) -> Growth:
 
 
 def records(running: System, ids: list[str]) -> list[dict[str, str]]:
-    """What the line says of these jobs once all have succeeded."""
+    """What the job store says of these jobs once all have succeeded."""
     found: list[dict[str, str]] = []
 
     def all_done() -> bool:

@@ -22,7 +22,7 @@ from gateway.settings import Settings
 from jobstore import deployed
 from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.sites import Site
-from jobstore.store import Line
+from jobstore.store import JobStore
 
 MODEL, PIPELINE = "ab" * 32, "cd" * 32
 SITE = Site(name="north")
@@ -51,13 +51,13 @@ class Times:
 def hold(client: redis.Redis, http: FlaskClient, headers: Headers, body: bytes) -> None:
     """Let the site have a finished answer for these bytes, so that it is in its cache."""
     spent(http, headers, body)
-    line = Line(client)
-    (claim,) = line.claim(Stage.PREPROCESS, "bench")
-    line.advance(claim, Stage.INFER)
-    (claim,) = line.claim(Stage.INFER, "bench")
+    job_store = JobStore(client)
+    (claim,) = job_store.claim(Stage.PREPROCESS, "bench")
+    job_store.advance(claim, Stage.INFER)
+    (claim,) = job_store.claim(Stage.INFER, "bench")
     key = cache_key("north", claim.job.text("content_digest"), pipeline=PIPELINE, model=MODEL)
     entry = CacheEntry(key, '{"cdr": "0", "label": "normal", "uncertain": false}', 3600)
-    line.succeed(claim, {"result": entry.value}, cache=entry)
+    job_store.succeed(claim, {"result": entry.value}, cache=entry)
 
 
 def spent(http: FlaskClient, headers: Headers, body: bytes) -> float:

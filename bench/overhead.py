@@ -35,7 +35,7 @@ from bench.plots import bars
 from bench.scans import dicom, nifti, scans
 from bench.site import OPEN, Mode, hospital, politely
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 
 MOST_CPU, LEAST_THROUGHPUT = 1.05, 0.95
 CORES = len(psutil.Process().cpu_affinity() or [0])
@@ -148,7 +148,7 @@ def drain(http: httpx.Client, ids: Iterable[str]) -> float:
 
 def saturated(volumes: list[Path], warm: list[Path], *, settings: LocalSettings, mode: Mode) -> Cost:
     """All volumes through the whole system, submitted at once; parts are its services."""
-    stack = Stack(settings)
+    stack = LocalSystem(settings)
     stack.up()
     try:
         door = mode.enter(settings)

@@ -89,12 +89,12 @@ def _two_over_one(code: str, repeats: int, *arguments: str) -> float:
 
     def run(count: int) -> float:
         command = [sys.executable, "-c", code, str(repeats), *arguments]
-        crew = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(count)]
-        for one in crew:
+        processes_started = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(count)]
+        for one in processes_started:
             one.stdout.readline()  # type: ignore[union-attr]
-        for one in crew:
+        for one in processes_started:
             one.stdin.write("go\n")  # type: ignore[union-attr]
             one.stdin.flush()  # type: ignore[union-attr]
-        return count * repeats / max(float(one.communicate()[0]) for one in crew)
+        return count * repeats / max(float(one.communicate()[0]) for one in processes_started)
 
     return run(2) / run(1)

@@ -17,7 +17,7 @@ from gateway.access.rate import spend
 from jobstore import api_keys
 from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.sites import Site
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import wake
 from runtime.redis_connections import connect
 from tests.redis_servers import DURABLE, FORGETFUL, Server
@@ -73,17 +73,17 @@ def measure(jobs: int = 3000, sites: int = 20) -> Cost:
         servers = [Server(Path(folder) / "line", DURABLE), Server(Path(folder) / "cache", FORGETFUL)]
         try:
             line_client, cache_client = (connect(server.start().url) for server in servers)
-            line = Line(line_client, cache=cache_client)
+            job_store = JobStore(line_client, cache=cache_client)
             keys = [
                 configure(line_client, Site(name=f"site{n}", requests_per_second=RATE)) for n in range(sites)
             ]
             empty, cache_empty = Counters.of(line_client), Counters.of(cache_client)
             for n in range(jobs):
                 _admit(line_client, keys[n % sites])
-                if line.submit(_submission(f"site{n % sites}")).lacking:
+                if job_store.submit(_submission(f"site{n % sites}")).lacking:
                     wake(line_client, Stage.PREPROCESS)
             waiting = Counters.of(line_client)
-            _work_off(line)
+            _work_off(job_store)
             ended, cache_ended = Counters.of(line_client), Counters.of(cache_client)
             line_client.close()
             cache_client.close()
@@ -126,21 +126,21 @@ def _submission(site: str) -> Submission:
     )  # fmt: skip
 
 
-def _work_off(line: Line) -> None:
-    while claims := line.claim(Stage.PREPROCESS, "host/1/1"):
+def _work_off(job_store: JobStore) -> None:
+    while claims := job_store.claim(Stage.PREPROCESS, "host/1/1"):
         for step in range(STEPS):
-            line.renew(claims[0], step=f"step {step}")
+            job_store.renew(claims[0], step=f"step {step}")
         job = claims[0].job
         stack = f"stacks/{job.site}/{job.text('content_digest')}/{'p' * 64}.npz"
         fields = {"stack_blob": stack, "quality": "{}", "seconds_preprocess": "{}"}
-        line.advance(claims[0], Stage.INFER, fields)
-    while claims := line.claim(Stage.INFER, "host/1/2", limit=4):
+        job_store.advance(claims[0], Stage.INFER, fields)
+    while claims := job_store.claim(Stage.INFER, "host/1/2", limit=4):
         for claim in claims:
             content = claim.record["content_digest"]
             key = cache_key(claim.record["site"], content, pipeline="p" * 64, model="m" * 64)
             shown = f"explanations/{claim.record['site']}/{content}/{'p' * 64}-{'m' * 64}.npz"
             fields = {"result": _RESULT, "explanation_blob": shown, "model_digest": "m" * 64}
-            line.succeed(claim, fields, cache=CacheEntry(key, _RESULT, 86400))
+            job_store.succeed(claim, fields, cache=CacheEntry(key, _RESULT, 86400))
 
 
 if __name__ == "__main__":

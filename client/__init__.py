@@ -6,7 +6,7 @@ from client.asynchronous import AsyncClient, AsyncJobHandle
 from client.errors import (
     BadInput,
     BadSignature,
-    HippocampError,
+    ClientError,
     JobEnded,
     NotAllowed,
     NotFound,
@@ -14,8 +14,8 @@ from client.errors import (
     Unavailable,
     WaitedTooLong,
 )
-from client.exchange import Patience
-from client.models import Job, JobPage, Problem, Result
+from client.exchange import RetryPolicy
+from client.models import JobPage, JobResult, JobStatus, Problem
 from client.sync import Client, JobHandle
 from client.webhooks import verify
 
@@ -25,17 +25,17 @@ __all__ = [
     "BadInput",
     "BadSignature",
     "Client",
-    "HippocampError",
-    "Job",
+    "ClientError",
     "JobEnded",
     "JobHandle",
     "JobPage",
+    "JobResult",
+    "JobStatus",
     "NotAllowed",
     "NotFound",
-    "Patience",
     "Problem",
     "Refused",
-    "Result",
+    "RetryPolicy",
     "Unavailable",
     "WaitedTooLong",
     "verify",

@@ -13,10 +13,10 @@ import httpx
 
 from client.connection import Connection, answer_of, no_answer, request_parts
 from client.conversations import Conversations
-from client.exchange import Answer, Call, Conversation, Patience
-from client.models import Job, JobPage, Result
+from client.exchange import Call, Conversation, RetryPolicy, ServiceReply
+from client.models import JobPage, JobResult, JobStatus
 from client.sources import Source, open_source
-from client.submit_options import Wishes
+from client.submit_options import SubmitOptions
 
 T = TypeVar("T")
 
@@ -25,10 +25,10 @@ class AsyncClient:
     """One service as one site sees it, for one event loop; use it with `async with`."""
 
     def __init__(
-        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, patience: Patience | None = None
+        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, retry_policy: RetryPolicy | None = None
     ) -> None:  # fmt: skip
         self.connection = Connection(url, key, timeout_seconds)
-        self._say = Conversations(patience or Patience())
+        self._say = Conversations(retry_policy or RetryPolicy())
         self._http = httpx.AsyncClient(**self.connection.options())
 
     async def __aenter__(self) -> AsyncClient:
@@ -48,26 +48,26 @@ class AsyncClient:
         volume: str | Path | bytes | BinaryIO | Source,
         *,
         idempotency_key: str | None = None,
-        **wishes: Unpack[Wishes],
+        **submit_options: Unpack[SubmitOptions],
     ) -> AsyncJobHandle:
         """Send a file, a folder of DICOM slices, bytes or a stream. BadInput, NotAllowed, Unavailable."""
         source = volume if isinstance(volume, Source) else await asyncio.to_thread(open_source, volume)
         try:
-            talk = self._say.submit(source, key=idempotency_key, **wishes)
+            talk = self._say.submit(source, key=idempotency_key, **submit_options)
             return AsyncJobHandle(self, await self._drive(talk))
         finally:
             if source is not volume:
                 source.close()
 
-    async def job(self, job_id: str) -> Job:
+    async def job(self, job_id: str) -> JobStatus:
         """The job as it is now; NotFound."""
         return await self._drive(self._say.job(job_id))
 
-    async def wait(self, job_id: str, *, timeout: float | None = None) -> Job:
+    async def wait(self, job_id: str, *, timeout: float | None = None) -> JobStatus:
         """The job once it has ended; WaitedTooLong after `timeout` seconds."""
         return await self._drive(self._say.wait(job_id, timeout=timeout))
 
-    async def result(self, job_id: str, *, timeout: float | None = None) -> Result:
+    async def result(self, job_id: str, *, timeout: float | None = None) -> JobResult:
         """Wait and read the result; JobEnded when there is none, WaitedTooLong after `timeout` seconds."""
         return await self._drive(self._say.result(job_id, timeout=timeout))
 
@@ -83,7 +83,7 @@ class AsyncClient:
         """Slice `number` (1 to 32) as PNG, or without it the map as .nii.gz; `which`: cdr0, cdr05, cdr1."""
         return await self._drive(self._say.overlay(job_id, which=which, number=number))
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str) -> JobStatus:
         """End the job; Refused (`request.wrong_state`) when it has ended otherwise already."""
         return await self._drive(self._say.cancel(job_id))
 
@@ -99,12 +99,12 @@ class AsyncClient:
                     step = talk.send(await self._send(step))
                 else:
                     await asyncio.sleep(step.seconds)
-                    step = talk.send(Answer(0))
+                    step = talk.send(ServiceReply(0))
         except StopIteration as end:
             value: T = end.value
             return value
 
-    async def _send(self, call: Call) -> Answer:
+    async def _send(self, call: Call) -> ServiceReply:
         try:
             parts = request_parts(call)
             if call.body:
@@ -125,21 +125,21 @@ class AsyncJobHandle:
     """A submitted job: `job` is what the service said at submission."""
 
     client: AsyncClient
-    job: Job
+    job: JobStatus
 
     @property
     def id(self) -> str:
         """The job's id."""
         return self.job.id
 
-    async def wait(self, *, timeout: float | None = None) -> Job:
+    async def wait(self, *, timeout: float | None = None) -> JobStatus:
         """The job once it has ended."""
         return await self.client.wait(self.id, timeout=timeout)
 
-    async def result(self, *, timeout: float | None = None) -> Result:
+    async def result(self, *, timeout: float | None = None) -> JobResult:
         """Wait and read the result."""
         return await self.client.result(self.id, timeout=timeout)
 
-    async def cancel(self) -> Job:
+    async def cancel(self) -> JobStatus:
         """End the job."""
         return await self.client.cancel(self.id)

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from client.asynchronous import AsyncClient
 from client.errors import JobEnded, NotFound, Refused
 from client.journal import Journal
-from client.models import Problem, Result
+from client.models import JobResult, Problem
 from client.sources import Source, open_source
-from client.submit_options import Wishes
+from client.submit_options import SubmitOptions
 from client.tables import Row
 
 Answer = dict[str, Any]
 _WATCHED = 64
-"""Jobs asked about at once: the line is first come, first served, so the others cannot end before them."""
+"""Jobs asked about at once: the job store is first come, first served, so the others cannot end before them."""
 
 
 class Watcher(Protocol):
@@ -34,7 +34,7 @@ class Watcher(Protocol):
 
 
 @dataclass
-class Batch:
+class BatchRun:
     """One run over a table. `uploads` volumes travel at once; all that were sent are waited for together.
 
     covariates: whether the table's columns age, sex, education and mmse are sent along.
@@ -77,7 +77,7 @@ class Batch:
                 return {"state": "not_sent", "error_code": "file", "error_detail": str(error)}, ""
             try:
                 digest = await asyncio.to_thread(self._digest, row.path, source)
-                told = row.covariates if self.covariates else Wishes()
+                told = row.covariates if self.covariates else SubmitOptions()
                 if told:  # the same head with other covariates is another question
                     digest = hashlib.sha256(f"{digest}{sorted(told.items())}".encode()).hexdigest()
                 async with self._locks[digest]:
@@ -85,15 +85,15 @@ class Batch:
             finally:
                 source.close()
 
-    async def _submit(self, source: Source, digest: str, told: Wishes) -> Answer | None:
+    async def _submit(self, source: Source, digest: str, told: SubmitOptions) -> Answer | None:
         if digest in self.journal.answers:
             return self.journal.answers[digest]
         if digest in self.journal.jobs:
             return None
         key = "hb-" + hashlib.sha256(f"{digest}/{self.priority}/{self.again}".encode()).hexdigest()
         try:
-            wishes: Wishes = {**told, "priority": self.priority}
-            handle = await self.client.submit(source, idempotency_key=key, **wishes)
+            submit_options: SubmitOptions = {**told, "priority": self.priority}
+            handle = await self.client.submit(source, idempotency_key=key, **submit_options)
         except Refused as refused:
             if refused.problem.status in {401, 403, 409}:
                 raise
@@ -124,7 +124,7 @@ class Batch:
         return answer
 
 
-def _succeeded(result: Result) -> Answer:
+def _succeeded(result: JobResult) -> Answer:
     return {
         "job_id": result.job_id,
         "state": "succeeded",
@@ -157,7 +157,7 @@ def run_batch(make: Callable[[], AsyncClient], rows: Sequence[Row], **options: A
 
     async def go() -> list[Answer]:
         async with make() as client:
-            return await Batch(client, **options).run(rows)
+            return await BatchRun(client, **options).run(rows)
 
     try:
         return asyncio.run(go())

@@ -11,8 +11,8 @@ import click
 
 from client.commands import batch, completion, jobs, model, results, submit, webhook
 from client.context import Session
-from client.errors import HippocampError
-from client.exchange import Patience
+from client.errors import ClientError
+from client.exchange import RetryPolicy
 from client.exit_codes import Exit, exit_of
 
 
@@ -22,7 +22,7 @@ class Program(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except HippocampError as error:
+        except ClientError as error:
             click.echo(f"{ctx.info_name}: {error}", err=True)
             ctx.exit(exit_of(error))
         except KeyboardInterrupt:
@@ -48,7 +48,7 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.pass_context
     @functools.wraps(command)
     def run(ctx: click.Context, url: str, key: str, timeout: float, retries: int) -> None:
-        ctx.obj = Session(url, key, timeout, Patience(retries=retries))
+        ctx.obj = Session(url, key, timeout, RetryPolicy(retries=retries))
         command()
 
     return run

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from client.exchange import Answer, Call
+from client.exchange import Call, ServiceReply
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -64,11 +64,11 @@ def request_parts(call: Call) -> dict[str, Any]:
     return parts if call.data is None else parts | {"json": call.data}
 
 
-def answer_of(response: httpx.Response) -> Answer:
+def answer_of(response: httpx.Response) -> ServiceReply:
     """What httpx gave, as a conversation takes it."""
-    return Answer(response.status_code, response.headers, response.content)
+    return ServiceReply(response.status_code, response.headers, response.content)
 
 
-def no_answer(error: httpx.TransportError) -> Answer:
+def no_answer(error: httpx.TransportError) -> ServiceReply:
     """A broken connection, as a conversation takes it."""
-    return Answer(0, broken=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    return ServiceReply(0, broken=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 
 from client.asynchronous import AsyncClient
-from client.exchange import Patience
-from client.models import Job, Result
+from client.exchange import RetryPolicy
+from client.models import JobResult, JobStatus
 from client.sync import Client
 
 
@@ -23,16 +23,18 @@ class Session:
     url: str
     key: str = field(repr=False)
     timeout_seconds: float
-    patience: Patience
+    retry_policy: RetryPolicy
 
     def client(self) -> Client:
         """A client for plain code."""
-        return Client(self.url, key=self.key, timeout_seconds=self.timeout_seconds, patience=self.patience)
+        return Client(
+            self.url, key=self.key, timeout_seconds=self.timeout_seconds, retry_policy=self.retry_policy
+        )
 
     def async_client(self) -> AsyncClient:
         """A client for asyncio."""
         return AsyncClient(
-            self.url, key=self.key, timeout_seconds=self.timeout_seconds, patience=self.patience
+            self.url, key=self.key, timeout_seconds=self.timeout_seconds, retry_policy=self.retry_policy
         )
 
 
@@ -46,7 +48,7 @@ def put_json(data: Mapping[str, Any]) -> None:
     click.echo(json.dumps(data, ensure_ascii=False))
 
 
-def describe_job(job: Job) -> str:
+def describe_job(job: JobStatus) -> str:
     """One line about a job."""
     parts = [job.id, job.state]
     if job.step:
@@ -60,7 +62,7 @@ def describe_job(job: Job) -> str:
     return "  ".join(parts)
 
 
-def describe_result(result: Result) -> str:
+def describe_result(result: JobResult) -> str:
     """The answer for a person, with its uncertainty first among equals."""
     lines = [f"{result.job_id}", f"  CDR {result.cdr}  {result.label}"]
     for key, cdr in zip(result.probabilities, ("0", "0.5", ">=1"), strict=False):

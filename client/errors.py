@@ -18,14 +18,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from client.models import Job, Problem
+    from client.models import JobStatus, Problem
 
 
-class HippocampError(Exception):
+class ClientError(Exception):
     """Base of all errors of the client."""
 
 
-class Refused(HippocampError):  # noqa: N818  errors are named for what happened
+class Refused(ClientError):  # noqa: N818  errors are named for what happened
     """The service answered with a problem that a retry does not change."""
 
     def __init__(self, problem: Problem) -> None:
@@ -45,32 +45,32 @@ class NotFound(Refused):
     """There is no such job for this key, or it was erased."""
 
 
-class Unavailable(HippocampError):  # noqa: N818
+class Unavailable(ClientError):  # noqa: N818
     """The service gave no usable answer after every retry."""
 
 
-class JobEnded(HippocampError):  # noqa: N818
+class JobEnded(ClientError):  # noqa: N818
     """The job ended without a result."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: JobStatus) -> None:
         why = f": {job.error.code}: {job.error.detail}" if job.error else ""
         super().__init__(f"{job.id} ended as {job.state}{why}")
         self.job = job
 
 
-class WaitedTooLong(HippocampError):  # noqa: N818
+class WaitedTooLong(ClientError):  # noqa: N818
     """The job was not finished within the caller's limit; it goes on without the caller."""
 
 
-class BadSignature(HippocampError):  # noqa: N818
+class BadSignature(ClientError):  # noqa: N818
     """The webhook does not carry a valid, fresh signature."""
 
 
-class PacsUnavailable(HippocampError):  # noqa: N818
+class PacsUnavailable(ClientError):  # noqa: N818
     """The PACS gave no answer, has no room, or does not know the study yet; a later try may help."""
 
 
-class PacsRefused(HippocampError):  # noqa: N818
+class PacsRefused(ClientError):  # noqa: N818
     """The PACS will not store this; its address, rights or rules must be looked at."""
 
 

@@ -1,4 +1,4 @@
-"""Requests, answers and patience: how a call is repeated, told apart from how bytes travel.
+"""Requests, answers and retry_policy: how a call is repeated, told apart from how bytes travel.
 
 A conversation is a generator: it yields a Call or a Pause, and is sent what came of it. The sync and the
 async client drive the same conversations, so retries, waiting and error texts are written once.
@@ -42,7 +42,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceReply:
     """What came of a call; status 0: nothing came, and `broken` says why."""
 
     status: int
@@ -87,11 +87,11 @@ def http_date(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-Conversation = Generator[Call | Pause, Answer, T]
+Conversation = Generator[Call | Pause, ServiceReply, T]
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often and how long to try again: `first_seconds`, doubled each time, with jitter.
 
     A `Retry-After` is a floor for the pause. No pause is longer than `longest_seconds`; when the service asks
@@ -113,8 +113,8 @@ class Patience:
 _PASSING = frozenset({0, 408, 425, 429, 500, 502, 503, 504})
 
 
-def persistently(call: Call, patience: Patience) -> Conversation[Answer]:
-    """Make a call until it is answered; Refused for a problem, Unavailable when patience ends."""
+def with_retries(call: Call, retry_policy: RetryPolicy) -> Conversation[ServiceReply]:
+    """Make a call until it is answered; Refused for a problem, Unavailable when retry_policy ends."""
     attempt = 0
     while True:
         answer = yield call
@@ -122,19 +122,19 @@ def persistently(call: Call, patience: Patience) -> Conversation[Answer]:
             return answer
         if not _may_pass(call, answer):
             raise refusal(answer.problem)
-        seconds = patience.pause(attempt, answer.retry_after)
+        seconds = retry_policy.pause(attempt, answer.retry_after)
         if seconds is None:
             raise Unavailable(_last_words(answer, attempt + 1))
         yield Pause(seconds)
         attempt += 1
 
 
-def _may_pass(call: Call, answer: Answer) -> bool:
+def _may_pass(call: Call, answer: ServiceReply) -> bool:
     if not call.repeatable:
         return answer.status in {0, 429, 503}  # a 500 may have done it
     return answer.status in _PASSING or answer.problem.retryable
 
 
-def _last_words(answer: Answer, tries: int) -> str:
+def _last_words(answer: ServiceReply, tries: int) -> str:
     why = answer.broken or f"HTTP {answer.status}, {answer.problem.code}: {answer.problem.detail}"
     return f"no usable answer after {tries} {'try' if tries == 1 else 'tries'}; the last: {why}"

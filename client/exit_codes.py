@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from client.errors import BadInput, BadSignature, HippocampError, JobEnded, NotAllowed, NotFound, Unavailable
+from client.errors import BadInput, BadSignature, ClientError, JobEnded, NotAllowed, NotFound, Unavailable
 from client.errors import WaitedTooLong as Waited
 
 
@@ -28,7 +28,7 @@ class Exit(IntEnum):
 _REFUSED_INPUT = ("input.", "quality.")
 
 
-def exit_of(error: HippocampError) -> Exit:
+def exit_of(error: ClientError) -> Exit:
     """The status for an error; a volume refused after submission ends like one refused at the door."""
     if isinstance(error, JobEnded):
         code = error.job.error.code if error.job.error else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from client.errors import BadSignature, HippocampError
+from client.errors import BadSignature, ClientError
 from client.webhooks import verify
 
 _log = logging.getLogger("hippocamp.hooks")
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _hand_over(self, event: Event) -> None:
         try:
             self.server.take(event)
-        except HippocampError as error:
+        except ClientError as error:
             _log.warning("hook.not_done", extra={"job": event.job_id, "why": str(error)})
             self._answer(503, "not now; send it again")
         else:

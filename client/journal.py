@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 
-from client.errors import HippocampError
+from client.errors import ClientError
 
 
-class BatchRuns(HippocampError):  # noqa: N818  errors are named for what happened
+class BatchRuns(ClientError):  # noqa: N818  errors are named for what happened
     """Another process works on the same table."""
 
 

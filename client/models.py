@@ -34,7 +34,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Job:
+class JobStatus:
     """One job as the service showed it; `raw` is the whole answer."""
 
     id: str
@@ -53,7 +53,7 @@ class Job:
         return self.state in TERMINAL
 
     @classmethod
-    def of(cls, data: Json) -> Job:
+    def of(cls, data: Json) -> JobStatus:
         """From the JSON of `GET /v1/jobs/{id}`."""
         progress = data.get("progress") or {}
         error = data.get("error")
@@ -71,7 +71,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Result:
+class JobResult:
     """The answer about one volume. Research use only; not for diagnosis.
 
     probabilities, interval: class (`cdr0`, `cdr05`, `cdr1`) -> probability, (low, high) of 90 %.
@@ -92,7 +92,7 @@ class Result:
     raw: Json = field(repr=False, compare=False, default_factory=dict)
 
     @classmethod
-    def of(cls, data: Json) -> Result:
+    def of(cls, data: Json) -> JobResult:
         """From the JSON of `GET /v1/jobs/{id}/result`."""
         return cls(
             job_id=data["job_id"],
@@ -113,5 +113,5 @@ class Result:
 class JobPage:
     """Some jobs, newest first; `following` is the cursor of the next page, None at the end."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobStatus, ...]
     following: str | None

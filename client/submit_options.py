@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 
-class Wishes(TypedDict, total=False):
+class SubmitOptions(TypedDict, total=False):
     """Each may be left out.
 
     priority: stat, routine or bulk. deadline_seconds, not_before_seconds: from now. model: digest of the
@@ -36,7 +36,7 @@ _HEADERS = {
 }
 
 
-def headers_of(wishes: Wishes) -> dict[str, str]:
+def headers_of(submit_options: SubmitOptions) -> dict[str, str]:
     """As the service reads them beside a raw body."""
-    said = {name: wishes.get(name) for name in _HEADERS}
+    said = {name: submit_options.get(name) for name in _HEADERS}
     return {_HEADERS[name]: str(value) for name, value in said.items() if value is not None}

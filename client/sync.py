@@ -12,10 +12,10 @@ import httpx
 
 from client.connection import Connection, answer_of, no_answer, request_parts
 from client.conversations import Conversations
-from client.exchange import Answer, Call, Conversation, Patience
-from client.models import Job, JobPage, Result
+from client.exchange import Call, Conversation, RetryPolicy, ServiceReply
+from client.models import JobPage, JobResult, JobStatus
 from client.sources import Source, open_source
-from client.submit_options import Wishes
+from client.submit_options import SubmitOptions
 
 T = TypeVar("T")
 
@@ -24,10 +24,10 @@ class Client:
     """One service as one site sees it. Threads may share it; close it, or use it with `with`."""
 
     def __init__(
-        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, patience: Patience | None = None
+        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, retry_policy: RetryPolicy | None = None
     ) -> None:  # fmt: skip
         self.connection = Connection(url, key, timeout_seconds)
-        self._say = Conversations(patience or Patience())
+        self._say = Conversations(retry_policy or RetryPolicy())
         self._http = httpx.Client(**self.connection.options())
 
     def __enter__(self) -> Client:
@@ -47,26 +47,26 @@ class Client:
         volume: str | Path | bytes | BinaryIO | Source,
         *,
         idempotency_key: str | None = None,
-        **wishes: Unpack[Wishes],
+        **submit_options: Unpack[SubmitOptions],
     ) -> JobHandle:
         """Send a file, a folder of DICOM slices, bytes or a stream. BadInput, NotAllowed, Unavailable."""
         source = volume if isinstance(volume, Source) else open_source(volume)
         try:
-            talk = self._say.submit(source, key=idempotency_key, **wishes)
+            talk = self._say.submit(source, key=idempotency_key, **submit_options)
             return JobHandle(self, self._drive(talk))
         finally:
             if source is not volume:
                 source.close()
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> JobStatus:
         """The job as it is now; NotFound."""
         return self._drive(self._say.job(job_id))
 
-    def wait(self, job_id: str, *, timeout: float | None = None) -> Job:
+    def wait(self, job_id: str, *, timeout: float | None = None) -> JobStatus:
         """The job once it has ended; WaitedTooLong after `timeout` seconds."""
         return self._drive(self._say.wait(job_id, timeout=timeout))
 
-    def result(self, job_id: str, *, timeout: float | None = None) -> Result:
+    def result(self, job_id: str, *, timeout: float | None = None) -> JobResult:
         """Wait and read the result; JobEnded when there is none, WaitedTooLong after `timeout` seconds."""
         return self._drive(self._say.result(job_id, timeout=timeout))
 
@@ -82,7 +82,7 @@ class Client:
         """Slice `number` (1 to 32) as PNG, or without it the map as .nii.gz; `which`: cdr0, cdr05, cdr1."""
         return self._drive(self._say.overlay(job_id, which=which, number=number))
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str) -> JobStatus:
         """End the job; Refused (`request.wrong_state`) when it has ended otherwise already."""
         return self._drive(self._say.cancel(job_id))
 
@@ -90,7 +90,7 @@ class Client:
         """Erase the job, its volume, result and pictures."""
         self._drive(self._say.erase(job_id))
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> ServiceReply:
         """Any other address of the service."""
         return self._drive(self._say.get(path))
 
@@ -118,12 +118,12 @@ class Client:
                     step = talk.send(self._send(step))
                 else:
                     time.sleep(step.seconds)
-                    step = talk.send(Answer(0))
+                    step = talk.send(ServiceReply(0))
         except StopIteration as end:
             value: T = end.value
             return value
 
-    def _send(self, call: Call) -> Answer:
+    def _send(self, call: Call) -> ServiceReply:
         body = call.body.pieces() if call.body else None
         try:
             parts = request_parts(call)
@@ -139,22 +139,22 @@ class JobHandle:
     """A submitted job: `job` is what the service said at submission."""
 
     client: Client
-    job: Job
+    job: JobStatus
 
     @property
     def id(self) -> str:
         """The job's id."""
         return self.job.id
 
-    def now(self) -> Job:
+    def now(self) -> JobStatus:
         """The job as it is now."""
         return self.client.job(self.id)
 
-    def wait(self, *, timeout: float | None = None) -> Job:
+    def wait(self, *, timeout: float | None = None) -> JobStatus:
         """The job once it has ended."""
         return self.client.wait(self.id, timeout=timeout)
 
-    def result(self, *, timeout: float | None = None) -> Result:
+    def result(self, *, timeout: float | None = None) -> JobResult:
         """Wait and read the result."""
         return self.client.result(self.id, timeout=timeout)
 
@@ -162,7 +162,7 @@ class JobHandle:
         """The result as a document."""
         return self.client.report(self.id, kind)
 
-    def cancel(self) -> Job:
+    def cancel(self) -> JobStatus:
         """End the job."""
         return self.client.cancel(self.id)
 

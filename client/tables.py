@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from client.submit_options import COVARIATES, Wishes
+from client.submit_options import COVARIATES, SubmitOptions
 
 PATH_COLUMNS = ("path", "file", "volume")
 ANSWERS = (
@@ -29,7 +29,7 @@ class Row:
     cells: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def covariates(self) -> Wishes:
+    def covariates(self) -> SubmitOptions:
         """Its cells age, sex, education and mmse, those that say something; ValueError for no number."""
         cells = {name.strip().lower(): text.strip() for name, text in self.cells.items()}
         said = {name: cells.get(name, "") for name in COVARIATES}
@@ -39,7 +39,7 @@ class Row:
         except ValueError as error:
             raise ValueError(f"{self.path.name}: {error}; nothing was sent") from None
         whole = {name: int(value) for name, value in numbers.items() if value == int(value)}
-        return cast("Wishes", {**found, **numbers, **whole})
+        return cast("SubmitOptions", {**found, **numbers, **whole})
 
 
 def read_table(table: Path) -> list[Row]:

@@ -11,12 +11,12 @@ HippocampError
 │   ├── JobNotFound        ├── BatchNotFound      ├── WrongState        ├── Gone
 │   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         ├── QuotaExceeded
 │   └── BadCovariate
-├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── Poison  └── DeadlineExpired     how a job ends
+├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── DeadLettered  └── DeadlineExpired     how a job ends
 ├── Misconfigured              a part of the system may not use another (500)
 └── Unavailable                a dependency is away (503, retryable)
     ├── StoreUnavailable   ├── DiskNearlyFull   ├── ResourcesExhausted   ├── Backlog
     ├── ModelServerUnavailable   ├── ModelUnknown
-    └── LineUnavailable
+    └── JobStoreUnavailable
         ├── JobStoreLoading  ├── JobStoreBusy      ├── JobStoreFull     ├── JobStoreNotSaved
         ├── JobStoreReadOnly ├── JobStoreDegraded  └── NotReplicated
 """
@@ -273,56 +273,56 @@ class Unavailable(HippocampError):
     retryable = True
 
 
-class LineUnavailable(Unavailable):
+class JobStoreUnavailable(Unavailable):
     """Redis did not answer, so nothing can be accepted or told."""
 
-    code = "unavailable.line"
+    code = "unavailable.job_store"
     title = "The job store is away"
 
 
-class NotReplicated(LineUnavailable):
+class NotReplicated(JobStoreUnavailable):
     """The write is on the master's disk, but a fail-over right now could lose it."""
 
     code = "unavailable.replicas"
     title = "The job store has too few replicas"
 
 
-class JobStoreLoading(LineUnavailable):
+class JobStoreLoading(JobStoreUnavailable):
     """Redis has started and still reads its data from disk."""
 
     code = "unavailable.job_store_loading"
     title = "The job store is loading its data"
 
 
-class JobStoreBusy(LineUnavailable):
+class JobStoreBusy(JobStoreUnavailable):
     """One long command or script holds Redis."""
 
     code = "unavailable.job_store_busy"
     title = "The job store is busy with one long command"
 
 
-class JobStoreFull(LineUnavailable):
+class JobStoreFull(JobStoreUnavailable):
     """Redis has reached its limit on memory and takes no more writes."""
 
     code = "unavailable.job_store_full"
     title = "The job store's memory is full"
 
 
-class JobStoreNotSaved(LineUnavailable):
+class JobStoreNotSaved(JobStoreUnavailable):
     """Redis cannot write its disk, so it takes no more writes."""
 
     code = "unavailable.job_store_disk"
     title = "The job store cannot write its disk"
 
 
-class JobStoreReadOnly(LineUnavailable):
+class JobStoreReadOnly(JobStoreUnavailable):
     """The Redis that was asked is a replica, which happens for a moment after a fail-over."""
 
     code = "unavailable.job_store_read_only"
     title = "The job store is a read-only replica"
 
 
-class JobStoreDegraded(LineUnavailable):
+class JobStoreDegraded(JobStoreUnavailable):
     """Redis misses its master, its replicas or a part of its cluster, so it takes no more writes."""
 
     code = "unavailable.job_store_degraded"
@@ -393,10 +393,10 @@ class DeliveryFailed(HippocampError):
     title = "The webhook was not delivered"
 
 
-class Poison(HippocampError):
+class DeadLettered(HippocampError):
     """The job took down its worker on every attempt it was given."""
 
-    code = "poison"
+    code = "job.dead_lettered"
     title = "The job failed every attempt"
 
 

@@ -94,9 +94,9 @@ class Job:
         return int(self.fields["attempt"])
 
     @property
-    def shelf(self) -> str:
+    def artifact_prefix(self) -> str:
         """Where in the blob store lies what is made of the job's bytes (runtime/blobs.py)."""
-        return self.fields.get("shelf") or self.fields["content_digest"]
+        return self.fields.get("artifact_prefix") or self.fields["content_digest"]
 
     @property
     def version(self) -> int:

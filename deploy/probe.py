@@ -1,6 +1,6 @@
-"""`python -m deploy.probe URL [--golden]`: a health check that needs no curl; exit status 0 means healthy.
+"""`python -m deploy.probe URL [--canary]`: a health check that needs no curl; exit status 0 means healthy.
 
---golden posts one blank volume to a model server, because its /ping stays well while its workers are dead;
+--canary posts one blank volume to a model server, because its /ping stays well while its workers are dead;
 HIPPOCAMP_MODEL_TOKEN_FILE names the file with the token that it may ask for.
 """
 
@@ -53,7 +53,7 @@ def main() -> None:
     """Parse the command line, say what is wrong on stderr."""
     parser = argparse.ArgumentParser(prog="deploy.probe", description=__doc__)
     parser.add_argument("url")
-    parser.add_argument("--golden", action="store_true")
+    parser.add_argument("--canary", action="store_true")
     parser.add_argument("--seconds", type=float, default=5)
     chosen = parser.parse_args()
     wrong = probe(chosen.url, golden=chosen.golden, seconds=chosen.seconds)

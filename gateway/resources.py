@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from gateway.settings import Settings
 from gateway.uploads.sanitize.children import Children, children_of
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from runtime.disk_space import Disks
 from runtime.redis_connections import connect, connect_cache
@@ -26,7 +26,7 @@ class Resources:
 
     settings: Settings
     client: redis.Redis
-    line: Line
+    job_store: JobStore
     blobs: BlobStore
     disks: Disks
     children: Children
@@ -44,7 +44,9 @@ def open_resources(app: Flask, settings: Settings) -> None:
     app.extensions[_KEY] = Resources(
         settings=settings,
         client=client,
-        line=Line(client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas),
+        job_store=JobStore(
+            client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas
+        ),
         blobs=blobs,
         disks=Disks.of(blobs.folder, settings.redis_folder, settings.disk_reserve_bytes),
         children=children_of(settings.cleaning),

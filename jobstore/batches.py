@@ -1,4 +1,4 @@
-"""Batches: one handle for many jobs; the line's scripts count its jobs and keep its list."""
+"""Batches: one handle for many jobs; the job store's scripts count its jobs and keep its list."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import redis
 from contracts.job import Claim
 from contracts.states import Stage
 from jobstore import keys
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from jobstore.worker_identity import host_of
 
 _KEY = keys.DRAINED
@@ -31,11 +31,11 @@ def drained(client: redis.Redis) -> dict[str, int]:
     return {scope: int(since) for scope, since in found.items()}
 
 
-def held_by(line: Line, scope: str) -> list[Claim]:
+def held_by(job_store: JobStore, scope: str) -> list[Claim]:
     """What the workers of a scope hold now."""
     kind, _, name = scope.partition(":")
     stages = [Stage(name)] if kind == "stage" else list(Stage)
-    claims = [claim for stage in stages for claim in held(line, stage)]
+    claims = [claim for stage in stages for claim in held(job_store, stage)]
     return (
         claims
         if kind == "stage"
@@ -43,27 +43,27 @@ def held_by(line: Line, scope: str) -> list[Claim]:
     )
 
 
-def held(line: Line, stage: Stage) -> list[Claim]:
+def held(job_store: JobStore, stage: Stage) -> list[Claim]:
     """Every claim of a stage, as its worker would show it."""
     found = []
-    for id_ in cast("list[str]", line.redis.zrange(keys.leases(stage), 0, -1)):
-        record = line.record(id_)
+    for id_ in cast("list[str]", job_store.redis.zrange(keys.leases(stage), 0, -1)):
+        record = job_store.record(id_)
         if record:
             found.append(Claim(id_, stage, int(record["fence"]), record))
     return found
 
 
-def hand_back(line: Line, claims: list[Claim]) -> int:
+def hand_back(job_store: JobStore, claims: list[Claim]) -> int:
     """Take claims from their workers without costing an attempt; how many were still held.
 
     Their leases end at once: a worker meets that at its next step or at its commit, and throws its work away.
     """
-    return sum(_released(line, claim) for claim in claims)
+    return sum(_released(job_store, claim) for claim in claims)
 
 
-def _released(line: Line, claim: Claim) -> bool:
+def _released(job_store: JobStore, claim: Claim) -> bool:
     try:
-        line.release(claim, "drained", counts=False)
+        job_store.release(claim, "drained", counts=False)
     except LeaseLost:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Log lines about records that a script of the line ended or moved while no worker held them."""
+"""Log lines about records that a script of the job store ended or moved while no worker held them."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ from enum import StrEnum
 
 import redis
 
-from contracts.errors import HippocampError, Misconfigured, Poison, ResourcesExhausted, Unavailable
+from contracts.errors import DeadLettered, HippocampError, Misconfigured, ResourcesExhausted, Unavailable
 from contracts.job import Claim
 from contracts.states import MOST_ATTEMPTS
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from runtime.redis_failures import about, failure_of
 
 _log = logging.getLogger("hippocamp.failure_policy")
@@ -20,7 +20,7 @@ AWAY_SECONDS = 5.0
 
 
 class Outcome(StrEnum):
-    """What became of a claim; LEFT: the line is away, so its lease runs out and the reaper requeues it."""
+    """What became of a claim; LEFT: the job store is away, so its lease runs out and the reaper requeues it."""
 
     FAILED = "failed"
     RETRIED = "retried"
@@ -28,8 +28,8 @@ class Outcome(StrEnum):
     LEFT = "left"
 
 
-def handle_failure(line: Line, claim: Claim, error: Exception) -> Outcome:
-    """Write the error's consequence to the line.
+def handle_failure(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
+    """Write the error's consequence to the job store.
 
     1. A dependency was away, or is not configured for us: try again later, uncounted, so an outage never
        fails a job.
@@ -39,7 +39,7 @@ def handle_failure(line: Line, claim: Claim, error: Exception) -> Outcome:
     try:
         if isinstance(error, LeaseLost):
             raise error
-        return _handle(line, claim, error)
+        return _handle(job_store, claim, error)
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
         return Outcome.LOST
@@ -56,11 +56,11 @@ def code_of(error: Exception) -> str:
     return type(error).__name__ if type(failure) is HippocampError else failure.code
 
 
-def _handle(line: Line, claim: Claim, error: Exception) -> Outcome:
+def _handle(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
     note = code_of(error)
     details = {**claim.context, **about(error), "code": note}
     if _is_outage(error):
-        line.release(claim, note, delay_seconds=AWAY_SECONDS, counts=False)
+        job_store.release(claim, note, delay_seconds=AWAY_SECONDS, counts=False)
         _log.warning("job.waits_for_dependency", extra=details)
         return Outcome.RETRIED
     may_pass = True
@@ -68,12 +68,12 @@ def _handle(line: Line, claim: Claim, error: Exception) -> Outcome:
         may_pass = error.retryable
     else:
         _log.error("job.attempt_broke", extra=details, exc_info=error)
-        error = Poison(f"The last of {claim.attempt} attempts at {claim.stage} ended in {note}")
+        error = DeadLettered(f"The last of {claim.attempt} attempts at {claim.stage} ended in {note}")
     if may_pass and claim.attempt < MOST_ATTEMPTS[claim.stage]:
-        line.release(claim, note, delay_seconds=2.0 ** (claim.attempt - 1))
+        job_store.release(claim, note, delay_seconds=2.0 ** (claim.attempt - 1))
         _log.warning("job.retried", extra=details)
         return Outcome.RETRIED
-    line.fail(claim, error)
+    job_store.fail(claim, error)
     _log.info("job.failed", extra={**claim.context, "code": note})
     return Outcome.FAILED
 

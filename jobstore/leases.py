@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import redis
 
 from contracts.job import Claim
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from runtime.redis_failures import about
 
 _log = logging.getLogger("hippocamp.leases")
@@ -22,7 +22,7 @@ _log = logging.getLogger("hippocamp.leases")
 class _Hold:
     """Claims this process works on, until `ends` on the monotonic clock."""
 
-    line: Line
+    job_store: JobStore
     claims: list[Claim]
     ends: float
     done: threading.Event = field(default_factory=threading.Event)
@@ -32,7 +32,7 @@ class _Hold:
         while not self.done.wait(lease_seconds / 3) and time.monotonic() < self.ends:
             for claim in list(self.claims):
                 try:
-                    kept = self.line.renew(claim, lease_seconds=lease_seconds)
+                    kept = self.job_store.renew(claim, lease_seconds=lease_seconds)
                 except redis.RedisError as error:
                     _log.warning("lease.not_renewed", extra={**claim.context, **about(error)})
                     continue
@@ -46,14 +46,14 @@ _holds: set[_Hold] = set()
 
 @contextmanager
 def held(
-    line: Line, claims: Sequence[Claim], *, lease_seconds: float, most_seconds: float = 3600
+    job_store: JobStore, claims: Sequence[Claim], *, lease_seconds: float, most_seconds: float = 3600
 ) -> Iterator[threading.Event]:
     """Renew every claim three times per lease, for `most_seconds` at most; the event: one of them is lost.
 
-    A worker that is stopped, cut off or hung past its limit renews nothing, so its jobs go back to the line;
+    A worker that is stopped, cut off or hung past its limit renews nothing, so its jobs go back to the job store;
     its late commit meets a higher fence and is refused. Losing Redis for less than a lease costs nothing.
     """
-    hold = _Hold(line, list(claims), time.monotonic() + most_seconds)
+    hold = _Hold(job_store, list(claims), time.monotonic() + most_seconds)
     thread = threading.Thread(target=hold.renew_until_done, args=(lease_seconds,), name="lease", daemon=True)
     _holds.add(hold)
     thread.start()
@@ -66,7 +66,7 @@ def held(
 
 
 def hand_back(note: str) -> None:
-    """Return all that this process holds to the line, for a process about to die.
+    """Return all that this process holds to the job store, for a process about to die.
 
     The attempt is given back too, unless the work ran past its limit: then the job itself is suspect.
     """
@@ -76,5 +76,5 @@ def hand_back(note: str) -> None:
         for claim in list(hold.claims):
             # RuntimeError: the signal may have met the main thread in the middle of writing a log line.
             with suppress(LeaseLost, redis.RedisError, RuntimeError):
-                hold.line.release(claim, note, counts=overdue)
+                hold.job_store.release(claim, note, counts=overdue)
                 _log.info("claim.handed_back", extra={**claim.context, "counted": overdue})

@@ -1,4 +1,4 @@
-"""Claims of processes that died on this machine go back to the line at once, long before their lease ends."""
+"""Claims of processes that died on this machine go back to the job store at once, long before their lease ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celery import signals
 from contracts.job import Claim
 from contracts.states import Stage
 from jobstore import keys
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from jobstore.worker_identity import is_dead, pid_of
 from runtime.redis_connections import connect
 
@@ -23,17 +23,17 @@ _log = logging.getLogger("hippocamp.orphans")
 _LOOK_SECONDS = 1.0
 
 
-def release_orphans(line: Line, stage: Stage) -> list[str]:
+def release_orphans(job_store: JobStore, stage: Stage) -> list[str]:
     """Hand back what dead processes of this machine hold at the stage, their attempt counted; the ids."""
     released = []
-    for record_id in cast("list[str]", line.redis.zrange(keys.leases(stage), 0, -1)):
-        record = line.record(record_id)
+    for record_id in cast("list[str]", job_store.redis.zrange(keys.leases(stage), 0, -1)):
+        record = job_store.record(record_id)
         worker = record.get("worker", "")
         if not is_dead(worker):
             continue
         claim = Claim(record_id, stage, int(record["fence"]), record)
         with suppress(LeaseLost):
-            line.release(claim, "worker died")
+            job_store.release(claim, "worker died")
             released.append(record_id)
             _log.warning("claim.orphaned", extra={**claim.context, "pid": pid_of(worker)})
     return released
@@ -46,12 +46,12 @@ def watch(redis_url: str, stages: Sequence[Stage], *, also: Callable[[], object]
     """
 
     def look_forever() -> None:
-        line, pause = Line(connect(redis_url, retries=0)), threading.Event()
+        job_store, pause = JobStore(connect(redis_url, retries=0)), threading.Event()
         also()
         while not pause.wait(_LOOK_SECONDS):
             for stage in stages:
                 with suppress(redis.RedisError):
-                    release_orphans(line, stage)
+                    release_orphans(job_store, stage)
             also()
 
     def start(**_: Any) -> None:

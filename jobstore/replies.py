@@ -1,10 +1,10 @@
-"""What the moves of the line tell those who made them."""
+"""What the moves of the job store tell those who made them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contracts.errors import Backlog, BatchNotFound, HippocampError, LineUnavailable, QuotaExceeded
+from contracts.errors import Backlog, BatchNotFound, HippocampError, JobStoreUnavailable, QuotaExceeded
 
 _QUOTAS = {
     "quota:jobs": "The site has as many jobs waiting as it may; send it again when some have ended",
@@ -36,14 +36,14 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class QueueEstimate:
     """Records that start before this one, None when it does not wait; seconds until it is done, if known."""
 
     position: int | None
     eta_seconds: float | None
 
 
-NOWHERE = Outlook(None, None)
+NOWHERE = QueueEstimate(None, None)
 """Of a job that has ended."""
 
 
@@ -63,5 +63,5 @@ def refusal(why: str, *, batch: str, most_waiting: int) -> HippocampError:
     if why == "no_batch":
         return BatchNotFound(f"No batch {batch}")
     if why == "withdrawn":
-        return LineUnavailable("The upload waited too long for its record; send it again")
+        return JobStoreUnavailable("The upload waited too long for its record; send it again")
     return QuotaExceeded(_QUOTAS[why], retry_after_seconds=30, quota=why.removeprefix("quota:"))

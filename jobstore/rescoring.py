@@ -71,7 +71,9 @@ class Rescoring:
 
     def _queue(self, job: Job) -> Rescored:
         was = job.result or {}
-        slices = job.text("stack_blob") or stack_path(job.site, job.shelf, was.get("pipeline_digest", ""))
+        slices = job.text("stack_blob") or stack_path(
+            job.site, job.artifact_prefix, was.get("pipeline_digest", "")
+        )
         prepared = {name: spent for name, spent in was.get("seconds", {}).items() if name != "inference"}
         kept = {
             "stack_blob": slices,

@@ -3,8 +3,8 @@
     job store's Redis  cached_names   cache key -> name       written by the commit, under its fence
     cache's Redis      <name>         the result, with a TTL  written after it, as far as it goes
 
-The line knows every name before anything can stand under it, and each name is new (key, job, fence). So a
-result that the line has forgotten cannot be found, however late somebody writes it; and what erasing has to
+The job store knows every name before anything can stand under it, and each name is new (key, job, fence). So a
+result that the job store has forgotten cannot be found, however late somebody writes it; and what erasing has to
 delete is a list, STALE_RESULTS, that an entry leaves only once the cache's server has deleted it.
 """
 
@@ -57,7 +57,7 @@ class AnswerCache:
     """A server that is away costs a hit, never a job: it is left alone for two seconds then."""
 
     def __init__(self, line: redis.Redis, kept_at: redis.Redis) -> None:
-        self._line, self._kept_at = line, kept_at
+        self._job_store, self._kept_at = line, kept_at
         self._keep = kept_at.register_script(_KEEP)
         self._away_until = 0.0
 
@@ -66,7 +66,7 @@ class AnswerCache:
 
         None when that is not known, or its server is away.
         """
-        with self._line.pipeline(transaction=False) as pipe:
+        with self._job_store.pipeline(transaction=False) as pipe:
             deployed.ask(pipe)
             pipe.hgetall(keys.cached_names(site, content))
             (pipeline, current), names = cast("tuple[list[str], dict[str, str]]", pipe.execute())
@@ -88,7 +88,7 @@ class AnswerCache:
 
     def clear(self, *, most: int = 500) -> int:
         """Delete what the line wants gone; how many. What cannot be deleted now stays on the list."""
-        names = cast("list[str]", self._line.lrange(_STALE, 0, most - 1))
+        names = cast("list[str]", self._job_store.lrange(_STALE, 0, most - 1))
         if not names:
             return 0
         try:
@@ -96,7 +96,7 @@ class AnswerCache:
         except redis.RedisError as error:
             _log.warning("cache.not_cleared", extra={"count": len(names), **about(error)})
             return 0
-        with self._line.pipeline(transaction=False) as pipe:
+        with self._job_store.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.lrem(_STALE, 1, name)
             pipe.execute()

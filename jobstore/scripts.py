@@ -1,4 +1,4 @@
-"""The Lua scripts of the line, loaded once, run in one round trip each."""
+"""The Lua scripts of the job store, loaded once, run in one round trip each."""
 
 from __future__ import annotations
 

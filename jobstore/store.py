@@ -15,11 +15,11 @@ from contracts.job import Claim, Job, Submission
 from contracts.states import LONGEST_WORK_SECONDS, MOST_ATTEMPTS, JobState, Stage
 from jobstore import keys
 from jobstore.ended_jobs_log import tell
-from jobstore.replies import Outlook, Published, Reaped, Submitted, refusal
+from jobstore.replies import Published, QueueEstimate, Reaped, Submitted, refusal
 from jobstore.result_cache import AnswerCache, CacheEntry
 from jobstore.scripts import Scripts
 from jobstore.uploads import Uploads
-from runtime.blobs import shelf_folders
+from runtime.blobs import artifact_folders
 
 _SWEEPS_MS = json.dumps([900_000, (LONGEST_WORK_SECONDS + 900) * 1000])
 """What a worker still stores of an erased job goes soon, and for certain once no worker can be at it."""
@@ -33,10 +33,10 @@ class AnswerForgotten(Exception):  # noqa: N818
     """The answer that a submission without stored bytes relied on was erased since: submit it as new."""
 
 
-class Line:
+class JobStore:
     """All moves a record can make. Every method is one atomic round trip of a client that decodes responses.
 
-    `cache`: the server of finished results, the line's own when there is no other.
+    `cache`: the server of finished results, the job store's own when there is no other.
     `replicas`: how many must hold what `submit` and `erase` wrote before these return.
     `now_ms` pins the clock for tests; otherwise Redis's own clock counts, so workers need not agree on time.
     """
@@ -72,7 +72,7 @@ class Line:
 
         A record that is there already stays, and is what is told.
         Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated,
-        AnswerForgotten, LineUnavailable when the upload was withdrawn.
+        AnswerForgotten, JobStoreUnavailable when the upload was withdrawn.
         """
         state = JobState.SUCCEEDED if submission.result else ""
         answer, lacking, record = self._run_replicated("submit", submission.to_record(), most_waiting, state)
@@ -176,7 +176,7 @@ class Line:
         Stacks, maps and cached results go with the last job of the site that has the same bytes: the folders
         that nothing will ever name again, which the reconciler deletes and the caller may.
         """
-        folders = list(shelf_folders(job.site, job.shelf))
+        folders = list(artifact_folders(job.site, job.artifact_prefix))
         mark = "1" if tombstone else ""
         erased = self._run_replicated("erase", job.id, job.site, mark, _SWEEPS_MS, json.dumps(folders))
         if erased is None:
@@ -191,7 +191,7 @@ class Line:
         return bool(self._run("replay", delivery_id))
 
     def reap(self) -> Reaped:
-        """Return expired leases to the line and end jobs past their deadline."""
+        """Return expired leases to the job store and end jobs past their deadline."""
         most = [MOST_ATTEMPTS[stage] for stage in (Stage.PREPROCESS, Stage.INFER, Stage.DELIVER)]
         *counts, events = self._run("reap", *most)
         tell(events)
@@ -244,7 +244,7 @@ class Line:
         """Claimed records of a stage."""
         return int(cast("Any", self.redis.zcard(keys.leases(stage))))
 
-    def look(self, job_id: str) -> tuple[Job, Outlook]:
+    def look(self, job_id: str) -> tuple[Job, QueueEstimate]:
         """The job as recorded, where it stands, and when it should be done if the pace stays; JobNotFound.
 
         Without a pace there is no ETA.
@@ -253,12 +253,12 @@ class Line:
             return found
         raise JobNotFound(f"No job {job_id}")
 
-    def look_at(self, job_ids: Sequence[str]) -> dict[str, tuple[Job, Outlook] | None]:
+    def look_at(self, job_ids: Sequence[str]) -> dict[str, tuple[Job, QueueEstimate] | None]:
         """`look` for many jobs in one round trip; None for those that are not there."""
         answers = self._scripts.run_each("position", [[job_id] for job_id in job_ids])
         return {job_id: self._seen(answer) for job_id, answer in zip(job_ids, answers, strict=True)}
 
-    def _seen(self, answer: Any) -> tuple[Job, Outlook] | None:
+    def _seen(self, answer: Any) -> tuple[Job, QueueEstimate] | None:
         flat, ahead, running, *pace = answer
         job = Job(_pairs(flat))
         if job.fields.get("kind") != "job":
@@ -266,10 +266,10 @@ class Line:
         position = None if int(ahead) < 0 else int(ahead)
         own, score = (float(ms) / 1000 if ms else None for ms in pace)
         if own is None:
-            return job, Outlook(position, None)
+            return job, QueueEstimate(position, None)
         later = score or 0.0 if job.stage is Stage.PREPROCESS else 0.0
         wait = max((position or 0) * own / max(1, int(running)), self._until(job))
-        return job, Outlook(position, wait + own + later)
+        return job, QueueEstimate(position, wait + own + later)
 
     def _until(self, job: Job) -> float:
         """Seconds until the job may start; by this machine's clock, which is near enough for an estimate."""

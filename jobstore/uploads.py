@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Uploads:
-    """Part of `jobstore.store.Line`, which gives it its two ways to run a script."""
+    """Part of `jobstore.store.JobStore`, which gives it its two ways to run a script."""
 
     run: Run
     run_replicated: Run
@@ -36,6 +36,6 @@ class Uploads:
         new = (submission.input_blob, submission.input_digest, submission.stored_bytes)
         return bool(self.run("replace_upload", job.id, job.text("input_blob"), *new))
 
-    def withdraw_orphans(self, uploads: Sequence[str], *, this_round: int, patience: int) -> int:
-        """Note which of these no job names; withdraw and delete those first seen so `patience` rounds ago."""
-        return int(self.run("orphans", this_round, patience, json.dumps(list(uploads))))
+    def withdraw_orphans(self, uploads: Sequence[str], *, this_round: int, grace_rounds: int) -> int:
+        """Note which of these no job names; withdraw and delete those first seen so `grace_rounds` rounds ago."""
+        return int(self.run("orphans", this_round, grace_rounds, json.dumps(list(uploads))))

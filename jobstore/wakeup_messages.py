@@ -21,7 +21,7 @@ class Hint(Request):
 
 
 class WakeUp(Task[Any, Any]):
-    """Base of all tasks: at most once, never restored; the line knows what is owed."""
+    """Base of all tasks: at most once, never restored; the job store knows what is owed."""
 
     abstract = True
     Request = "jobstore.wakeup_messages:Hint"

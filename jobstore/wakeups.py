@@ -1,4 +1,4 @@
-"""Wake-ups: Celery messages without a job id that tell a stage's workers to look at the line."""
+"""Wake-ups: Celery messages without a job id that tell a stage's workers to look at the job store."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def picture(seen: Seen) -> Group:
 
 def _headline(now: Figures) -> Text:
     text = Text("Hippocamp  ", style="bold")
-    for labels, age in sorted(now.of("hippocamp_proof_age_seconds"), key=lambda row: row[0].get("part", "")):
+    for labels, age in sorted(
+        now.of("hippocamp_heartbeat_age_seconds"), key=lambda row: row[0].get("part", "")
+    ):
         part, good = labels.get("part", ""), age <= _PROOF_SECONDS
         # A gateway proves itself to whoever asks /readyz, a stage by its work: to have none is no fault.
         excused = part == "gateway" or _rests(now, part)
@@ -150,7 +152,13 @@ def _sites(seen: Seen) -> Table:
     return table
 
 
-_JOB_COLUMNS = ("taken/s", *(f"{state}/s" for state in ENDS), "cache hits", "poison", "late commits refused")
+_JOB_COLUMNS = (
+    "taken/s",
+    *(f"{state}/s" for state in ENDS),
+    "cache hits",
+    "job.dead_lettered",
+    "late commits refused",
+)
 
 
 def _ends(seen: Seen) -> Table:
@@ -160,7 +168,7 @@ def _ends(seen: Seen) -> Table:
         f"{seen.rate('hippocamp_jobs_submitted_total'):.2f}",
         *(f"{seen.rate('hippocamp_transitions_total', state=state):.2f}" for state in ENDS),
         f"{now.total('hippocamp_cache_hits_total'):.0f}",
-        f"{now.total('hippocamp_poison_total'):.0f}",
+        f"{now.total('hippocamp_dead_lettered_total'):.0f}",
         f"{now.total('hippocamp_fence_rejections_total'):.0f}",
     )
     return table

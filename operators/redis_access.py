@@ -21,7 +21,7 @@ Command = Callable[..., Any]
 
 
 class Refused(click.ClickException):
-    """The line does not allow it; one sentence."""
+    """The job store does not allow it; one sentence."""
 
 
 class Missing(Refused):
@@ -32,13 +32,13 @@ class Missing(Refused):
 
 redis_option = click.option(
     "--redis", "address", envvar="HIPPOCAMP_REDIS_URL", default=DEFAULT_REDIS, show_default=True,
-    help="For operators: the line itself.",
+    help="For operators: the job store itself.",
 )  # fmt: skip
 
 
 @contextmanager
 def redis_at(address: str) -> Iterator[redis.Redis]:
-    """A client of Redis; what it or the line refuses leaves the block as one sentence."""
+    """A client of Redis; what it or the job store refuses leaves the block as one sentence."""
     import redis
 
     from contracts.errors import Gone, HippocampError, JobNotFound
@@ -61,13 +61,13 @@ def redis_at(address: str) -> Iterator[redis.Redis]:
 
 def _refusal(error: redis.RedisError, address: str) -> Exception:
     """Unavailable only when Redis is away or cannot serve now."""
-    from contracts.errors import LineUnavailable, Misconfigured
+    from contracts.errors import JobStoreUnavailable, Misconfigured
     from runtime.redis_failures import failure_of
 
     failure, why = failure_of(error), f"Redis at {place_of(address)}: {type(error).__name__}: {error}"
-    if type(failure) is LineUnavailable:
+    if type(failure) is JobStoreUnavailable:
         return Unavailable(f"{why}; name it with --redis")
-    if isinstance(failure, LineUnavailable):
+    if isinstance(failure, JobStoreUnavailable):
         return Unavailable(f"{failure.title}: {why}")
     if isinstance(failure, Misconfigured):
         return Refused(f"{why}; name an operator's user and password in the address given with --redis")
@@ -95,7 +95,7 @@ def place_of(address: str) -> str:
 
 
 def now_ms(client: Any) -> int:
-    """Redis's clock, Unix milliseconds: every time in the line is by it."""
+    """Redis's clock, Unix milliseconds: every time in the job store is by it."""
     seconds, micros = client.time()
     return int(seconds) * 1000 + int(micros) // 1000
 

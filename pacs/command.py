@@ -40,7 +40,7 @@ class PushOptions(TypedDict):
     port: int
     title: str
     authorization: str
-    strays: bool
+    unmatched: bool
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,7 +105,7 @@ def listen(session: Session, /, senders: Path, **options: Unpack[Options]) -> No
     default="",
     help="Authorization header for a DICOMweb PACS; better given by the variable.",
 )
-@click.option("--strays", is_flag=True, help="Also results whose input was no DICOM: without a patient.")
+@click.option("--unmatched", is_flag=True, help="Also results whose input was no DICOM: without a patient.")
 @click.pass_obj
 def push(session: Session, /, pacs: str, **options: Unpack[PushOptions]) -> None:
     """Store report and overlay of every succeeded job in a PACS: https://HOST/dicom-web or TITLE@HOST:PORT.
@@ -118,7 +118,7 @@ def push(session: Session, /, pacs: str, **options: Unpack[PushOptions]) -> None
     goal = open_pacs(pacs, calling=options["title"], authorization=options["authorization"])
     stopped = _until_signalled()
     with session.client() as client:
-        pusher = Pusher(client, goal, options["strays"])
+        pusher = Pusher(client, goal, options["unmatched"])
         with HookServer(options["host"], options["port"], secret="", take=pusher.take) as server:
             click.echo(f"takes webhooks at http://{options['host']}:{server.server_port}", err=True)
             with (

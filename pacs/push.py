@@ -24,19 +24,19 @@ _REMEMBERED = 1024
 class Pusher:
     """Pushes every succeeded job's documents once; an instance pushed twice is the same instance.
 
-    strays: also store results whose input was no DICOM, in a study of their own without a patient.
+    unmatched: also store results whose input was no DICOM, in a study of their own without a patient.
     """
 
     client: Client
     pacs: Pacs
-    strays: bool = False
+    unmatched: bool = False
     _done: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _one: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, event: Event) -> None:
         """Returns once nothing is left to do; HippocampError: the outbox is to send the event again.
 
-        A push that outlives the sender's patience goes on; the next attempt finds it done.
+        A push that outlives the sender's retry_policy goes on; the next attempt finds it done.
         """
         if event.type != "job.succeeded":
             return
@@ -53,7 +53,7 @@ class Pusher:
         except NotFound:
             _log.info("push.nothing_left", extra={"job": job_id})
             return
-        if not points_at_input(instances) and not self.strays:
+        if not points_at_input(instances) and not self.unmatched:
             _log.info("push.no_study", extra={"job": job_id})
             return
         self._complete(instances)

@@ -24,7 +24,7 @@ _WAIT = Histogram(
 )
 _REUSED = Counter("hippocamp_preprocess_reused_total", "Volumes whose stack was already in the store")
 _ESCALATED = Counter(
-    "hippocamp_preprocess_escalated_total",
+    "hippocamp_preprocess_second_extraction_total",
     "Volumes whose brain the second network had to find, because the first one's did not fit",
 )
 _FAILURES = Counter(

@@ -22,7 +22,7 @@ from jobstore import deployed, heartbeats, sites
 from jobstore.failure_policy import code_of, handle_failure
 from jobstore.leases import held
 from jobstore.orphaned_claims import watch
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from jobstore.wakeups import TASK, another, celery_app, wake
 from jobstore.worker_identity import worker_name
 from jobstore.worker_process import configure_worker
@@ -66,7 +66,7 @@ class Prepare(Protocol):
 
 
 @dataclass
-class WorkerContext:
+class PreprocessingContext:
     """What one worker process works with; `app` sends the wake-ups of the next stage."""
 
     settings: Settings
@@ -77,12 +77,12 @@ class WorkerContext:
 
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
-        self.line = Line(self.redis)
+        self.job_store = JobStore(self.redis)
         self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
         self.heartbeats = deployed.Heartbeats(self.redis)
 
 
-def work(place: WorkerContext) -> None:
+def work(place: PreprocessingContext) -> None:
     """Take jobs for about TURN_SECONDS; while none waits, tell that the stage works, and listen."""
     ends = time.monotonic() + TURN_SECONDS
     while (left := ends - time.monotonic()) > 0:
@@ -93,10 +93,10 @@ def work(place: WorkerContext) -> None:
             return
 
 
-def work_once(place: WorkerContext) -> Claim | None:
+def work_once(place: PreprocessingContext) -> Claim | None:
     """Take one job as far as its commit; the claim, or None when nothing waited."""
     settings = place.settings
-    found = place.line.claim(Stage.PREPROCESS, place.name, lease_seconds=settings.lease_seconds)
+    found = place.job_store.claim(Stage.PREPROCESS, place.name, lease_seconds=settings.lease_seconds)
     if not found:
         return None
     claim, started = found[0], time.monotonic()
@@ -104,13 +104,13 @@ def work_once(place: WorkerContext) -> Claim | None:
     record_wait(claim)
     span = tracing.work(claim)
     most = settings.job_seconds - GRACE_SECONDS
-    with held(place.line, [claim], lease_seconds=settings.lease_seconds, most_seconds=most):
+    with held(place.job_store, [claim], lease_seconds=settings.lease_seconds, most_seconds=most):
         try:
             stack, reused = _stack_of(place, claim, span)
             _commit(place, claim, stack)
         except Exception as error:  # noqa: BLE001  whatever a volume provokes must be settled
             span.fail(code_of(error))
-            record_failure(code_of(error), handle_failure(place.line, claim, error))
+            record_failure(code_of(error), handle_failure(place.job_store, claim, error))
             return claim
         finally:
             span.end()
@@ -120,7 +120,7 @@ def work_once(place: WorkerContext) -> Claim | None:
     return claim
 
 
-def _stack_of(place: WorkerContext, claim: Claim, span: Span) -> tuple[Stack, bool]:
+def _stack_of(place: PreprocessingContext, claim: Claim, span: Span) -> tuple[Stack, bool]:
     """The stored stack of the same bytes and pipeline, or a new one; and whether it was stored."""
     path = _stack_blob(place, claim)
     if place.blobs.exists(path):
@@ -137,11 +137,11 @@ def _stack_of(place: WorkerContext, claim: Claim, span: Span) -> tuple[Stack, bo
         if time.monotonic() - told < STEP_SECONDS:
             return
         told = time.monotonic()
-        if not place.line.renew(claim, lease_seconds=place.settings.lease_seconds, step=step):
+        if not place.job_store.renew(claim, lease_seconds=place.settings.lease_seconds, step=step):
             raise LeaseLost(claim.id)
 
     def on_sheet(png: bytes) -> None:
-        sheet = sheet_path(claim.job.site, claim.job.shelf, place.digest)
+        sheet = sheet_path(claim.job.site, claim.job.artifact_prefix, place.digest)
         place.blobs.put(sheet, png, durable=False)
 
     with scratch_folder(place.settings.scratch) as scratch:
@@ -153,13 +153,13 @@ def _stack_of(place: WorkerContext, claim: Claim, span: Span) -> tuple[Stack, bo
             stack = _prepared(place, claim, prepare)
     if stack.quality.get("escalated"):
         record_escalation()
-    whole = brain_path(claim.job.site, claim.job.shelf, place.digest)
+    whole = brain_path(claim.job.site, claim.job.artifact_prefix, place.digest)
     place.blobs.put(whole, stack.brain, durable=False)
     place.blobs.put(path, stack.to_bytes(), durable=False)  # inference sends a lost one back
     return stack, False
 
 
-def _prepared(place: WorkerContext, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
+def _prepared(place: PreprocessingContext, claim: Claim, prepare: Callable[..., Stack]) -> Stack:
     """A contrast-enhanced series is read only for a site that has chosen so."""
     try:
         return prepare()
@@ -170,7 +170,7 @@ def _prepared(place: WorkerContext, claim: Claim, prepare: Callable[..., Stack])
         return prepare(allow_agent=True)
 
 
-def _commit(place: WorkerContext, claim: Claim, stack: Stack) -> None:
+def _commit(place: PreprocessingContext, claim: Claim, stack: Stack) -> None:
     fields = {
         "stack_blob": _stack_blob(place, claim),
         "pipeline_digest": place.digest,
@@ -178,18 +178,18 @@ def _commit(place: WorkerContext, claim: Claim, stack: Stack) -> None:
         "quality": json.dumps(stack.quality),
         "series": json.dumps(stack.series.to_json() if stack.series else None),
     }
-    if place.line.advance(claim, Stage.INFER, fields).lacking:
+    if place.job_store.advance(claim, Stage.INFER, fields).lacking:
         wake(place.redis, Stage.INFER)
     announce(place)
 
 
-def announce(place: WorkerContext) -> None:
+def announce(place: PreprocessingContext) -> None:
     """Tell the gateway which pipeline is in service and that it works."""
     place.heartbeats.send("preprocess", of="pipeline", digest=place.digest)
 
 
-def _stack_blob(place: WorkerContext, claim: Claim) -> str:
-    return stack_path(claim.job.site, claim.job.shelf, place.digest)
+def _stack_blob(place: PreprocessingContext, claim: Claim) -> str:
+    return stack_path(claim.job.site, claim.job.artifact_prefix, place.digest)
 
 
 def build(
@@ -200,11 +200,11 @@ def build(
     configure_worker("preprocess", stop_seconds=settings.stop_seconds)
     watch(settings.redis_url, [Stage.PREPROCESS], also=partial(sweep, settings.scratch))
     heartbeats.announce(settings.redis_url)
-    places: list[WorkerContext] = []
+    places: list[PreprocessingContext] = []
 
-    def open_context(**_: object) -> WorkerContext:
+    def open_context(**_: object) -> PreprocessingContext:
         if not places or places[0].name != worker_name():
-            places[:] = [WorkerContext(settings, app, prepare, digest())]
+            places[:] = [PreprocessingContext(settings, app, prepare, digest())]
         return places[0]
 
     def start(**_: object) -> None:

@@ -13,7 +13,7 @@ from runtime.settings import Shared, env_count, env_folder, env_number
 class Settings(Shared):
     """Shared settings plus the limits of one job.
 
-    job_seconds: a job that takes longer is killed with its process; the line gives it two more attempts.
+    job_seconds: a job that takes longer is killed with its process; the job store gives it two more attempts.
     cpu_seconds: computing time after which a job is refused as too large; 0 sets no limit.
     memory_bytes: private memory one process may have; 0 sets no limit.
     stop_seconds: time a running job gets to finish after SIGTERM.

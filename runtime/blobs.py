@@ -57,32 +57,32 @@ def sent_path(site: str, upload_id: str) -> str:
     return input_path(site, upload_id)
 
 
-def stack_path(site: str, shelf: str, pipeline: str) -> str:
+def stack_path(site: str, artifact_prefix: str, pipeline: str) -> str:
     """The prepared stack of a job's bytes by this pipeline; a new model re-scores it without preprocessing.
 
-    shelf: `Job.shelf`, one for all jobs of the site with the same bytes until the last of them is erased.
+    artifact_prefix: `Job.artifact_prefix`, one for all jobs of the site with the same bytes until the last of them is erased.
     """
-    return f"stacks/{site}/{shelf}/{pipeline}.npz"
+    return f"stacks/{site}/{artifact_prefix}/{pipeline}.npz"
 
 
-def sheet_path(site: str, shelf: str, pipeline: str) -> str:
+def sheet_path(site: str, artifact_prefix: str, pipeline: str) -> str:
     """The quality sheet (PNG) of the same work, also of a head that was refused."""
-    return f"stacks/{site}/{shelf}/{pipeline}.png"
+    return f"stacks/{site}/{artifact_prefix}/{pipeline}.png"
 
 
-def brain_path(site: str, shelf: str, pipeline: str) -> str:
+def brain_path(site: str, artifact_prefix: str, pipeline: str) -> str:
     """The whole stripped brain (gzipped NIfTI) that the same work left for people to look at."""
-    return f"stacks/{site}/{shelf}/{pipeline}-brain.nii.gz"
+    return f"stacks/{site}/{artifact_prefix}/{pipeline}-brain.nii.gz"
 
 
-def explanation_path(site: str, shelf: str, *, pipeline: str, model: str) -> str:
+def explanation_path(site: str, artifact_prefix: str, *, pipeline: str, model: str) -> str:
     """Activation maps of this model over that stack."""
-    return f"explanations/{site}/{shelf}/{pipeline}-{model}.npz"
+    return f"explanations/{site}/{artifact_prefix}/{pipeline}-{model}.npz"
 
 
-def shelf_folders(site: str, shelf: str) -> tuple[str, str]:
+def artifact_folders(site: str, artifact_prefix: str) -> tuple[str, str]:
     """All that was made of these bytes at this site, by any pipeline and model."""
-    return f"stacks/{site}/{shelf}/", f"explanations/{site}/{shelf}/"
+    return f"stacks/{site}/{artifact_prefix}/", f"explanations/{site}/{artifact_prefix}/"
 
 
 class BlobStore:

@@ -1,6 +1,6 @@
 """What a caller is told when Redis or the operating system refuses: one function decides, for every service.
 
-Redis is away, loads, is busy, full or cut off   503, LineUnavailable and its kinds: it may succeed later
+Redis is away, loads, is busy, full or cut off   503, JobStoreUnavailable and its kinds: it may succeed later
 Redis does not know us, or forbids a command     500, Misconfigured: an operator has to change a setting
 the disk is full                                 503, StoreUnavailable
 no file descriptor, process or memory is left    503, ResourcesExhausted
@@ -25,7 +25,7 @@ from contracts.errors import (
     JobStoreLoading,
     JobStoreNotSaved,
     JobStoreReadOnly,
-    LineUnavailable,
+    JobStoreUnavailable,
     Misconfigured,
 )
 from runtime.system_errors import of_system
@@ -115,7 +115,9 @@ def _of_redis(error: redis.RedisError) -> HippocampError:
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         if error.__context__ and (failure := of_system(error.__context__)):
             return failure
-        return LineUnavailable("The job store did not answer; send the same request again in a few seconds")
+        return JobStoreUnavailable(
+            "The job store did not answer; send the same request again in a few seconds"
+        )
     return HippocampError("The job store refused a command; quote trace_id to your operator")
 
 

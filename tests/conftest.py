@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from deploy.local.ports import free_ports
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.redis_connections import connect
 from tests.support.waiting import eventually
 
@@ -85,6 +85,6 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def line(redis_client: redis.Redis) -> Line:
+def job_store(redis_client: redis.Redis) -> JobStore:
     """A line on an empty Redis, its clock pinned at 1,000,000 ms."""
-    return Line(redis_client, now_ms=1_000_000)
+    return JobStore(redis_client, now_ms=1_000_000)

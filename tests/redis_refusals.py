@@ -14,7 +14,7 @@ import redis
 
 from jobstore import keys
 from tests.redis_servers import Server
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 Refusal = Callable[[Server], AbstractContextManager[None]]
 
@@ -173,7 +173,7 @@ def _refuses(server: Server, word: str) -> bool:
     return False
 
 
-def _until(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+def _until(holds: Callable[[], bool], seconds: float = MOST_WAIT_SECONDS) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, "Redis does not do what the test needs"

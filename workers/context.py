@@ -8,7 +8,7 @@ from functools import cached_property
 from celery import Celery
 
 from jobstore import deployed
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.worker_identity import worker_name
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect, connect_cache
@@ -33,7 +33,7 @@ class WorkerContext:
     def __post_init__(self) -> None:
         self.redis = connect(self.settings.redis_url)
         self.cache = connect_cache(self.settings.cache_redis_url) or self.redis
-        self.line = Line(self.redis, cache=self.cache)
+        self.job_store = JobStore(self.redis, cache=self.cache)
         self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
         self.heartbeats = deployed.Heartbeats(self.redis)
 

@@ -66,7 +66,7 @@ ALL = [
     Experiment("wait", cut_at_wait, jobs=60, about=replace(NETWORK, replica=True)),
     Experiment("model server", faults.sick_model, work="sleep 0.1"),
     Experiment(
-        "poison",
+        "job.dead_lettered",
         faults.nothing,
         work="sleep 0.2",
         doomed=("crash", "hang", "hog", "bomb"),

@@ -31,12 +31,12 @@ class Hospital:
     def add_endpoint(self, url: str) -> str:
         """The id of a webhook endpoint of the site."""
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        answer = self.persistently(
+        answer = self.with_retries(
             lambda: self.http.post("/v1/webhook-endpoints", json={"url": url}, headers=key)
         )
         return str(answer.raise_for_status().json()["id"])
 
-    def persistently(self, call: Callable[[], httpx.Response], *, within: float = 90) -> httpx.Response:
+    def with_retries(self, call: Callable[[], httpx.Response], *, within: float = 90) -> httpx.Response:
         """The answer to a call that may be repeated; RuntimeError when none comes in time."""
         ends, last = time.monotonic() + within, "no answer"
         while time.monotonic() < ends:

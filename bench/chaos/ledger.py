@@ -60,7 +60,7 @@ class Ledger:
         key, hospital = uuid.uuid4().hex, next(self._turn)
         headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": key}
         body = _body(orders, key)
-        answer = hospital.persistently(
+        answer = hospital.with_retries(
             lambda: hospital.http.post("/v1/jobs", content=body, headers=headers), within=within
         )
         if orders in REFUSED_AT_THE_DOOR and answer.status_code in {413, 422}:
@@ -90,7 +90,7 @@ class Ledger:
         ends = time.monotonic() + within
         while time.monotonic() < ends:
             with suppress(redis.RedisError):
-                if not self.system.line.depth(Stage.PREPROCESS):
+                if not self.system.job_store.depth(Stage.PREPROCESS):
                     return
             time.sleep(0.2)
 
@@ -133,7 +133,7 @@ class Ledger:
     def _left_over(self) -> int:
         """Records still waiting or claimed; deliveries owed to receivers that misbehave may wait."""
         stages = [Stage.PREPROCESS, Stage.INFER]
-        held = sum(self.system.line.depth(s) + self.system.line.running(s) for s in stages)
+        held = sum(self.system.job_store.depth(s) + self.system.job_store.running(s) for s in stages)
         ended = [self.system.redis.hget(keys.record(owed), "state") for owed in self._owed()]
         return held + sum(state not in DONE for state in ended)
 
@@ -145,7 +145,7 @@ class Ledger:
 
     def _api_state(self, job_id: str) -> str:
         http = self.accepted[job_id].hospital.http
-        answer = self.accepted[job_id].hospital.persistently(lambda: http.get(f"/v1/jobs/{job_id}"))
+        answer = self.accepted[job_id].hospital.with_retries(lambda: http.get(f"/v1/jobs/{job_id}"))
         return str(answer.json().get("state"))
 
 

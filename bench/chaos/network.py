@@ -83,13 +83,13 @@ class _Changes:
         hospital = self.system.hospitals[turn % 2]
         job_id = self._submit(hospital)
         address = f"/v1/jobs/{job_id}"
-        hospital.persistently(lambda: hospital.http.get(address))
+        hospital.with_retries(lambda: hospital.http.get(address))
         if turn % 3 == 0:
-            gone = hospital.persistently(lambda: hospital.http.delete(address))
+            gone = hospital.with_retries(lambda: hospital.http.delete(address))
             if gone.status_code in {204, 410}:
                 self._erased[job_id] = hospital
             return
-        ended = hospital.persistently(lambda: hospital.http.post(f"{address}/cancel"))
+        ended = hospital.with_retries(lambda: hospital.http.post(f"{address}/cancel"))
         if ended.status_code == 200:
             self._canceled[job_id] = hospital
 
@@ -97,7 +97,7 @@ class _Changes:
         key = uuid.uuid4().hex
         headers = {"Content-Type": "application/octet-stream", "Idempotency-Key": key}
         body = volume(f"sleep 0.2\nunique {key}")
-        answer = hospital.persistently(lambda: hospital.http.post("/v1/jobs", content=body, headers=headers))
+        answer = hospital.with_retries(lambda: hospital.http.post("/v1/jobs", content=body, headers=headers))
         self.system.more_jobs += 1
         return str(answer.raise_for_status().json()["id"])
 

@@ -16,7 +16,7 @@ from bench.chaos.small_model import DIGEST as SMALL_MODEL
 from bench.chaos.system import System
 from deploy.local.services import Make
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def system(seed: int, about: Surroundings, *, full: bool, logs: Path | None = No
         local = LocalSettings(preprocess_processes=2, infer_processes=1, redis_fsync=about.fsync)
         local = local.beside(folder, **_COMMON, **dict(about.environment))
         relays = _networks(local, about, open_)
-        stack = Stack(replace(local, extra=local.extra | relays.environment), relays.services)
+        stack = LocalSystem(replace(local, extra=local.extra | relays.environment), relays.services)
         stack.up()
         open_.callback(_put_away, stack, logs)
         running = System(stack, seed, full=full)
@@ -66,7 +66,7 @@ _COMMON = {
 }
 
 
-def _put_away(stack: Stack, logs: Path | None) -> None:
+def _put_away(stack: LocalSystem, logs: Path | None) -> None:
     stack.down()
     if logs:
         shutil.copytree(stack.settings.folder / "logs", logs, dirs_exist_ok=True)

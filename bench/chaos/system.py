@@ -17,9 +17,9 @@ import redis
 
 from bench.chaos.hospitals import configure
 from bench.chaos.relay import Relay
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.redis_connections import connect
 
 
@@ -34,7 +34,7 @@ class System:
     relay: Relay
     link: Relay
 
-    def __init__(self, stack: Stack, seed: int, *, full: bool) -> None:
+    def __init__(self, stack: LocalSystem, seed: int, *, full: bool) -> None:
         self.stack = stack
         self.full = full
         self.random = random.Random(seed)
@@ -42,7 +42,7 @@ class System:
         self.redis_url = f"redis://127.0.0.1:{stack.settings.ports.redis}/0"
         self.model_url = stack.settings.environment()["HIPPOCAMP_MODEL_SERVER"]
         self.redis = connect(self.redis_url, timeout_seconds=2, retries=8)
-        self.line = Line(self.redis)
+        self.job_store = JobStore(self.redis)
         self.replica: redis.Redis | None = None
         self.hospitals = configure(self.redis, self.url)
         self.restarts = 0

@@ -7,7 +7,7 @@ import time
 from bench.chaos.scaled import DIGEST, prepare
 from jobstore.wakeups import celery_app
 from jobstore.worker_identity import host_of, place
-from preprocessing_service.service import WorkerContext, work_once
+from preprocessing_service.service import PreprocessingContext, work_once
 from preprocessing_service.settings import Settings
 from runtime.logs import configure_logging
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Take jobs until the process is told to end."""
     configure_logging("twin")
     settings = Settings()
-    desk = WorkerContext(settings, celery_app("twin", settings.redis_url), prepare, DIGEST, name=NAME)
+    desk = PreprocessingContext(settings, celery_app("twin", settings.redis_url), prepare, DIGEST, name=NAME)
     while True:
         if work_once(desk) is None:
             time.sleep(0.1)

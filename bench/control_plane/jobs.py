@@ -18,7 +18,7 @@ from bench.waiting import until
 from contracts.job import Submission, new_job_id
 from jobstore import sites as configured
 from jobstore.sites import Site
-from jobstore.store import Line
+from jobstore.store import JobStore
 
 SENDERS = 4
 _numbers = itertools.count(1)
@@ -45,17 +45,17 @@ class JobCost:
 
 
 def fill(system: System, waiting: int, sites: int) -> None:
-    """Put `waiting` jobs into the line, dealt out over `sites`, each with an upload of its own."""
+    """Put `waiting` jobs into the job store, dealt out over `sites`, each with an upload of its own."""
     if not waiting:
         return
-    client, line = system.redis, Line(system.redis)
+    client, job_store = system.redis, JobStore(system.redis)
     client.config_set("appendfsync", "no")  # only while filling
     blob = tiny(0)
     for site in range(sites):
         if system.mode.site:
             configured.save(client, Site(name=f"site{site}", most_waiting=system.mode.site.most_waiting))
         (system.folder / "blobs" / "inputs" / f"site{site}").mkdir(parents=True, exist_ok=True)
-    script = line._scripts._named["submit"]
+    script = job_store._scripts._named["submit"]
     for start in range(0, waiting, 1000):
         first = system.folder / "blobs" / "inputs" / f"first{start}"  # a file has 65,000 names at most
         first.write_bytes(blob)

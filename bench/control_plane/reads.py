@@ -15,7 +15,7 @@ from bench.volumes import tiny
 from deploy.local import services
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 
 _SAME = 987_654_321
 """The volume that is sent again and again."""
@@ -52,7 +52,7 @@ class Caller:
         return said
 
 
-def rate(stack: Stack, headers: Headers, count: int, *request: str | bytes) -> float:
+def rate(stack: LocalSystem, headers: Headers, count: int, *request: str | bytes) -> float:
     """`count` equal requests, one after the other: how many a CPU second of the service `gateway`."""
     caller = Caller(stack.settings.gateway_url.removeprefix("http://"), headers)
     for _ in range(max(20, count // 10)):
@@ -75,11 +75,11 @@ def gateway(settings: LocalSettings) -> Service:
 
 
 @contextmanager
-def bare_server(system: System) -> Iterator[Stack]:
+def bare_server(system: System) -> Iterator[LocalSystem]:
     """The bare routes beside the system, with its Redis."""
     settings = system.stack.settings.beside(system.folder / "bare")
     (settings.folder / "logs").mkdir(parents=True)
-    stack = Stack(settings, [gateway])
+    stack = LocalSystem(settings, [gateway])
     stack._start(gateway(settings))
     try:
         yield stack

@@ -17,7 +17,7 @@ from bench.waiting import until
 from deploy.local import services
 from deploy.local.services import Make, Service
 from deploy.local.settings import ROOT, LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import keys
 from model_store.release.archive import NAME, pack
 from runtime.redis_connections import connect
@@ -55,7 +55,7 @@ ENOUGH = hospital(requests_per_second=100_000, most_waiting=1_000_000)
 class System:
     """A running system: its processes, its Redis, its address, the headers of the site that sends."""
 
-    def __init__(self, stack: Stack, mode: Mode = ENOUGH) -> None:
+    def __init__(self, stack: LocalSystem, mode: Mode = ENOUGH) -> None:
         self.stack, self.mode = stack, mode
         self.url, self.headers = stack.settings.gateway_url, mode.enter(stack.settings).headers
         self.folder = stack.settings.folder
@@ -91,7 +91,7 @@ def system(
 ) -> Iterator[System]:
     """A fresh system in a temporary folder, gone afterwards; `extra` goes into its environment."""
     with tempfile.TemporaryDirectory(prefix="hippocamp-bench-") as folder:
-        stack = Stack((settings or LocalSettings()).beside(Path(folder), **extra), services)
+        stack = LocalSystem((settings or LocalSettings()).beside(Path(folder), **extra), services)
         stack.up()
         try:
             running = System(stack, mode)

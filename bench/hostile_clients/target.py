@@ -15,7 +15,7 @@ from bench.accounting import family, pss
 from bench.waiting import until
 from deploy.local import services
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import api_keys, sites
 from jobstore.api_keys import Scope
 from runtime.redis_connections import connect
@@ -47,7 +47,7 @@ def target() -> Iterator[Target]:
     """A fresh one, gone afterwards. No worker runs: what is submitted waits."""
     with tempfile.TemporaryDirectory(prefix="hippocamp-bench-") as folder:
         settings = LocalSettings().beside(Path(folder))
-        stack = Stack(settings, [services.redis, services.gateway])
+        stack = LocalSystem(settings, [services.redis, services.gateway])
         (settings.folder / "logs").mkdir()
         try:
             stack.restart("redis")

@@ -21,7 +21,7 @@ from bench.peers.functions import SINGLE
 from bench.site import hospital
 from deploy.local.ports import free_ports
 from deploy.local.settings import ROOT, LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 
 MODE = hospital(requests_per_second=1_000)
 """Of ours; the others know neither sites nor keys. Its rate is raised for the polls of a whole network."""
@@ -115,7 +115,7 @@ def running(name: str, scratch: Path) -> Iterator[Candidate]:
 def hippocamp(scratch: Path) -> Iterator[Candidate]:
     """The whole local system, used by a configured site."""
     settings = LocalSettings().beside(scratch / "hippocamp", HIPPOCAMP_MOST_WAITING=str(MOST_WAITING))
-    stack = Stack(settings)
+    stack = LocalSystem(settings)
     stack.up()
     try:
         leaders = tuple(found for item in stack.remembered() if (found := item.process()))

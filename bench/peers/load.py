@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.peers.candidates import Candidate
 
-PATIENCE_SECONDS = 60.0
+MOST_WAIT_SECONDS = 60.0
 """A client gives up then."""
 _BOUNDARY = "volume-7f3a"
 
@@ -100,7 +100,7 @@ def _one(candidate: Candidate, body: bytes, arrived: float, outcome: Outcome) ->
 def _follow(candidate: Candidate, job_id: str, arrived: float, outcome: Outcome) -> None:
     """Look every half second; the time that counts is the one the server noted when it was done."""
     path = f"{candidate.path.rstrip('/')}/{job_id}"
-    while time.time() - arrived < PATIENCE_SECONDS:
+    while time.time() - arrived < MOST_WAIT_SECONDS:
         status, said = _request(candidate, "GET", path, None, {})
         if status == http.client.OK and said.get("state", "succeeded") == "succeeded":
             done = said["done"] if "done" in said else datetime.fromisoformat(said["finished_at"]).timestamp()
@@ -129,7 +129,7 @@ def _post(candidate: Candidate, body: bytes) -> tuple[int, dict[str, Any]]:
 def _request(
     candidate: Candidate, method: str, path: str, body: bytes | None, headers: dict[str, str]
 ) -> tuple[int, dict[str, Any]]:
-    connection = http.client.HTTPConnection(candidate.url.removeprefix("http://"), timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(candidate.url.removeprefix("http://"), timeout=MOST_WAIT_SECONDS)
     try:
         connection.request(method, path, body=body, headers={**candidate.headers, **headers})
         answer = connection.getresponse()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.context import Session, put_json
-from client.models import TERMINAL, Job
+from client.models import TERMINAL, JobStatus
 
 STATES = click.Choice(["queued", "preprocessing", "queued_infer", "inferring", *sorted(TERMINAL)])
 
@@ -29,8 +29,8 @@ def jobs(session: Session, /, *, state: str | None, limit: int, as_json: bool) -
         Console().print(_table(found))
 
 
-def _own(session: Session, state: str | None, limit: int) -> list[Job]:
-    found: list[Job] = []
+def _own(session: Session, state: str | None, limit: int) -> list[JobStatus]:
+    found: list[JobStatus] = []
     with session.client() as client:
         after: str | None = None
         while len(found) < limit:
@@ -42,7 +42,7 @@ def _own(session: Session, state: str | None, limit: int) -> list[Job]:
     return found
 
 
-def _table(found: list[Job]) -> Table:
+def _table(found: list[JobStatus]) -> Table:
     table = Table("job", "state", "created", "seconds", "attempt", "error", box=None)
     for job in found:
         total = (job.raw.get("timings") or {}).get("total")

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 import click
 
 from client.context import Session, console, describe_job, describe_result, put_json
-from client.errors import HippocampError
+from client.errors import ClientError
 from client.exit_codes import Exit
 from client.sources import open_source
 from client.sync import Client
@@ -60,7 +60,7 @@ def submit(session: Session, /, volumes: tuple[str, ...], **options: Unpack[Opti
         for volume in volumes:
             try:
                 _one(client, volume, options)
-            except HippocampError as error:
+            except ClientError as error:
                 if len(volumes) == 1:
                     raise
                 click.echo(f"hippocamp: {volume}: {error}", err=True)

@@ -14,14 +14,14 @@ from jobstore.load import OTHER, SiteLoad, cap, read_sites
 
 
 def figures(client: redis.Redis, *, most_sites: int) -> Iterator[Metric]:
-    """Every gauge of the line; RedisError when it cannot be read."""
+    """Every gauge of the job store; RedisError when it cannot be read."""
     seconds, micros = client.time()
     now_ms = seconds * 1000 + micros // 1000
     loads = cap(read_sites(client), most_sites)
     yield from _by_site(loads, now_ms)
     yield from _by_stage(client, now_ms)
     about = "Blobs that wait to be deleted"
-    yield GaugeMetricFamily("hippocamp_garbage_blobs", about, client.llen(keys.PENDING_DELETIONS))
+    yield GaugeMetricFamily("hippocamp_pending_deletions", about, client.llen(keys.PENDING_DELETIONS))
 
 
 def _by_site(loads: Mapping[str, SiteLoad], now_ms: int) -> Iterator[Metric]:

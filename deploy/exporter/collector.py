@@ -31,9 +31,9 @@ class StateCollector(Collector):
             found = [family for part in PARTS for family in part(self._client)]
             found += backlog.figures(self._client, most_sites=self._most_sites)
         except redis.RedisError:
-            yield gauge("hippocamp_line_up", "1 when Redis answered the exporter", 0)
+            yield gauge("hippocamp_job_store_up", "1 when Redis answered the exporter", 0)
             return
-        yield gauge("hippocamp_line_up", "1 when Redis answered the exporter", 1)
+        yield gauge("hippocamp_job_store_up", "1 when Redis answered the exporter", 1)
         yield from found
         spent = time.perf_counter() - started
         yield gauge("hippocamp_exporter_seconds", "Seconds the exporter spent on this scrape", spent)

@@ -17,11 +17,15 @@ EVENTS = {
     "claimed": ("hippocamp_claims", "Records given to a worker", "stage"),
     "redelivered": ("hippocamp_redeliveries", "Claims of records that were claimed before", "stage"),
     "batches": ("hippocamp_claim_batches", "Times a worker was given one record or more at once", "stage"),
-    "reopened": ("hippocamp_jobs_reopened", "Jobs an operator put back in line after they had ended", ""),
+    "reopened": (
+        "hippocamp_jobs_reopened",
+        "Jobs an operator put back in the queue after they had ended",
+        "",
+    ),
     "released": ("hippocamp_releases", "Claims handed back for another try", "stage"),
     "lease_expired": ("hippocamp_lease_expiries", "Claims whose worker went silent", "stage"),
     "fence_rejected": ("hippocamp_fence_rejections", "Commits refused because the claim was lost", "stage"),
-    "poison": ("hippocamp_poison", "Records given up after their last attempt", "stage"),
+    "job.dead_lettered": ("hippocamp_dead_lettered", "Records given up after their last attempt", "stage"),
     "entered": ("hippocamp_transitions", "Times a job entered a state", "state"),
     "failed": ("hippocamp_jobs_failed", "Jobs that ended in an error, by its code", "code"),
 }

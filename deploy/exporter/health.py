@@ -46,7 +46,7 @@ def _redis(info: dict[str, Any]) -> Iterator[Metric]:
 
 def _proofs(client: redis.Redis) -> Iterator[Metric]:
     about = "Seconds since a part last did real work, +Inf when not in the last two minutes"
-    ages = GaugeMetricFamily("hippocamp_proof_age_seconds", about, labels=["part"])
+    ages = GaugeMetricFamily("hippocamp_heartbeat_age_seconds", about, labels=["part"])
     for part in PARTS:
         stamp = deployed.health(client, part)
         ages.add_metric([part], float("inf") if stamp is None else max(0.0, time.time() - stamp))

@@ -16,7 +16,7 @@ from deploy.local import reconciler
 from deploy.local.demo import demonstrate
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--volume", type=Path, help="demo: another volume than the sample")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)
-    stack, console = Stack(LocalSettings()), Console(soft_wrap=True, highlight=False)
+    stack, console = LocalSystem(LocalSettings()), Console(soft_wrap=True, highlight=False)
     if arguments.command == "up":
         up(stack, console)
         reconciler.start(stack.settings)
@@ -46,7 +46,7 @@ def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  signal
     raise SystemExit(128 + number)
 
 
-def up(stack: Stack, console: Console) -> None:
+def up(stack: LocalSystem, console: Console) -> None:
     """Start what is not running."""
     if stack.is_up():
         console.print(f"already running: {stack.settings.gateway_url}")
@@ -57,7 +57,7 @@ def up(stack: Stack, console: Console) -> None:
     console.print(f"ready: {stack.settings.gateway_url}   (stop it with `make down`)")
 
 
-def status(stack: Stack, console: Console) -> int:
+def status(stack: LocalSystem, console: Console) -> int:
     """Print one row a service; 0 when all of them live, 1 otherwise."""
     table, again = Table("service", "state", "pid", "restarts", "log"), reconciler.restarts(stack.settings)
     for item in stack.remembered():
@@ -67,7 +67,7 @@ def status(stack: Stack, console: Console) -> int:
         )
     console.print(table)
     if not reconciler.living(stack.settings):
-        console.print("nothing starts again what ends: no keeper runs (`make up` starts one)")
+        console.print("nothing starts again what ends: no reconciler runs (`make up` starts one)")
     if stack.is_up():
         console.print(f"{stack.settings.gateway_url} is up")
         return 0
@@ -78,7 +78,7 @@ def status(stack: Stack, console: Console) -> int:
 def demo(settings: LocalSettings, console: Console, volume: Path | None) -> None:
     """Start a system of its own beside any that runs, with a site and its key, and stop it again."""
     path, folder = volume or sample_volume(), settings.folder / "demo"
-    stack = Stack(settings.beside(folder / "system"))
+    stack = LocalSystem(settings.beside(folder / "system"))
     stack.down()
     shutil.rmtree(stack.settings.folder, ignore_errors=True)
     try:

@@ -17,7 +17,7 @@ from contracts.result import CDR, CLASS_KEYS, LABELS
 from contracts.states import JobState
 from deploy.local.settings import LocalSettings
 
-PATIENCE_SECONDS = 180
+MOST_WAIT_SECONDS = 180
 SITE = "demo-hospital"
 
 
@@ -69,8 +69,8 @@ def follow(client: httpx.Client, job: dict[str, Any], console: Console, started:
     """Poll until the job is terminal, printing every change of state and step."""
     seen = ""
     while not JobState(job["state"]).is_terminal:
-        if time.monotonic() - started > PATIENCE_SECONDS:
-            raise SystemExit(f"Job {job['id']} is still {job['state']} after {PATIENCE_SECONDS} s")
+        if time.monotonic() - started > MOST_WAIT_SECONDS:
+            raise SystemExit(f"Job {job['id']} is still {job['state']} after {MOST_WAIT_SECONDS} s")
         now = f"{job['state']}  {(job.get('progress') or {}).get('step') or ''}"
         if now != seen:
             console.print(f"{time.monotonic() - started:7.2f} s  {now}")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-_log = logging.getLogger("hippocamp.keeper")
+_log = logging.getLogger("hippocamp.reconciler")
 
 KEPT = 4
 """Copies of each file: NAME.log.1 is the newest."""
@@ -42,7 +42,7 @@ def _rotate(log: Path) -> bool:
 
 
 def _done(event: str, log: Path, step: Callable[[Path], None]) -> bool:
-    """Whether it succeeded: what one log fails with ends neither the keeper nor the care for the others."""
+    """Whether it succeeded: what one log fails with ends neither the reconciler nor the care for the others."""
     try:
         step(log)
     except OSError as failure:

@@ -24,11 +24,11 @@ from deploy.local import running
 from deploy.local.log_rotation import rotate
 from deploy.local.running import MARK, Running
 from deploy.local.settings import ROOT, LocalSettings
-from deploy.local.supervisor import Stack, StartFailed
+from deploy.local.supervisor import LocalSystem, StartFailed
 from runtime.disk_space import measure
 from runtime.logs import configure_logging
 
-_log = logging.getLogger("hippocamp.keeper")
+_log = logging.getLogger("hippocamp.reconciler")
 
 LOOK_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -41,10 +41,10 @@ _STEADY_SECONDS = 60.0
 
 
 @dataclass
-class Keeper:
+class Reconciler:
     """Watches one local system. `restarts`: service -> how often it was started again."""
 
-    stack: Stack
+    stack: LocalSystem
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     restarts: dict[str, int] = field(default_factory=dict)
     _pauses: dict[str, float] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Keeper:
 
     def look(self) -> list[str]:
         """Start again what ended and has rested long enough, in start order; their names."""
-        self.stack.bury()
+        self.stack.reap()
         self.stack.save()
         self._look_at_disk()
         ended = [item for item in self.stack.remembered() if item.process() is None]
@@ -93,24 +93,24 @@ class Keeper:
         return True
 
 
-def keep(stack: Stack) -> None:
+def keep(stack: LocalSystem) -> None:
     """Look every second until told to stop; what is being started is remembered before that."""
-    configure_logging("keeper")
+    configure_logging("reconciler")
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
-    keeper = Keeper(stack)
+    loop = Reconciler(stack)
     settings = stack.settings
     while not told.wait(LOOK_SECONDS):
-        keeper.look()
+        loop.look()
         rotate(settings.folder / "logs", most_bytes=settings.log_bytes)
 
 
 def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:
-    """Start the keeper of a system that is up; None when it has one."""
+    """Start the reconciler of a system that is up; None when it has one."""
     if living(settings):
         return None
     _tally(settings).unlink(missing_ok=True)
-    with (settings.folder / "logs" / "keeper.log").open("ab") as log:
+    with (settings.folder / "logs" / "loop.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local", "keep"],
             stdin=subprocess.DEVNULL,
@@ -121,13 +121,15 @@ def start(settings: LocalSettings) -> subprocess.Popen[bytes] | None:
             start_new_session=True,
         )
     created = psutil.Process(process.pid).create_time()
-    running.write(_memory(settings), [Running("keeper", process.pid, created, stop_seconds=_STOP_SECONDS)])
+    running.write(
+        _memory(settings), [Running("reconciler", process.pid, created, stop_seconds=_STOP_SECONDS)]
+    )
     return process
 
 
 def stop(settings: LocalSettings) -> None:
-    """End the keeper, so that it starts nothing any more, whether a file knows it or not."""
-    for leader in running.keepers(str(settings.folder)):
+    """End the reconciler, so that it starts nothing any more, whether a file knows it or not."""
+    for leader in running.reconcilers(str(settings.folder)):
         with suppress(psutil.NoSuchProcess):
             leader.terminate()
             try:
@@ -138,7 +140,7 @@ def stop(settings: LocalSettings) -> None:
 
 
 def living(settings: LocalSettings) -> bool:
-    """Whether the system has a keeper."""
+    """Whether the system has a loop."""
     return any(item.process() for item in running.read(_memory(settings)))
 
 
@@ -157,7 +159,7 @@ def _write_tally(settings: LocalSettings, counts: dict[str, int]) -> None:
 
 
 def _memory(settings: LocalSettings) -> Path:
-    return settings.folder / "keeper.json"
+    return settings.folder / "loop.json"
 
 
 def _tally(settings: LocalSettings) -> Path:

@@ -64,7 +64,7 @@ def stop_marked(mark: str, *, seconds: float = 5) -> None:
             process.kill()
 
 
-def keepers(mark: str) -> list[psutil.Process]:
+def reconcilers(mark: str) -> list[psutil.Process]:
     """Processes that start again what ends in this system."""
     return [one for one in psutil.process_iter() if _carries(one, mark) and "keep" in _words(one)]
 

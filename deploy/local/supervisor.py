@@ -25,7 +25,7 @@ class StartFailed(SystemExit):
     """A service cannot start or died at once; the message is one line saying which and why."""
 
 
-class Stack:
+class LocalSystem:
     """One local system."""
 
     def __init__(self, settings: LocalSettings, services: Sequence[Make] = ALL) -> None:
@@ -85,7 +85,7 @@ class Stack:
                 return
         raise ValueError(f"no service {name}")
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Take note of children that ended, so that none stays as a zombie."""
         self._children = [child for child in self._children if child.poll() is None]
 

@@ -14,7 +14,7 @@ def main() -> None:
     """Write users.acl, cache.acl, one <service>.env a service, and compose.env; overwrite nothing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--redis", default="redis:6379", help="Host and port of the line's server.")
+    parser.add_argument("--redis", default="redis:6379", help="Host and port of the job store's server.")
     parser.add_argument("--cache", default="cache:6379", help="Host and port of the server that may forget.")
     parser.add_argument(
         "--ca",

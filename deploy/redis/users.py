@@ -90,7 +90,7 @@ USERS = (
     ),
     User("operator", _line(*ANSWERS, *SECRETS)),
 )
-"""Every process that talks to the line's server, by its name in containers; `operator`: `hippocamp`."""
+"""Every process that talks to the job store's server, by its name in containers; `operator`: `hippocamp`."""
 
 CACHE = User("cache", _named("cache"), (CONNECTION, SCRIPTS, DATA))
 """The one user of the server that may forget."""

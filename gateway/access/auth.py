@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from contracts.errors import Forbidden, Gone, JobNotFound, Unauthenticated
 from contracts.job import Job
 from gateway.access.keys import Verifier, in_force
-from gateway.access.open_mode import Openness
+from gateway.access.open_mode import OpenMode
 from gateway.access.provider import Provider
 from gateway.access.rate import spend
 from gateway.access.scopes import needed
@@ -26,7 +26,7 @@ from gateway.resources import resources
 from gateway.server.handover import ALLOWANCE, SITE
 from jobstore import sites
 from jobstore.api_keys import ApiKey, Scope
-from jobstore.replies import Outlook
+from jobstore.replies import QueueEstimate
 from runtime.settings import SettingError
 
 _log = logging.getLogger("hippocamp.gateway")
@@ -49,7 +49,7 @@ class _Guard:
     tokens: TokenChecker | None
     provider: Provider | None
     loopback: bool
-    openness: Openness
+    open_mode: OpenMode
 
 
 def protect(app: Flask) -> None:
@@ -60,7 +60,7 @@ def protect(app: Flask) -> None:
         TokenChecker(oidc) if oidc.issuer else None,
         Provider(oidc) if oidc.issuer and oidc.client_id else None,
         is_loopback(_settings_bind(app)),
-        Openness(),
+        OpenMode(),
     )
     app.before_request(_admit)
     app.after_request(_tell_allowance)
@@ -118,16 +118,16 @@ def own_job(job_id: str) -> Job:
 
     Gone: the site erased it.
     """
-    return _owned(job_id, resources().line.get)
+    return _owned(job_id, resources().job_store.get)
 
 
-def own_place(job_id: str) -> tuple[Job, Outlook]:
-    """The same with its place in the line, in one round trip."""
-    found: list[Outlook] = []
+def own_place(job_id: str) -> tuple[Job, QueueEstimate]:
+    """The same with its place in the job store, in one round trip."""
+    found: list[QueueEstimate] = []
 
     def read(wanted: str) -> Job:
-        job, outlook = resources().line.look(wanted)
-        found.append(outlook)
+        job, estimate = resources().job_store.look(wanted)
+        found.append(estimate)
         return job
 
     return _owned(job_id, read), found[0]
@@ -137,7 +137,7 @@ def _owned(job_id: str, read: Callable[[str], Job]) -> Job:
     try:
         job = read(job_id)
     except JobNotFound:
-        if resources().line.erased_by(job_id) == current_site():
+        if resources().job_store.erased_by(job_id) == current_site():
             raise Gone(f"Job {job_id} was erased") from None
         raise
     if job.site != current_site():
@@ -202,7 +202,7 @@ def _now_ms() -> int:
 
 def _open(guard: _Guard) -> Principal:
     """A machine that only talks to itself and has no site needs no keys."""
-    if not guard.loopback or guard.openness.needs_keys(resources().client):
+    if not guard.loopback or guard.open_mode.needs_keys(resources().client):
         raise Unauthenticated("Send an API key: `Authorization: Bearer hk_...`")
     host = request.host
     if host.rpartition(":")[0] not in _LOCAL_NAMES and host not in _LOCAL_NAMES:

@@ -14,7 +14,7 @@ REMEMBER_SECONDS = 1.0
 
 
 @dataclass
-class Openness:
+class OpenMode:
     """Asks Redis once a second, not at every request."""
 
     _asked_at: float = float("-inf")

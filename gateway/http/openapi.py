@@ -16,7 +16,7 @@ from contracts.errors import (
     BadRequest,
     Forbidden,
     HippocampError,
-    LineUnavailable,
+    JobStoreUnavailable,
     QuotaExceeded,
     Unauthenticated,
 )
@@ -28,7 +28,7 @@ from gateway.http.problems import MEDIA_TYPE, describe
 from gateway.http.schemas import BATCH_ID, Problem
 
 _REF = "#/components/schemas/{model}"
-_UNIVERSAL: tuple[type[HippocampError], ...] = (HippocampError, LineUnavailable)
+_UNIVERSAL: tuple[type[HippocampError], ...] = (HippocampError, JobStoreUnavailable)
 _GUARD: tuple[type[HippocampError], ...] = (Unauthenticated, Forbidden, QuotaExceeded)
 _BODY: tuple[type[HippocampError], ...] = (BadRequest, UnsupportedMediaType, BodyTooLarge)
 _SECURITY = {

@@ -52,7 +52,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ViewAnswer:
     """A body with a status and headers of its own."""
 
     body: BaseModel | None
@@ -109,7 +109,7 @@ def json_body() -> object:
 def _respond(given: Any, spec: Operation) -> Response:
     if isinstance(given, Response):
         return given
-    answer = given if isinstance(given, Answer) else Answer(given)
+    answer = given if isinstance(given, ViewAnswer) else ViewAnswer(given)
     if spec.answers[answer.status] is not (type(answer.body) if answer.body else None):
         raise TypeError(f"{spec.summary}: {answer.status} is not declared with {type(answer.body).__name__}")
     body = answer.body.model_dump_json(by_alias=True) if answer.body else ""

@@ -160,13 +160,13 @@ class JobSummary(Wire):
 
 
 class Job(JobSummary):
-    """One job with its place in the line."""
+    """One job with its place in the job store."""
 
     queue_position: int | None = Field(
         description="Jobs that start before this one; null when it does not wait"
     )
     eta_seconds: float | None = Field(
-        description="Seconds until it should be done, from the line's present pace"
+        description="Seconds until it should be done, from the job store's present pace"
     )
 
 

@@ -33,9 +33,10 @@ def paths(job: Job) -> Paths:
     result = job.result or {}
     pipeline, model = result.get("pipeline_digest", ""), result.get("model_digest", "")
     return Paths(
-        job.text("stack_blob") or stack_path(job.site, job.shelf, pipeline),
-        job.text("explanation_blob") or explanation_path(job.site, job.shelf, pipeline=pipeline, model=model),
-        brain_path(job.site, job.shelf, pipeline),
+        job.text("stack_blob") or stack_path(job.site, job.artifact_prefix, pipeline),
+        job.text("explanation_blob")
+        or explanation_path(job.site, job.artifact_prefix, pipeline=pipeline, model=model),
+        brain_path(job.site, job.artifact_prefix, pipeline),
     )
 
 
@@ -63,7 +64,7 @@ def load_brain(blobs: BlobStore, job: Job) -> Brain:
 def load_sheet(blobs: BlobStore, job: Job, pipeline: str) -> bytes:
     """The quality sheet (PNG) by this pipeline; NoPictures when there is none."""
     try:
-        return blobs.get(sheet_path(job.site, job.shelf, pipeline))
+        return blobs.get(sheet_path(job.site, job.artifact_prefix, pipeline))
     except FileNotFoundError:
         raise NoPictures("No quality sheet of this job is kept") from None
 

@@ -10,7 +10,7 @@ from contracts.errors import BatchNotFound
 from contracts.states import JobState
 from gateway.access.auth import current_site
 from gateway.http.errors import TooManyBatches
-from gateway.http.operations import Answer, Operation, operation
+from gateway.http.operations import Operation, ViewAnswer, operation
 from gateway.http.schemas import JobQuery
 from gateway.jobs import listing, views
 from gateway.jobs.batch_schemas import Batch, BatchCounts, BatchPage, BatchRequest
@@ -30,7 +30,7 @@ blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
         errors=(TooManyBatches,),
     )
 )
-def create(body: BatchRequest) -> Answer:
+def create(body: BatchRequest) -> ViewAnswer:
     """Jobs join it by naming its id (`Hippocamp-Batch`, or the form field `batch`)."""
     client = resources().client
     seconds, micros = client.time()
@@ -47,7 +47,7 @@ def create(body: BatchRequest) -> Answer:
             " (each lasts 30 days without one)"
         )
     where = {"Location": url_for("batches.read", batch_id=made.id)}
-    return Answer(Batch.model_validate(_fields(made, BatchCounts())), 201, where)
+    return ViewAnswer(Batch.model_validate(_fields(made, BatchCounts())), 201, where)
 
 
 @blueprint.get("/<batch_id>")

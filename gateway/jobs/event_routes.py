@@ -60,6 +60,6 @@ def _changes(to: Resources, stream: Stream) -> Iterator[bytes]:
             return
         time.sleep(_EVERY_SECONDS)
         try:
-            event = stream.render(*to.line.look(stream.job_id))
+            event = stream.render(*to.job_store.look(stream.job_id))
         except (redis.RedisError, JobNotFound):
             return  # the caller reconnects, and is told by status what is the matter

@@ -1,4 +1,4 @@
-"""Jobs of a site or a batch, or its deliveries, newest first, from the sorted sets the line keeps."""
+"""Jobs of a site or a batch, or its deliveries, newest first, from the sorted sets the job store keeps."""
 
 from __future__ import annotations
 

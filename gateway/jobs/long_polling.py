@@ -8,7 +8,7 @@ import time
 import redis
 
 from contracts.job import Job
-from jobstore.store import Line
+from jobstore.store import JobStore
 
 MOST_SECONDS = 60
 _PREFER = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?=$|[,;\s])")
@@ -20,14 +20,14 @@ def preferred_wait(prefer: str) -> int:
     return min(int(found[1]), MOST_SECONDS) if found else 0
 
 
-def until_ended(line: Line, job: Job, seconds: float) -> Job:
+def until_ended(job_store: JobStore, job: Job, seconds: float) -> Job:
     """The job once it has ended, or as it is when the time ran out."""
     deadline, pause = time.monotonic() + seconds, 0.05
     while not job.state.is_terminal and time.monotonic() + pause < deadline:
         time.sleep(pause)
         pause = min(0.5, pause * 1.5)
         try:
-            job = line.get(job.id)
+            job = job_store.get(job.id)
         except redis.RedisError:
             return job  # what was accepted stays so; only its news cannot be had
     return job

@@ -40,7 +40,7 @@ from gateway.http.errors import (
     UploadUsed,
 )
 from gateway.http.links import Link, lasting_linker
-from gateway.http.operations import JSON, Answer, Header, Operation, json_body, operation, validated
+from gateway.http.operations import JSON, Header, Operation, ViewAnswer, json_body, operation, validated
 from gateway.http.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobPage, JobQuery, VolumeForm
 from gateway.http.trace import trace
 from gateway.jobs import listing, views
@@ -130,7 +130,7 @@ _SUBMIT = Operation(
 
 @blueprint.post("")
 @operation(_SUBMIT)
-def submit() -> Answer:
+def submit() -> ViewAnswer:
     """Take a volume; 202 once its record is durable, 200 with the finished job when its result is known."""
     to = resources()
     key = request.headers.get(HEADER)
@@ -143,13 +143,13 @@ def submit() -> Answer:
                 record.id, wait, partial(_ended, lasting_linker(), outcome=may_read())
             )
         else:
-            record = until_ended(to.line, record, wait)
+            record = until_ended(to.job_store, record, wait)
             replayed["Preference-Applied"] = f"wait={wait}"
-    job = views.receipt(record, to.line, outcome=may_read())
+    job = views.receipt(record, to.job_store, outcome=may_read())
     where = {"Location": job.links.self} | replayed
     if job.state.is_terminal:
-        return Answer(job, 200, where)
-    return Answer(job, 202, where | {"Retry-After": _patience(job)})
+        return ViewAnswer(job, 200, where)
+    return ViewAnswer(job, 202, where | {"Retry-After": _poll_again(job)})
 
 
 def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
@@ -190,17 +190,17 @@ def index(query: JobQuery) -> JobPage:
 
 @blueprint.get("/<job_id>")
 @operation(Operation("Read one job", "jobs", {200: Job}, errors=NO_JOB))
-def read(job_id: str) -> Answer:
-    """State, place in the line and links; poll no faster than `Retry-After` says."""
+def read(job_id: str) -> ViewAnswer:
+    """State, place in the job store and links; poll no faster than `Retry-After` says."""
     job = views.view(*own_place(job_id))
-    return Answer(job, 200, {} if job.state.is_terminal else {"Retry-After": _patience(job)})
+    return ViewAnswer(job, 200, {} if job.state.is_terminal else {"Retry-After": _poll_again(job)})
 
 
 @blueprint.post("/<job_id>/cancel")
 @operation(Operation("Cancel a job that has not ended", "jobs", {200: Job}, errors=(*NO_JOB, WrongState)))
 def cancel(job_id: str) -> Job:
     """End the job in whatever stage it is; cancelling a canceled job changes nothing."""
-    line, job = resources().line, own_job(job_id)
+    line, job = resources().job_store, own_job(job_id)
     state = line.cancel(job.id)
     if state is not JobState.CANCELED:
         raise WrongState(f"The job has {state} already", state=state)
@@ -208,5 +208,5 @@ def cancel(job_id: str) -> Job:
     return views.view(*line.look(job_id), outcome=may_read())
 
 
-def _patience(job: Job) -> str:
+def _poll_again(job: Job) -> str:
     return str(min(30, max(1, round(job.eta_seconds or 1))))

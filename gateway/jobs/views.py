@@ -18,38 +18,38 @@ from gateway.http.links import Link, linker
 from gateway.http.problems import describe, kind_of
 from gateway.http.schemas import Job, JobSummary, KeptPatient, Links, Outcome, Problem, Progress, Timings
 from gateway.reports.notices import Notice, notices_of
-from jobstore.replies import NOWHERE, Outlook
-from jobstore.store import Line
+from jobstore.replies import NOWHERE, QueueEstimate
+from jobstore.store import JobStore
 from runtime.redis_failures import about
 
 _log = logging.getLogger("hippocamp.gateway")
 
 
 def summary(record: Record) -> JobSummary:
-    """The job without its place in the line."""
+    """The job without its place in the job store."""
     return JobSummary.model_validate(_fields(record, linker()))
 
 
-def view(record: Record, outlook: Outlook, *, link: Link | None = None, outcome: bool = True) -> Job:
-    """The job with its place in the line; `link` stands in where no request is served.
+def view(record: Record, estimate: QueueEstimate, *, link: Link | None = None, outcome: bool = True) -> Job:
+    """The job with its place in the job store; `link` stands in where no request is served.
 
     outcome: whether the caller may know what came out; a key that may only submit may not.
     """
-    eta = outlook.eta_seconds
+    eta = estimate.eta_seconds
     place = {
-        "queue_position": outlook.position,
+        "queue_position": estimate.position,
         "eta_seconds": None if eta is None else round(eta, 1),
     }
     hidden = {} if outcome else {"outcome": None}
     return Job.model_validate(_fields(record, link or linker()) | place | hidden)
 
 
-def receipt(record: Record, line: Line, *, outcome: bool = True) -> Job:
+def receipt(record: Record, job_store: JobStore, *, outcome: bool = True) -> Job:
     """The view of a job just recorded; without its place when it has ended, or the line went away since."""
     if record.state.is_terminal:
         return view(record, NOWHERE, outcome=outcome)
     try:
-        return view(*line.look(record.id), outcome=outcome)
+        return view(*job_store.look(record.id), outcome=outcome)
     except (redis.RedisError, JobNotFound) as error:
         _log.warning("receipt.without_place", extra={**record.context, **about(error)})
         return view(record, NOWHERE, outcome=outcome)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gateway.http.operations import Answer, Operation, operation
+from gateway.http.operations import Operation, ViewAnswer, operation
 from gateway.http.schemas import Alive, Readiness
 from gateway.monitoring.metrics import exposition
 from gateway.monitoring.readiness import CHECKS, ReadyQuery, check
@@ -23,11 +23,11 @@ def livez() -> Alive:
 
 @blueprint.get("/readyz")
 @operation(Operation("Can work be done", "health", {200: Readiness, 503: Readiness}, query=ReadyQuery))
-def readyz(query: ReadyQuery) -> Answer:
+def readyz(query: ReadyQuery) -> ViewAnswer:
     """The truth per dependency, or per one of `only`; 503 when any of these is away."""
     found = check(resources(), query.only.split(",") if query.only else CHECKS)
     ready = all(one.ok for one in found.values())
-    return Answer(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
+    return ViewAnswer(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
 
 
 @blueprint.get("/metrics")

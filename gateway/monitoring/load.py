@@ -1,4 +1,4 @@
-"""What the page for operators draws, read from the line's state."""
+"""What the page for operators draws, read from the job store's state."""
 
 from __future__ import annotations
 

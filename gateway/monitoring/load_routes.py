@@ -14,7 +14,7 @@ from gateway.resources import resources
 from jobstore import keys
 
 _KEPT_MS = 1500
-"""However many people watch, the line is read once in so long."""
+"""However many people watch, the job store is read once in so long."""
 
 blueprint = Blueprint("load", __name__, url_prefix="/v1/load")
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus that only the gateway can count; those of the line come from the exporter."""
+"""Figures for Prometheus that only the gateway can count; those of the job store come from the exporter."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from gateway.http.operations import operation_of
 from gateway.server.bodies import SMALL
 from gateway.server.handover import ALLOWANCE, HEAD_ONLY, SITE
-from gateway.server.wsgi import Answer, Environ, encoded
+from gateway.server.wsgi import Environ, HttpAnswer, encoded
 from gateway.uploads.receive import RAW
 from imaging.sniff import is_known
 
@@ -33,7 +33,7 @@ class Admitted:
         return self.raw and not is_known(first)
 
 
-def admit(app: Flask, environ: Environ) -> Admitted | Answer:
+def admit(app: Flask, environ: Environ) -> Admitted | HttpAnswer:
     """Run what precedes a view, and the view's look at the head (`Operation.head`); an answer refuses it."""
     environ[HEAD_ONLY] = True
     with app.request_context(environ):
@@ -45,7 +45,7 @@ def admit(app: Flask, environ: Environ) -> Admitted | Answer:
         except Exception as error:  # noqa: BLE001  answered by the handlers that Flask would ask
             response = app.make_response(app.handle_user_exception(error))
         response = app.process_response(response)
-        return Answer(response.status_code, encoded(response.headers.to_wsgi_list()), response.get_data())
+        return HttpAnswer(response.status_code, encoded(response.headers.to_wsgi_list()), response.get_data())
 
 
 def _admitted(environ: Environ) -> Admitted:

@@ -17,7 +17,7 @@ from gateway.server.held_answers import Stream, Wait
 from gateway.server.hub import Follower, Hub
 from gateway.server.places import Places
 from gateway.server.replies import Reply
-from gateway.server.wsgi import Answer
+from gateway.server.wsgi import HttpAnswer
 
 _streams = Gauge("hippocamp_event_streams", "Event streams that are open", multiprocess_mode="livesum")
 
@@ -29,14 +29,14 @@ class Following:
         self._hub = hub
         self._streams, self._waits = Places(streams, kind="streams"), Places(waits, kind="waits")
 
-    async def stream(self, stream: Stream, answer: Answer, reply: Reply, guard: Guard) -> None:
+    async def stream(self, stream: Stream, answer: HttpAnswer, reply: Reply, guard: Guard) -> None:
         """Send events until the job ends or the client leaves; StreamsBusy when no place can be had.
 
         What a job that has ended still has to tell takes no place.
         """
         if stream.first.is_last:
             body = RETRY + stream.first.encoded()
-            await reply.whole(Answer(answer.status, answer.without(b"content-length"), body))
+            await reply.whole(HttpAnswer(answer.status, answer.without(b"content-length"), body))
             return
         with self._follower(
             stream.job_id, stream, self._streams, str(answer.environ.get(SITE, "")), guard
@@ -53,7 +53,7 @@ class Following:
             finally:
                 _streams.dec()
 
-    async def wait(self, wait: Wait, answer: Answer, guard: Guard) -> Answer:
+    async def wait(self, wait: Wait, answer: HttpAnswer, guard: Guard) -> HttpAnswer:
         """The answer once the job has ended, or as it is when the time or the place to wait is over."""
         with self._follower(
             wait.job_id, None, self._waits, str(answer.environ.get(SITE, "")), guard
@@ -65,9 +65,9 @@ class Following:
                 return answer
         applied = (b"preference-applied", f"wait={wait.seconds}".encode())
         if record is None:
-            return Answer(answer.status, [*answer.headers, applied], answer.body)
+            return HttpAnswer(answer.status, [*answer.headers, applied], answer.body)
         body = await asyncio.get_running_loop().run_in_executor(None, wait.body, record)
-        return Answer(200, [*answer.without(b"content-length", b"retry-after"), applied], body)
+        return HttpAnswer(200, [*answer.without(b"content-length", b"retry-after"), applied], body)
 
     @contextmanager
     def _follower(

@@ -33,7 +33,7 @@ from gateway.server.intake import Intake
 from gateway.server.places import Places
 from gateway.server.replies import Reply, Send
 from gateway.server.settings import ServerSettings
-from gateway.server.wsgi import Answer, Environ, Scope, call
+from gateway.server.wsgi import Environ, HttpAnswer, Scope, call
 
 _log = logging.getLogger("hippocamp.gateway")
 
@@ -47,7 +47,7 @@ class Front:
     def __init__(self, app: Flask, to: Resources, settings: ServerSettings) -> None:
         self._app = app
         self.queue = CallQueue(settings.threads)
-        self.hub = Hub(to.line)
+        self.hub = Hub(to.job_store)
         self._intake = Intake(app, to.blobs, self.queue, uploads=settings.uploads)
         self._following = Following(self.hub, streams=settings.streams, waits=settings.waits)
         self._health = HealthAnswers(partial(call, app), lambda name: CHECKS[name](to))
@@ -77,7 +77,7 @@ class Front:
         if _is_ops(scope) and scope["path"] not in PATHS:
             raise NoSuchPage(f"This port answers {', '.join(sorted(PATHS))} alone")
         taken = await self._intake.take(scope, receive)
-        if isinstance(taken, Answer):
+        if isinstance(taken, HttpAnswer):
             await reply.whole(taken)
             return
         try:
@@ -95,7 +95,7 @@ class Front:
             answer = await self._following.wait(follow, answer, guard)
         await self._send(answer, reply, guard, taken.site)
 
-    async def _send(self, answer: Answer, reply: Reply, guard: Guard, site: str) -> None:
+    async def _send(self, answer: HttpAnswer, reply: Reply, guard: Guard, site: str) -> None:
         """Large answers lie in memory until they are taken: so many at a time, and no more."""
         places = next((these for least, these in self._answers if len(answer.body) >= least), None)
         place = places.take(site, lambda: guard.abort("displaced")) if places else None
@@ -118,7 +118,7 @@ class Front:
             await reply.problem(error)
 
 
-def _call(app: Flask, environ: Environ, body: IO[bytes]) -> Answer:
+def _call(app: Flask, environ: Environ, body: IO[bytes]) -> HttpAnswer:
     """In the thread, which alone knows when it has done with the body."""
     with body:
         return call(app, environ)

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from gateway.http.schemas import Alive, Dependency, Readiness
 from gateway.monitoring.metrics import count_request
 from gateway.monitoring.readiness import CHECKS
-from gateway.server.wsgi import Answer, Environ, Scope, environ_of
+from gateway.server.wsgi import Environ, HttpAnswer, Scope, environ_of
 
 PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 PAUSE_SECONDS = 0.1
@@ -31,7 +31,7 @@ _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")
 class HealthAnswers:
     """Of one process. ask: one dependency by its name."""
 
-    def __init__(self, call: Callable[[Environ], Answer], ask: Callable[[str], Dependency]) -> None:
+    def __init__(self, call: Callable[[Environ], HttpAnswer], ask: Callable[[str], Dependency]) -> None:
         self._call, self._ask = call, ask
         self._threads = ThreadPoolExecutor(len(CHECKS) + 1, thread_name_prefix="health")
         self._next: dict[str, asyncio.Future[Any]] = {}
@@ -41,18 +41,18 @@ class HealthAnswers:
         """Whether it answers this request; strange ones are the application's."""
         return scope["path"] in PATHS and scope["method"] == "GET" and _names(scope) is not None
 
-    async def answer(self, scope: Scope) -> Answer:
+    async def answer(self, scope: Scope) -> HttpAnswer:
         """The answer as it is now."""
         path, began = scope["path"], time.perf_counter()
         if path == "/metrics":
-            made: Answer = await self._shared(path, partial(self._call, _environ(path)))
+            made: HttpAnswer = await self._shared(path, partial(self._call, _environ(path)))
             return made
         status, body = 200, Alive().model_dump_json()
         if path == "/readyz":
             found = await self._readiness(_names(scope) or [])
             status, body = 200 if found.ready else 503, found.model_dump_json(by_alias=True)
         count_request("GET", path, status, time.perf_counter() - began)
-        return Answer(status, _JSON, body.encode())
+        return HttpAnswer(status, _JSON, body.encode())
 
     async def _readiness(self, names: list[str]) -> Readiness:
         asked = [self._shared(name, partial(self._ask, name)) for name in names]

@@ -9,7 +9,7 @@ from contracts.job import Job as Record
 from gateway.http.links import Link
 from gateway.jobs import views
 from gateway.jobs.events import JobEvent
-from jobstore.replies import Outlook
+from jobstore.replies import QueueEstimate
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Stream:
     seen: str
     link: Link
 
-    def render(self, record: Record, outlook: Outlook) -> JobEvent:
+    def render(self, record: Record, estimate: QueueEstimate) -> JobEvent:
         """The job as it is now."""
-        return JobEvent.of(views.view(record, outlook, link=self.link))
+        return JobEvent.of(views.view(record, estimate, link=self.link))
 
 
 @dataclass(frozen=True)

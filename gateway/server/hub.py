@@ -13,12 +13,12 @@ import redis
 
 from contracts.job import Job as Record
 from gateway.jobs.events import JobEvent
-from jobstore.replies import Outlook
-from jobstore.store import Line
+from jobstore.replies import QueueEstimate
+from jobstore.store import JobStore
 
 _log = logging.getLogger("hippocamp.gateway")
 
-Render = Callable[[Record, Outlook], JobEvent]
+Render = Callable[[Record, QueueEstimate], JobEvent]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Follower:
 class Hub:
     """Used on the event loop; `run` is its task."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, job_store: JobStore) -> None:
+        self._job_store = job_store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hub")
         self._followers: dict[str, set[Follower]] = {}
         self._known: dict[str, News] = {}
@@ -107,16 +107,16 @@ class Hub:
     def _look(self, asked: Mapping[str, Render | None], known: Mapping[str, News]) -> dict[str, News | None]:
         """In the thread: news of jobs that changed, None for those that are no more."""
         found: dict[str, News | None] = {}
-        for job_id, seen in self._line.look_at(list(asked)).items():
+        for job_id, seen in self._job_store.look_at(list(asked)).items():
             if seen is None:
                 found[job_id] = None
                 continue
-            record, outlook = seen
+            record, estimate = seen
             old, render = known.get(job_id), asked[job_id]
-            if old and (old.record.fields, old.position) == (record.fields, outlook.position):
+            if old and (old.record.fields, old.position) == (record.fields, estimate.position):
                 continue
-            event = render(record, outlook) if render else None
-            found[job_id] = News(record, outlook.position, event)
+            event = render(record, estimate) if render else None
+            found[job_id] = News(record, estimate.position, event)
         return found
 
     def _spread(self, found: Mapping[str, News | None]) -> None:

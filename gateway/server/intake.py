@@ -20,7 +20,7 @@ from gateway.server.callers import Callers
 from gateway.server.guard import STATE
 from gateway.server.handover import BODY, FRONT
 from gateway.server.places import Places
-from gateway.server.wsgi import Answer, Environ, Scope, environ_of, header
+from gateway.server.wsgi import Environ, HttpAnswer, Scope, environ_of, header
 from gateway.uploads.spool import Sent
 from imaging.sniff import PEEK
 from runtime.blobs import BlobStore
@@ -52,7 +52,7 @@ class Intake:
         self._disk = ThreadPoolExecutor(2, thread_name_prefix="spool")
         self.callers = Callers()
 
-    async def take(self, scope: Scope, receive: Receive) -> Taken | Answer:
+    async def take(self, scope: Scope, receive: Receive) -> Taken | HttpAnswer:
         """The request with its body, or the answer that its head earned."""
         check_head(scope)
         site, declared = self.callers.site_of(scope), declared_bytes(scope)
@@ -65,7 +65,7 @@ class Intake:
                 heavy = not (header(scope, b"content-type") or b"").startswith(_JSON)
                 return Taken(site, incoming.in_memory(), incoming.size_bytes, heavy)
         admitted = await self._admit(scope, site, declared)
-        if isinstance(admitted, Answer):
+        if isinstance(admitted, HttpAnswer):
             return admitted
         scope["state"][STATE].admit()
         self.callers.remember(scope, admitted.site)
@@ -77,7 +77,7 @@ class Intake:
         carried = {**admitted.carried, BODY: sent} if admitted.raw else admitted.carried
         return Taken(site, sent.file, sent.size_bytes, True, carried)
 
-    async def _admit(self, scope: Scope, site: str, declared: int | None) -> Admitted | Answer:
+    async def _admit(self, scope: Scope, site: str, declared: int | None) -> Admitted | HttpAnswer:
         environ = {**environ_of(scope, io.BytesIO(), declared), FRONT: True}
         return await self._queue.run(site, partial(admit, self._app, environ))
 

@@ -10,7 +10,7 @@ from contracts.errors import HippocampError
 from gateway.server.guard import Guard
 from gateway.server.problem_answers import problem_answer
 from gateway.server.unread import LEAST_RATE
-from gateway.server.wsgi import Answer
+from gateway.server.wsgi import HttpAnswer
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -26,7 +26,7 @@ class Reply:
         self._sent, self._waited = 0, 0.0
         self.started = False
 
-    async def whole(self, answer: Answer) -> None:
+    async def whole(self, answer: HttpAnswer) -> None:
         """Status, headers and body."""
         headers = answer.headers
         if not any(name == b"content-length" for name, _ in headers) and answer.status not in {204, 304}:
@@ -41,7 +41,7 @@ class Reply:
     async def problem(self, error: HippocampError) -> None:
         """The error as application/problem+json."""
         status, headers, body = problem_answer(error)
-        await self.whole(Answer(status, headers, body))
+        await self.whole(HttpAnswer(status, headers, body))
 
     async def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Status and headers."""

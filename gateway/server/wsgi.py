@@ -14,7 +14,7 @@ Application = Callable[[Environ, Any], Iterable[bytes]]
 
 
 @dataclass
-class Answer:
+class HttpAnswer:
     """What the application said; `environ` holds what it left for the front."""
 
     status: int
@@ -53,7 +53,7 @@ def environ_of(scope: Scope, body: IO[bytes], size: int | None) -> Environ:
     return environ
 
 
-def call(application: Application, environ: Environ) -> Answer:
+def call(application: Application, environ: Environ) -> HttpAnswer:
     """The whole answer; whatever the application raises."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -67,7 +67,7 @@ def call(application: Application, environ: Environ) -> Answer:
         if close := getattr(answer, "close", None):
             close()
     status, headers = begun[-1]
-    return Answer(int(status[:3]), encoded(headers), body, environ)
+    return HttpAnswer(int(status[:3]), encoded(headers), body, environ)
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -21,7 +21,7 @@ import redis
 from contracts.errors import (
     CorruptFile,
     Gone,
-    LineUnavailable,
+    JobStoreUnavailable,
     QuotaExceeded,
     StoreUnavailable,
     TooLarge,
@@ -174,7 +174,7 @@ class Brought:
 def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:
     if not ticket.job:
         return None
-    known = to.line.record(ticket.job)
+    known = to.job_store.record(ticket.job)
     if known and ticket.job != job_id:
         raise UploadUsed(f"{ticket.id} was submitted as {ticket.job} already")
     if not known:
@@ -204,14 +204,14 @@ def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
 
 def _may_be_recorded(error: Exception) -> bool:
     """Redis's answer is missing, so the record may come yet: the same call again will tell."""
-    broken = (redis.RedisError, LineUnavailable)
+    broken = (redis.RedisError, JobStoreUnavailable)
     return isinstance(error, broken) or isinstance(error.__cause__, broken)
 
 
 def _give_back(to: Resources, ticket: Ticket, job_id: str) -> None:
     """It was refused, so no record names the bytes; unless the same call at the same time was not."""
     with suppress(redis.RedisError):
-        if not to.line.record(job_id):
+        if not to.job_store.record(job_id):
             to.client.hdel(_key(ticket.id), "job")
 
 

@@ -7,7 +7,7 @@ from flask import Blueprint
 from contracts.errors import DiskNearlyFull, QuotaExceeded, StoreUnavailable, TooLarge
 from gateway.access.auth import current_site
 from gateway.http.errors import NoDirectUploads
-from gateway.http.operations import Answer, Operation, operation
+from gateway.http.operations import Operation, ViewAnswer, operation
 from gateway.resources import resources
 from gateway.uploads.direct import open_ticket
 from gateway.uploads.direct_schemas import UploadRequest, UploadTicket
@@ -25,7 +25,7 @@ blueprint = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
         errors=(TooLarge, QuotaExceeded, NoDirectUploads, StoreUnavailable, DiskNearlyFull),
     )
 )
-def create(body: UploadRequest) -> Answer:
+def create(body: UploadRequest) -> ViewAnswer:
     """An address that takes these very bytes, for a quarter of an hour; then submit its `id` to `/v1/jobs`.
 
     What is not submitted within half an hour is forgotten, and its bytes are deleted.
@@ -38,4 +38,4 @@ def create(body: UploadRequest) -> Answer:
         headers=found.put.headers,
         expires_at=found.until,
     )
-    return Answer(ticket, 201)
+    return ViewAnswer(ticket, 201)

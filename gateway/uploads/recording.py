@@ -20,7 +20,7 @@ _log = logging.getLogger("hippocamp.gateway")
 def record(submission: Submission, to: Resources, discard: Callable[[], None]) -> Submitted:
     """Submit; `discard` deletes the upload, and is called only when no record can ever name it."""
     try:
-        return to.line.submit(submission, most_waiting=to.settings.most_waiting)
+        return to.job_store.submit(submission, most_waiting=to.settings.most_waiting)
     except NotReplicated:
         raise  # the record is there, and names its upload: the caller asks again under the same key
     except redis.RedisError as error:
@@ -35,7 +35,7 @@ def _settled(
 ) -> dict[str, str]:
     """The submit may have been done, or be done later: show its record, or see to it that it makes none."""
     try:
-        found = to.line.uploads.withdraw(submission.id, submission.input_blob)
+        found = to.job_store.uploads.withdraw(submission.id, submission.input_blob)
     except redis.RedisError:
         # workers/maintenance/orphaned_uploads.py settles it
         _log.warning("upload.unsettled", extra={"job": submission.id, **about(error)})
@@ -54,7 +54,7 @@ def takes_over(submission: Submission, job: Job, to: Resources) -> bool:
     if submission.unstored or job.state.is_terminal:
         return False
     try:
-        return not to.blobs.exists(job.text("input_blob")) and to.line.uploads.replace(job, submission)
+        return not to.blobs.exists(job.text("input_blob")) and to.job_store.uploads.replace(job, submission)
     except StoreUnavailable:
         return False
     except redis.RedisError:

@@ -54,11 +54,11 @@ class Accepted:
 def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
-    1. See whether the disks have room and, unless it is small, whether the line is there, before a gigabyte
+    1. See whether the disks have room and, unless it is small, whether the job store is there, before a gigabyte
        is taken for nothing.
     2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
-    4. When there is none, store the volume, without what names a person; a large one only if the line has
+    4. When there is none, store the volume, without what names a person; a large one only if the job store has
        room for it, because a full line must not spend its workers' time on what it will refuse.
     5. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
        here discards the volume, once it is certain that no record will ever name it (recording.py).
@@ -90,13 +90,13 @@ def check_room(to: Resources, site: str, *, job_id: str = "") -> None:
 
     job_id: of a request that may be repeated; one whose job is recorded needs no room.
     """
-    if job_id and to.line.record(job_id):
+    if job_id and to.job_store.record(job_id):
         return
     to.disks.check()
     unknown = Submission(
         id=job_id or new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media=""
     )
-    to.line.check_room(unknown, most_waiting=to.settings.most_waiting)
+    to.job_store.check_room(unknown, most_waiting=to.settings.most_waiting)
 
 
 def admit(
@@ -150,7 +150,7 @@ def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources)
     asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
     patient = Patient()
     if submission.cache == "miss":
-        to.line.check_room(submission, most_waiting=to.settings.most_waiting)
+        to.job_store.check_room(submission, most_waiting=to.settings.most_waiting)
         kept = _kept(submission.input_blob, upload, sent, to)
         patient = kept.patient
         submission = replace(submission, stored_bytes=kept.size_bytes, input_digest=kept.sha256)
@@ -211,7 +211,7 @@ def _model(wanted: str | None, to: Resources) -> str:
 
 
 def _look_up(fresh: Submission, to: Resources) -> Submission:
-    known = to.line.answers.find(
+    known = to.job_store.answers.find(
         fresh.site, fresh.content_digest, model=fresh.wanted_model, covariates=fresh.covariates
     )
     if not known:

@@ -13,7 +13,7 @@ from contracts.job import Job as Record
 from contracts.states import Stage
 from gateway.access.auth import current_site
 from gateway.http.errors import DeliveryNotFound, EndpointNotFound, KeyReused, TooManyEndpoints
-from gateway.http.operations import Answer, Header, Operation, operation
+from gateway.http.operations import Header, Operation, ViewAnswer, operation
 from gateway.jobs import listing
 from gateway.resources import resources
 from gateway.uploads.idempotency import HEADER, KEY, checked
@@ -48,7 +48,7 @@ blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
         errors=(KeyReused, TooManyEndpoints),
     )
 )
-def add(body: EndpointRequest) -> Answer:
+def add(body: EndpointRequest) -> ViewAnswer:
     """Every job that ends from now on is announced there; keep the secret, it is shown only now.
 
     Two endpoints with one address hear of every job twice: repeat a call whose answer was lost with its key.
@@ -63,7 +63,7 @@ def add(body: EndpointRequest) -> Answer:
         )
     if kept.url != made.url:
         raise KeyReused(f"This {HEADER} was used with another address; take a new key", field="url")
-    return Answer(_with_secret(kept), 201)
+    return ViewAnswer(_with_secret(kept), 201)
 
 
 @blueprint.get("/webhook-endpoints")
@@ -76,11 +76,11 @@ def index() -> EndpointList:
 
 @blueprint.delete("/webhook-endpoints/<endpoint_id>")
 @operation(Operation("Remove a webhook endpoint", "webhooks", {204: None}, errors=(EndpointNotFound,)))
-def remove(endpoint_id: str) -> Answer:
+def remove(endpoint_id: str) -> ViewAnswer:
     """Nothing is announced there any more; deliveries that are owed end as failed."""
     if not webhook_endpoints.remove(resources().client, current_site(), endpoint_id):
         raise EndpointNotFound(f"No webhook endpoint {endpoint_id}")
-    return Answer(None, 204)
+    return ViewAnswer(None, 204)
 
 
 @blueprint.post("/webhook-endpoints/<endpoint_id>/rotate-secret")
@@ -124,16 +124,16 @@ def deliveries(query: DeliveryQuery) -> DeliveryList:
 @operation(
     Operation("Send a delivery again", "webhooks", {202: Delivery}, errors=(DeliveryNotFound, WrongState))
 )
-def replay(delivery_id: str) -> Answer:
+def replay(delivery_id: str) -> ViewAnswer:
     """Queue a delivery that has ended once more, with all its attempts."""
     to = resources()
-    fields = to.line.record(delivery_id)
+    fields = to.job_store.record(delivery_id)
     if fields.get("kind") != "delivery" or fields["site"] != current_site():
         raise DeliveryNotFound(f"No webhook delivery {delivery_id}")
-    if not to.line.replay(delivery_id):
+    if not to.job_store.replay(delivery_id):
         raise WrongState(f"The delivery is {fields['state']}; only one that has ended can be replayed")
     wake(to.client, Stage.DELIVER)
-    return Answer(_delivery(Record(to.line.record(delivery_id))), 202)
+    return ViewAnswer(_delivery(Record(to.job_store.record(delivery_id))), 202)
 
 
 def _now_ms(client: redis.Redis) -> int:

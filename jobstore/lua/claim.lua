@@ -57,7 +57,7 @@ while #claimed < limit do
   pop(id, site, at)
   if tried >= most then
     total('poison:' .. stage)
-    finish(id, 'failed', now, 'poison', 'The job did not survive ' .. most .. ' attempts at ' .. stage)
+    finish(id, 'failed', now, 'job.dead_lettered', 'The job did not survive ' .. most .. ' attempts at ' .. stage)
     ended[#ended + 1] = told('job.poisoned', id)
   else
     redis.call('HINCRBY', rec(id), 'attempt', 1)

@@ -119,7 +119,7 @@ local function dequeue(stage, id)
   if redis.call('ZREM', 'hc:later:' .. stage, id) == 1 then redis.call('HINCRBY', 'hc:depth', stage, -1) end
 end
 
--- Ends whatever hold the record has on the line; the raised fence shuts out a worker that still runs.
+-- Ends whatever hold the record has on the job store; the raised fence shuts out a worker that still runs.
 local function detach(id)
   local stage = redis.call('HGET', rec(id), 'stage')
   dequeue(stage, id)
@@ -179,7 +179,7 @@ end
 local KEPT_SECONDS = 0 -- not at all, unless the site asked for it; jobstore/sites.py says the same
 
 local function quarantine(id, code, now)
-  if code ~= 'poison' then return false end
+  if code ~= 'job.dead_lettered' then return false end
   local site = redis.call('HGET', rec(id), 'site')
   local kept = tonumber(redis.call('HGET', 'hc:site:' .. site, 'quarantine_seconds') or KEPT_SECONDS)
   if kept > 0 then redis.call('ZADD', 'hc:quarantine', now + kept * 1000, id) end

@@ -1,4 +1,4 @@
--- Mend what dead workers and late jobs left: expired leases go back in line, jobs past their deadline end, and
+-- Mend what dead workers and late jobs left: expired leases go back in the queue, jobs past their deadline end, and
 -- uploads leave quarantine. Returns counts, and what became of each record.
 -- ARGV: now | most attempts at preprocess | at infer | at deliver
 local now = clock(ARGV[1])
@@ -23,7 +23,7 @@ for stage, _ in pairs(STAGES) do
     if tonumber(redis.call('HGET', rec(id), 'attempt')) >= most[stage] then
       poisoned = poisoned + 1
       total('poison:' .. stage)
-      finish(id, 'failed', now, 'poison', 'The job did not survive ' .. most[stage] .. ' attempts at ' .. stage)
+      finish(id, 'failed', now, 'job.dead_lettered', 'The job did not survive ' .. most[stage] .. ' attempts at ' .. stage)
       events[#events + 1] = told('job.poisoned', id)
     else
       requeued = requeued + 1

@@ -1,4 +1,4 @@
--- Put a job that ended without a result back in line, with all its attempts and no deadline; returns the stage it
+-- Put a job that ended without a result back in the queue, with all its attempts and no deadline; returns the stage it
 -- waits for, 'gone' when nothing is left to work on, 'none' when there is no such job, or the state it is in.
 -- ARGV: now | id
 local now, id = clock(ARGV[1]), ARGV[2]

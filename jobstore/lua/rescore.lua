@@ -12,7 +12,7 @@ if there then return there == 'job' and 'exists' or 'erased' end
 
 local fields = {id = id, kind = 'job', priority = 'bulk', created_ms = now, attempt = 0, fence = 0, stored_bytes = 0,
   wanted_model = model, rescored_from = old, cache = 'miss'}
-for _, name in ipairs({'site', 'content_digest', 'shelf', 'media', 'size_bytes', 'pipeline_digest', 'covariates', 'patient_age',
+for _, name in ipairs({'site', 'content_digest', 'artifact_prefix', 'media', 'size_bytes', 'pipeline_digest', 'covariates', 'patient_age',
     'patient_sex', 'trace_id'}) do
   fields[name] = was[name]
 end

@@ -25,7 +25,7 @@ WHOLE_EVERY = 3
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """pictures: (n, x, y, z) grey levels. shares: (n, 5, x, y, z). corner: where in the box they begin."""
 
     pictures: Floats
@@ -33,19 +33,19 @@ class Batch:
     corner: Corner
 
 
-class Generator(IterableDataset[Batch]):
+class Generator(IterableDataset[TrainingBatch]):
     """Batches of the steps from `first` on; every step has its own random numbers, so training resumes."""
 
     def __init__(self, sources: list[Source], *, seed: int = 0, first: int = 0, whole: bool = False) -> None:
         self.sources, self.seed, self.first, self.whole = sources, seed, first, whole
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TrainingBatch]:
         step = self.first
         while True:
             yield self.batch(step)
             step += 1
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> TrainingBatch:
         """What the network sees at this step."""
         rng = np.random.default_rng((self.seed, step))
         geometry = draw_geometry(self.sources[rng.integers(len(self.sources))], rng)
@@ -56,9 +56,9 @@ class Generator(IterableDataset[Batch]):
 
     def _drawn(
         self, geometries: list[Geometry], shape: Corner, corner: Corner, rng: np.random.Generator
-    ) -> Batch:
+    ) -> TrainingBatch:
         pairs = [pair(geometry, rng, shape=shape, corner=corner) for geometry in geometries]
-        return Batch(np.stack([p for p, _ in pairs]), np.stack([s for _, s in pairs]), corner)
+        return TrainingBatch(np.stack([p for p, _ in pairs]), np.stack([s for _, s in pairs]), corner)
 
 
 def pair(

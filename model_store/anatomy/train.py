@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from model_store.anatomy.generator import Batch, Generator
+from model_store.anatomy.generator import Generator, TrainingBatch
 from model_store.anatomy.label_maps import FOLDER_VARIABLE, Source, chosen_folder, load_sources, make_sources
 from model_store.anatomy.losses import Loss, loss_of
 from model_store.anatomy.network import AnatomyNet, from_grey
@@ -87,7 +87,7 @@ def train(state: State, sources: list[Source], *, steps: int, run: Path, seed: i
     """Until `steps` are made, those before an interruption included."""
     begun = time.monotonic() - state.seconds
     batches = Generator(sources, seed=seed, first=state.step)
-    loader: DataLoader[Batch] = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4)
+    loader: DataLoader[TrainingBatch] = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4)
     enter(state)
     for batch in loader:
         done = min(1.0, state.step / steps)
@@ -108,7 +108,7 @@ def train(state: State, sources: list[Source], *, steps: int, run: Path, seed: i
             return
 
 
-def as_input(batch: Batch) -> Tensor:
+def as_input(batch: TrainingBatch) -> Tensor:
     """(n, 1, x, y, z) in the order of memory that 3-D convolutions like."""
     grey = torch.from_numpy(batch.pictures)[:, None]
     return from_grey(grey).contiguous(memory_format=torch.channels_last_3d)
@@ -119,7 +119,7 @@ def rate_at(step: int, done: float) -> float:
     return float(RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * np.cos(np.pi * done)) + LEAST_RATE)
 
 
-def learn(state: State, batch: Batch, done: float) -> Loss:
+def learn(state: State, batch: TrainingBatch, done: float) -> Loss:
     """One step; the averaged weights follow."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = state.model(as_input(batch), batch.corner)

@@ -30,7 +30,7 @@ _STYLE = {Verdict.GOOD: "green", Verdict.ODD: "yellow", Verdict.BAD: "bold red",
 @click.option("--exporter", default="", help="Address of the exporter's figures (operators).")
 @click.option(
     "--redis", "address", envvar="HIPPOCAMP_REDIS_URL", default="",
-    help="Address of the line (operators): asks it and the workers directly.",
+    help="Address of the job store (operators): asks it and the workers directly.",
 )  # fmt: skip
 @click.option(
     "--prometheus", envvar="HIPPOCAMP_PROMETHEUS_URL", default="",

@@ -23,7 +23,7 @@ _KEY = keys.QUARANTINE
 @click.argument("ids", nargs=-1, required=True, metavar="JOB_ID|DELIVERY_ID...")
 @on_redis
 def retry(client: redis.Redis, *, ids: tuple[str, ...]) -> None:
-    """Put failed or expired jobs back in line under their own ids, or send webhook deliveries again.
+    """Put failed or expired jobs back in the queue under their own ids, or send webhook deliveries again.
 
     A job goes on from its slices where they are kept, else from its upload, which only a poisoned job still
     has (`hippocamp-admin quarantine list`). Its site's webhooks are told again how it ends.
@@ -38,14 +38,14 @@ def _site_of(client: redis.Redis, record_id: str) -> str:
 
 
 def _again(client: redis.Redis, record_id: str) -> str:
-    from jobstore.store import Line
+    from jobstore.store import JobStore
 
-    line = Line(client)
+    job_store = JobStore(client)
     if record_id.startswith("whd_"):
-        if not line.replay(record_id):
+        if not job_store.replay(record_id):
             raise Missing(f"{record_id} is no delivery that has ended")
         return "will be sent again"
-    return f"waits for {line.reopen(record_id)}"
+    return f"waits for {job_store.reopen(record_id)}"
 
 
 @click.group()
@@ -78,7 +78,7 @@ def list_quarantine(client: redis.Redis, *, as_json: bool) -> None:
 @click.option("--site", help="With --all: only those of this site.")
 @on_redis
 def release(client: redis.Redis, *, job_ids: tuple[str, ...], every: bool, site: str | None) -> None:
-    """Put jobs back in line, with all their attempts."""
+    """Put jobs back in the queue, with all their attempts."""
     for job_id in _chosen(client, job_ids, every=every, site=site):
         with noted(client, "quarantine.release", site=_site_of(client, job_id), job=job_id):
             click.echo(f"{job_id}  {_again(client, job_id)}")

@@ -27,11 +27,11 @@ def workers(client: redis.Redis, *, as_json: bool) -> None:
     """Every worker pool, busy or idle, and the records that are being worked on."""
     from contracts.states import Stage
     from jobstore import draining, heartbeats
-    from jobstore.store import Line
+    from jobstore.store import JobStore
 
-    line, now = Line(client), now_ms(client)
+    job_store, now = JobStore(client), now_ms(client)
     pools, drained = heartbeats.pools(client), draining.drained(client)
-    claims = [claim for stage in Stage for claim in draining.held(line, stage)]
+    claims = [claim for stage in Stage for claim in draining.held(job_store, stage)]
     rows = [_pool(pool, now, drained, claims) for pool in pools]
     held = [_claim(claim, now) for claim in claims]
     if as_json:
@@ -123,18 +123,18 @@ def _say_drained(client: redis.Redis) -> None:
 def _empty(client: redis.Redis, scopes: list[str], grace: float) -> None:
     """Wait until nothing is held, then take back what is."""
     from jobstore import draining
-    from jobstore.store import Line
+    from jobstore.store import JobStore
 
-    line, ends, told = Line(client), time.monotonic() + grace, -1
+    job_store, ends, told = JobStore(client), time.monotonic() + grace, -1
     while True:
-        claims = {claim.id: claim for scope in scopes for claim in draining.held_by(line, scope)}
+        claims = {claim.id: claim for scope in scopes for claim in draining.held_by(job_store, scope)}
         if len(claims) != told and claims:
             click.echo(f"{len(claims)} records are being finished")
         told = len(claims)
         if not claims or time.monotonic() >= ends:
             break
         time.sleep(0.25)
-    handed = draining.hand_back(line, list(claims.values()))
+    handed = draining.hand_back(job_store, list(claims.values()))
     click.echo(f"{handed} records handed back" if handed else "nothing is held any more")
 
 

@@ -25,7 +25,7 @@ def figure_checks(read: Callable[[], Figures], *, named: bool = False) -> Iterat
             "exporter", verdict, str(error), "Start it: the alerts about the line are blind" if named else ""
         )
         return
-    alive = figures.total("hippocamp_line_up") == 1
+    alive = figures.total("hippocamp_job_store_up") == 1
     advice = "Is Redis up, and HIPPOCAMP_REDIS_URL of the exporter right?"
     yield Finding(
         "exporter",
@@ -69,7 +69,7 @@ _RULES: tuple[Rule, ...] = (
         for stage in ("preprocess", "infer", "deliver")
     ),
     (
-        "age of the line",
+        "age of the job store",
         lambda f: _oldest(f) > _LONGEST_WAIT,
         lambda f: f"the oldest waits {_oldest(f):.0f} s",
         "Add workers of the stage that is behind (`hippocamp-admin top`)",

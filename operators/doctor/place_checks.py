@@ -81,7 +81,7 @@ def _cache(address: str) -> Finding:
 
 
 def _model_server(url: str) -> Finding:
-    """Its /ping only, which says nothing of its workers: /readyz tells of the last golden inference."""
+    """Its /ping only, which says nothing of its workers: /readyz tells of the last canary inference."""
     try:
         answer = httpx.get(f"{url.rstrip('/')}/ping", timeout=5, trust_env=False)
     except (httpx.HTTPError, ValueError) as error:

@@ -35,7 +35,7 @@ def redis_checks(address: str) -> Iterator[Finding]:
         "writes": _writes,
         "settings": _promises,
         "time": _clock,
-        "pools": _crew,
+        "pools": _workers,
         "rounds": _reconciler,
         "drained": _drained,
         "lists": _quarantine,
@@ -57,14 +57,14 @@ def _tried(
     """The check's findings; what Redis refuses is one of them, and only its absence ends the other checks."""
     import redis
 
-    from contracts.errors import LineUnavailable, Misconfigured
+    from contracts.errors import JobStoreUnavailable, Misconfigured
     from runtime.redis_failures import failure_of
 
     try:
         yield from check(client)
     except redis.RedisError as error:
         failure = failure_of(error)
-        if type(failure) is LineUnavailable:
+        if type(failure) is JobStoreUnavailable:
             raise
         if isinstance(failure, Misconfigured):
             advice = "Name a user that may in HIPPOCAMP_REDIS_URL, or let this one run the command"
@@ -128,7 +128,7 @@ def _clock(client: redis.Redis) -> Iterator[Finding]:
     )
 
 
-def _crew(client: redis.Redis) -> Iterator[Finding]:
+def _workers(client: redis.Redis) -> Iterator[Finding]:
     from contracts.states import Stage
     from jobstore import heartbeats
     from jobstore.wakeups import MAINTAIN_QUEUE
@@ -177,10 +177,10 @@ def _quarantine(client: redis.Redis) -> Iterator[Finding]:
         else ""
     )
     yield Finding("quarantine", Verdict.ODD if kept else Verdict.GOOD, f"{kept} poisoned jobs", advice)
-    garbage = int(client.llen(keys.PENDING_DELETIONS))
-    many = garbage > 10_000
+    pending = int(client.llen(keys.PENDING_DELETIONS))
+    many = pending > 10_000
     advice = "Blobs are not being deleted: look for pending_deletion.left in maintain's log" if many else ""
-    yield Finding("garbage", Verdict.ODD if many else Verdict.GOOD, f"{garbage} blobs to delete", advice)
+    yield Finding("garbage", Verdict.ODD if many else Verdict.GOOD, f"{pending} blobs to delete", advice)
 
 
 def _doors(client: redis.Redis) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from runtime.redis_connections import connect
 from tests.e2e.service import Service
 from tests.support.collector import Collector
@@ -26,7 +26,7 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[LocalSystem]:
     """Redis, TorchServe, gateway and workers on free ports; receivers on loopback allowed; traces kept."""
     settings = LocalSettings().beside(
         tmp_path_factory.mktemp("system"),
@@ -35,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_BSP_SCHEDULE_DELAY="200",
     )
-    system = Stack(settings)
+    system = LocalSystem(settings)
     system.up()
     try:
         yield system
@@ -44,7 +44,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
 
 
 @pytest.fixture(scope="session")
-def hospitals(stack: Stack) -> dict[str, Hospital]:
+def hospitals(stack: LocalSystem) -> dict[str, Hospital]:
     """Two configured sites with default quotas, by name: nobody is served without a key."""
     client = connect(stack.settings.environment()["HIPPOCAMP_REDIS_URL"])
     found = {name: configure(client, name) for name in ("north", "south")}
@@ -59,7 +59,7 @@ def hospital(hospitals: dict[str, Hospital]) -> Hospital:
 
 
 @pytest.fixture
-def service(stack: Stack, hospital: Hospital) -> Iterator[Service]:
+def service(stack: LocalSystem, hospital: Hospital) -> Iterator[Service]:
     """The gateway as the hospital's client sees it."""
     with hospital.http(stack.settings.gateway_url) as http:
         yield Service(http)

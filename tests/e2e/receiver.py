@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 
 class Receiver:
@@ -32,7 +32,7 @@ class Receiver:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
 
-    def verified(self, secret: str, *, within: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    def verified(self, secret: str, *, within: float = MOST_WAIT_SECONDS) -> dict[str, Any]:
         """The next webhook, its signature checked by `standardwebhooks`."""
         headers, body = self.received.get(timeout=within)
         return dict(Webhook(secret).verify(body, headers))

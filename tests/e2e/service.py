@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 
@@ -32,11 +32,11 @@ class Service:
         """The job as it is now."""
         return dict(self.http.get(f"/v1/jobs/{job_id}").raise_for_status().json())
 
-    def finished(self, job_id: str, *, within: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    def finished(self, job_id: str, *, within: float = MOST_WAIT_SECONDS) -> dict[str, Any]:
         """The job once it is terminal."""
         return self.wait(job_id, TERMINAL, within=within)
 
-    def wait(self, job_id: str, states: set[str], *, within: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    def wait(self, job_id: str, states: set[str], *, within: float = MOST_WAIT_SECONDS) -> dict[str, Any]:
         """The job once it is in one of the states."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:

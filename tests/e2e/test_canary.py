@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from model_store.release.digest import model_digest
 from tests.e2e.service import Service
 
@@ -19,7 +19,7 @@ NOTICED_SECONDS = 10
 """A pulse every two seconds, and a busy machine."""
 
 
-def scale(stack: Stack, workers: int) -> None:
+def scale(stack: LocalSystem, workers: int) -> None:
     """As only the services' own user can: by the socket, with the token."""
     folder = stack.settings.folder / "model_server"
     lines = (folder / "config.properties").read_text().splitlines()
@@ -35,7 +35,7 @@ def scale(stack: Stack, workers: int) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def until(stack: Stack, *, ok: bool, within: float) -> float:
+def until(stack: LocalSystem, *, ok: bool, within: float) -> float:
     """Seconds until /readyz says that the model server is well, or is not."""
     began = time.monotonic()
     while True:
@@ -48,7 +48,7 @@ def until(stack: Stack, *, ok: bool, within: float) -> float:
 
 
 def test_workers_that_are_gone_are_noticed_and_those_that_are_back_too(
-    stack: Stack, service: Service
+    stack: LocalSystem, service: Service
 ) -> None:
     until(stack, ok=True, within=60)
     scale(stack, 0)

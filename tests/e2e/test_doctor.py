@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.support.hospital import Hospital
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp-admin"
 
 
-def doctor(stack: Stack, hospital: Hospital) -> tuple[int, dict[str, dict[str, str]]]:
+def doctor(stack: LocalSystem, hospital: Hospital) -> tuple[int, dict[str, dict[str, str]]]:
     """Its status, and its findings by check; of several of one name the worst."""
     ports = stack.settings.ports
     environment = {
@@ -42,7 +42,7 @@ def doctor(stack: Stack, hospital: Hospital) -> tuple[int, dict[str, dict[str, s
     }
 
 
-def stop(stack: Stack, name: str) -> None:
+def stop(stack: LocalSystem, name: str) -> None:
     (item,) = [item for item in stack.remembered() if item.name == name]
     process = item.process()
     assert process is not None
@@ -50,7 +50,7 @@ def stop(stack: Stack, name: str) -> None:
     process.wait(60)
 
 
-def test_a_good_system_and_a_broken_one(stack: Stack, hospital: Hospital) -> None:
+def test_a_good_system_and_a_broken_one(stack: LocalSystem, hospital: Hospital) -> None:
     until_good(stack, hospital)
     stop(stack, "deliver")
     stop(stack, "redis")
@@ -70,7 +70,7 @@ def test_a_good_system_and_a_broken_one(stack: Stack, hospital: Hospital) -> Non
     until_good(stack, hospital)
 
 
-def until_good(stack: Stack, hospital: Hospital, *, within: float = PATIENCE_SECONDS) -> None:
+def until_good(stack: LocalSystem, hospital: Hospital, *, within: float = MOST_WAIT_SECONDS) -> None:
     """Workers tell that they are there within seconds of their start; then there is nothing to fix."""
     ends = time.monotonic() + within
     while True:

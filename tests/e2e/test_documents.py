@@ -15,7 +15,7 @@ from dicomweb_client.api import DICOMwebClient
 from fhir.resources.R4B.bundle import Bundle
 
 from client import Client
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.support.hospital import Hospital
 
 pytestmark = pytest.mark.e2e
@@ -36,7 +36,9 @@ def documents(client: Client, job_id: str, keep: Path | None) -> dict[str, bytes
     return found
 
 
-def test_a_head_in_four_formats(stack: Stack, hospital: Hospital, volume: Path, keep: Path | None) -> None:
+def test_a_head_in_four_formats(
+    stack: LocalSystem, hospital: Hospital, volume: Path, keep: Path | None
+) -> None:
     with Client(stack.settings.gateway_url, key=hospital.key) as client:
         result = client.submit(volume, age=71, sex="F", mmse=15).result(timeout=300)
         found = documents(client, result.job_id, keep)
@@ -59,7 +61,7 @@ def test_a_head_in_four_formats(stack: Stack, hospital: Hospital, volume: Path, 
     assert f"With age, sex, MMSE: CDR {clinical['cdr']}" in words
 
 
-def test_a_dicom_series_by_stow(stack: Stack, hospital: Hospital, keep: Path | None) -> None:
+def test_a_dicom_series_by_stow(stack: LocalSystem, hospital: Hospital, keep: Path | None) -> None:
     """A real 3-D T1 series; its report points back at all 160 instances."""
     data = os.environ.get("HIPPOCAMP_DATA")
     if not data:

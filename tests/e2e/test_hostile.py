@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.e2e import volumes
 from tests.e2e.service import Service
 from tests.hostile import archives, dicom_files, heads, lying_headers
@@ -37,7 +37,7 @@ def code_of(service: Service, one: Case, sent: dict[str, str]) -> str:
 
 
 def test_each_ends_in_its_code_and_the_next_good_job_succeeds(
-    service: Service, stack: Stack, volume: Path, tmp_path: Path
+    service: Service, stack: LocalSystem, volume: Path, tmp_path: Path
 ) -> None:
     assert len(SUBSET) == len(NAMES)
     workers = [item.pid for item in stack.remembered()]

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.reconciler import Keeper
-from deploy.local.supervisor import Stack
+from deploy.local.reconciler import Reconciler
+from deploy.local.supervisor import LocalSystem
 from tests.e2e import volumes
 from tests.e2e.service import TERMINAL, Service
 from tests.support.waiting import eventually
@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.e2e
 
 
-def children(stack: Stack, name: str) -> list[psutil.Process]:
+def children(stack: LocalSystem, name: str) -> list[psutil.Process]:
     """Pool processes of one Celery worker."""
     (item,) = [item for item in stack.remembered() if item.name == name]
     leader = item.process()
@@ -34,7 +34,9 @@ def caught(service: Service, volume: Path, states: set[str], *, first: int) -> s
     raise AssertionError(f"twenty jobs got past {states}")
 
 
-def test_a_killed_preprocessing_child_costs_only_time(stack: Stack, service: Service, volume: Path) -> None:
+def test_a_killed_preprocessing_child_costs_only_time(
+    stack: LocalSystem, service: Service, volume: Path
+) -> None:
     """How much time is measured by `bench.chaos`."""
     job_id = caught(service, volume, {"preprocessing"}, first=100)
     for child in children(stack, "preprocess"):
@@ -43,14 +45,16 @@ def test_a_killed_preprocessing_child_costs_only_time(stack: Stack, service: Ser
     assert job["state"] == "succeeded", job
 
 
-def test_a_killed_model_server_worker_costs_only_time(stack: Stack, service: Service, volume: Path) -> None:
+def test_a_killed_model_server_worker_costs_only_time(
+    stack: LocalSystem, service: Service, volume: Path
+) -> None:
     job_id = caught(service, volume, {"queued_infer", "inferring"}, first=130)
     for child in children(stack, "model_server"):
         child.send_signal(signal.SIGKILL)
     assert service.finished(job_id)["state"] == "succeeded"
 
 
-def test_a_restarted_redis_forgets_nothing(stack: Stack, service: Service, volume: Path) -> None:
+def test_a_restarted_redis_forgets_nothing(stack: LocalSystem, service: Service, volume: Path) -> None:
     job_id = service.send_raw(volumes.nudged(volume, 9)).json()["id"]
     (item,) = [item for item in stack.remembered() if item.name == "redis"]
     process = item.process()
@@ -60,13 +64,13 @@ def test_a_restarted_redis_forgets_nothing(stack: Stack, service: Service, volum
     refused = service.http.get("/v1/jobs")
     assert refused.status_code == 503
     assert refused.json()["retryable"] is True
-    keeper = Keeper(stack)  # as `make up` has one: a Celery worker may end when its broker is away
+    loop = Reconciler(stack)  # as `make up` has one: a Celery worker may end when its broker is away
 
     def ended() -> bool:
-        keeper.look()
+        loop.look()
         answer = service.http.get(f"/v1/jobs/{job_id}")
         return answer.status_code == 200 and answer.json()["state"] in TERMINAL
 
     eventually(ended, every=0.2)
     assert service.job(job_id)["state"] == "succeeded"
-    eventually(lambda: not keeper.look() and stack.is_up(), every=0.2)
+    eventually(lambda: not loop.look() and stack.is_up(), every=0.2)

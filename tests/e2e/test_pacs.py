@@ -17,13 +17,13 @@ import pydicom
 import pytest
 
 from client import Client
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.conftest import free_port
 from tests.debian import unpacked
 from tests.e2e import volumes
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.support.hospital import Hospital
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp-pacs"
@@ -31,7 +31,7 @@ PATIENT = "Canary^Patient"
 
 
 @contextmanager
-def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Iterator[None]:
+def running(stack: LocalSystem, hospital: Hospital, *words: object, ready: str) -> Iterator[None]:
     """A `hippocamp-pacs` process, from its first word to SIGTERM; it must end well."""
     authorization = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     environment = os.environ | {
@@ -51,7 +51,7 @@ def running(stack: Stack, hospital: Hospital, *words: object, ready: str) -> Ite
     assert PATIENT not in said
 
 
-def until(found: Callable[[], object], *, within: float = PATIENCE_SECONDS) -> None:
+def until(found: Callable[[], object], *, within: float = MOST_WAIT_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not found():
         assert time.monotonic() < deadline, "it did not come"
@@ -77,7 +77,7 @@ def check(orthanc: Orthanc, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["dimse", "web"])
 def test_a_pacs_sends_a_series_and_gets_the_answer_back(
-    stack: Stack, hospital: Hospital, volume: Path, tmp_path: Path, way: str
+    stack: LocalSystem, hospital: Hospital, volume: Path, tmp_path: Path, way: str
 ) -> None:
     senders, dicom, hook = tmp_path / "senders.toml", free_port(), free_port()
     senders.write_text(f'ORTHANC = "{hospital.key}"\n')

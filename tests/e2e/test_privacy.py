@@ -16,12 +16,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.support.collector import Collector
-from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.waiting import MOST_WAIT_SECONDS, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.privacy]
 
@@ -87,7 +87,7 @@ def plant(data: Dataset) -> None:
     data.private_block(0x0011, name("creator"), create=True).add_new(1, "LO", name("private"))
 
 
-def kept(stack: Stack) -> Iterator[tuple[str, bytes]]:
+def kept(stack: LocalSystem) -> Iterator[tuple[str, bytes]]:
     """Everything under the system's folder: the append-only file, blobs, logs, metrics, audit log."""
     for path in stack.settings.folder.rglob("*"):
         if path.is_file() and not path.is_socket() and "model_server" not in path.parts[-3:]:
@@ -124,14 +124,14 @@ def found(pieces: Iterator[tuple[str, bytes]]) -> list[str]:
     return singing
 
 
-def wait_until_inputs_are_gone(stack: Stack) -> None:
+def wait_until_inputs_are_gone(stack: LocalSystem) -> None:
     """The reconciler deletes uploads of ended jobs every two seconds."""
     inputs = stack.settings.folder / "blobs" / "inputs"
     eventually(lambda: not any(path.is_file() for path in inputs.rglob("*")), every=0.2)
 
 
 def test_no_planted_name_is_kept_or_sent(
-    service: Service, stack: Stack, volume: Path, collector: Collector
+    service: Service, stack: LocalSystem, volume: Path, collector: Collector
 ) -> None:
     wait_until_inputs_are_gone(stack)
     files = {
@@ -154,7 +154,7 @@ def test_no_planted_name_is_kept_or_sent(
                 job = service.finished(sent.json()["id"])
                 assert job["state"] == state, (label, job["error"])
                 assert found(answers(service, job["id"])) == [], label
-                headers, payload = receiver.received.get(timeout=PATIENCE_SECONDS)
+                headers, payload = receiver.received.get(timeout=MOST_WAIT_SECONDS)
                 assert found(iter([("webhook", str(headers).encode() + payload)])) == []
         finally:
             service.http.delete(f"/v1/webhook-endpoints/{hook['id']}")
@@ -164,7 +164,7 @@ def test_no_planted_name_is_kept_or_sent(
     assert found(("trace", body) for body in collector.bodies) == []
 
 
-def test_the_search_would_find_a_name(stack: Stack) -> None:
+def test_the_search_would_find_a_name(stack: LocalSystem) -> None:
     """A search that cannot fail proves nothing."""
     planted = stack.settings.folder / "blobs" / "planted"
     planted.write_bytes(b"..." + name("here").encode())
@@ -174,7 +174,7 @@ def test_the_search_would_find_a_name(stack: Stack) -> None:
         planted.unlink()
 
 
-def test_erasing_empties_blobs_and_redis(service: Service, stack: Stack, volume: Path) -> None:
+def test_erasing_empties_blobs_and_redis(service: Service, stack: LocalSystem, volume: Path) -> None:
     sent = service.send_raw(volumes.nudged(volume, 41))
     job = service.finished(sent.json()["id"])
     digest, job_id = job["content_digest"], job["id"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.support.collector import Collector, Seen
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +39,7 @@ STAGES = ("preprocess", "infer", "deliver")
 
 
 def test_upload_to_webhook_is_one_trace(
-    service: Service, stack: Stack, volume: Path, collector: Collector
+    service: Service, stack: LocalSystem, volume: Path, collector: Collector
 ) -> None:
     with Receiver() as receiver:
         hook = service.http.post("/v1/webhook-endpoints", json={"url": receiver.url}).json()
@@ -47,7 +47,7 @@ def test_upload_to_webhook_is_one_trace(
         sent = service.http.post(
             "/v1/jobs", content=volumes.nudged(volume, 51), headers={"traceparent": CALLER}
         ).json()
-        headers, _ = receiver.received.get(timeout=PATIENCE_SECONDS)
+        headers, _ = receiver.received.get(timeout=MOST_WAIT_SECONDS)
         service.http.delete(f"/v1/webhook-endpoints/{hook['id']}")
     assert sent["trace_id"] == "ab" * 16
     spans = collector.trace("ab" * 16, until=lambda found: _names(found) >= set(WHOLE))
@@ -76,12 +76,12 @@ def _follow_each_other(by_name: dict[str, Seen], started: float) -> None:
 
 
 def test_the_lines_of_every_service_tell_the_story_of_a_job(
-    service: Service, stack: Stack, volume: Path
+    service: Service, stack: LocalSystem, volume: Path
 ) -> None:
     with Receiver() as receiver:
         hook = service.http.post("/v1/webhook-endpoints", json={"url": receiver.url}).json()
         sent = service.send_raw(volumes.nudged(volume, 52)).json()
-        receiver.received.get(timeout=PATIENCE_SECONDS)
+        receiver.received.get(timeout=MOST_WAIT_SECONDS)
         service.http.delete(f"/v1/webhook-endpoints/{hook['id']}")
     story = []
     for name in ("gateway", "preprocess", "infer", "deliver"):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from deploy.grafana.generate import panels
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from operators.doctor import checks
 from operators.doctor.prometheus_checks import prometheus_checks
 from tests.conftest import free_port
@@ -24,7 +24,7 @@ from tests.e2e import volumes
 from tests.e2e.receiver import Receiver
 from tests.e2e.service import Service
 from tests.prometheus_tools import prometheus
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -32,7 +32,7 @@ RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 NAME = re.compile(r"\b(?:hippocamp_[a-z0-9_]+|hippocamp:[a-z0-9_:]+|ts_[a-z_]+)\b")
 
 
-def config(stack: Stack, folder: Path) -> Path:
+def config(stack: LocalSystem, folder: Path) -> Path:
     """prometheus.yml of the containers with this system's addresses, scraped every second."""
     ports = stack.settings.ports
     at = {
@@ -73,7 +73,7 @@ class Watcher:
 
 
 @pytest.fixture(scope="module")
-def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watcher]:
+def watcher(stack: LocalSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watcher]:
     port, tmp_path = free_port(), tmp_path_factory.mktemp("prometheus")
     command = [
         prometheus(), f"--config.file={config(stack, tmp_path)}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
@@ -91,7 +91,7 @@ def watcher(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         process.wait(60)
 
 
-def until(check: Any, *, within: float = PATIENCE_SECONDS) -> None:
+def until(check: Any, *, within: float = MOST_WAIT_SECONDS) -> None:
     ends = time.monotonic() + within
     while True:
         try:
@@ -123,7 +123,7 @@ PROMISED = {
     "lease expiries": ("hippocamp_lease_expiries_total", STAGES),
     "redeliveries": ("hippocamp_redeliveries_total", STAGES),
     "fence rejections": ("hippocamp_fence_rejections_total", STAGES),
-    "poison": ("hippocamp_poison_total", STAGES),
+    "job.dead_lettered": ("hippocamp_dead_lettered_total", STAGES),
     "batch size": ("hippocamp_infer_batch_volumes_bucket", {"le"}),
     "latency of TorchServe": ("hippocamp_model_server_seconds_bucket", {"outcome", "le"}),
     "TorchServe's own": ("ts_inference_latency_microseconds", {"model_name"}),
@@ -164,7 +164,7 @@ def unanswered(watcher: Watcher) -> set[str]:
 
 
 def test_everything_that_is_watched_exists(
-    stack: Stack, service: Service, volume: Path, watcher: Watcher
+    stack: LocalSystem, service: Service, volume: Path, watcher: Watcher
 ) -> None:
     sent = 'sum(hippocamp_jobs_submitted_total{job="exporter"})'
     until(lambda: watcher.value(sent) >= 0)
@@ -198,7 +198,7 @@ def test_everything_that_is_watched_exists(
     assert watcher.value(both) <= watcher.value('sum(hippocamp_claims_total{stage="preprocess"})')
 
 
-def test_what_prometheus_cannot_scrape_is_told_by_doctor(stack: Stack, watcher: Watcher) -> None:
+def test_what_prometheus_cannot_scrape_is_told_by_doctor(stack: LocalSystem, watcher: Watcher) -> None:
     url = str(watcher.http.base_url).removesuffix("/api/v1/")
 
     def found(what: str) -> list[checks.Finding]:

@@ -13,7 +13,7 @@ from typing import Self
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import MOST_WAIT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Collector:
                     )
 
     def trace(
-        self, trace_id: str, *, until: Callable[[list[Seen]], object], within: float = PATIENCE_SECONDS
+        self, trace_id: str, *, until: Callable[[list[Seen]], object], within: float = MOST_WAIT_SECONDS
     ) -> list[Seen]:
         """The spans of one trace by their start, once they satisfy `until`."""
         ends = time.monotonic() + within

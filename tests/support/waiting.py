@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE_SECONDS = 180.0
+MOST_WAIT_SECONDS = 180.0
 """It costs nothing when all is well."""
 
 
-def eventually(check: Callable[[], object], *, within: float = PATIENCE_SECONDS, every: float = 0.02) -> None:
+def eventually(
+    check: Callable[[], object], *, within: float = MOST_WAIT_SECONDS, every: float = 0.02
+) -> None:
     """Return once it holds; AssertionError after the time."""
     ends = time.monotonic() + within
     while not check():

@@ -37,7 +37,7 @@ _log = logging.getLogger("hippocamp.deliver")
 def work_once(context: WorkerContext) -> Claim | None:
     """Make one attempt at one delivery; its claim, or None when none was due."""
     lease = context.settings.lease_seconds
-    found = context.line.claim(Stage.DELIVER, context.name, lease_seconds=lease)
+    found = context.job_store.claim(Stage.DELIVER, context.name, lease_seconds=lease)
     if not found:
         return None
     claim, started, outcome = found[0], time.monotonic(), "lost"
@@ -45,7 +45,7 @@ def work_once(context: WorkerContext) -> Claim | None:
     span = tracing.work(claim)
     _log.info("delivery.claimed", extra={**claim.context, "worker": context.name})
     try:
-        with held(context.line, [claim], lease_seconds=lease, most_seconds=most):
+        with held(context.job_store, [claim], lease_seconds=lease, most_seconds=most):
             outcome = _attempt(context, claim, span)
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
@@ -71,21 +71,21 @@ def _attempt(context: WorkerContext, claim: Claim, span: Span) -> str:
     """
     endpoint = find(context.redis, claim.record["site"], claim.record["endpoint_id"])
     if endpoint is None or endpoint.disabled:
-        context.line.fail(claim, DeliveryFailed("The endpoint was removed or disabled"))
+        context.job_store.fail(claim, DeliveryFailed("The endpoint was removed or disabled"))
         return "failed"
     if (rest := rest_left(context.redis, endpoint)) > 0:
-        context.line.release(claim, "endpoint rests", delay_seconds=rest, counts=False)
+        context.job_store.release(claim, "endpoint rests", delay_seconds=rest, counts=False)
         return "deferred"
     try:
         status = _send(context, claim, endpoint, span)
     except DELIVERY_FAILURES as error:
         if any(one and of_system(one) for one in (error, error.__context__)):
             _log.warning("delivery.no_resources", extra={**claim.context, **about(error)})
-            context.line.release(claim, "no resources", delay_seconds=AWAY_SECONDS, counts=False)
+            context.job_store.release(claim, "no resources", delay_seconds=AWAY_SECONDS, counts=False)
             return "deferred"
         return _after_failure(context, claim, endpoint, error)
     end_rest(context.redis, endpoint)
-    context.line.succeed(claim, {"response_status": status})
+    context.job_store.succeed(claim, {"response_status": status})
     return "delivered"
 
 
@@ -134,13 +134,13 @@ def _after_failure(context: WorkerContext, claim: Claim, endpoint: Endpoint, err
     if status == 410:
         disable(context.redis, endpoint, "The receiver answered 410 Gone")
         why = "The receiver answered 410 Gone; the endpoint is disabled"
-        context.line.fail(claim, DeliveryFailed(why), fields)
+        context.job_store.fail(claim, DeliveryFailed(why), fields)
         return "disabled"
     if claim.attempt >= MOST_ATTEMPTS[Stage.DELIVER]:
         why = f"No attempt of {claim.attempt} succeeded; the last: {reason}"
-        context.line.fail(claim, DeliveryFailed(why), fields)
+        context.job_store.fail(claim, DeliveryFailed(why), fields)
         return "failed"
     begin_rest(context.redis, endpoint)
     pause = pause_after(claim.attempt, claim.id)
-    context.line.release(claim, reason, delay_seconds=pause, fields=fields)
+    context.job_store.release(claim, reason, delay_seconds=pause, fields=fields)
     return "retried"

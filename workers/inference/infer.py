@@ -54,7 +54,7 @@ def work_once(context: WorkerContext) -> list[Claim]:
         return []
     started, spans = time.monotonic(), BatchSpans(claims)
     lease, most = context.settings.lease_seconds, context.settings.infer_limit_seconds
-    with held(context.line, claims, lease_seconds=lease, most_seconds=most):
+    with held(context.job_store, claims, lease_seconds=lease, most_seconds=most):
         try:
             scores = context.scorer.score(claims, spans)
             _report_health(context, claims, scores)
@@ -71,7 +71,7 @@ def _claim(context: WorkerContext) -> list[Claim]:
     if not limit:
         return []
     lease = context.settings.lease_seconds
-    claims = context.line.claim(Stage.INFER, context.name, limit=limit, lease_seconds=lease)
+    claims = context.job_store.claim(Stage.INFER, context.name, limit=limit, lease_seconds=lease)
     for claim in claims:
         record_wait(claim)
         _log.info("job.claimed", extra={**claim.context, "worker": context.name, "batch": len(claims)})
@@ -105,7 +105,7 @@ def _finish(context: WorkerContext, claim: Claim, score: Score, spans: BatchSpan
             _commit(context, claim, score)
     except Exception as error:  # noqa: BLE001  every job of the batch ends by itself
         spans.failed(claim, code_of(error))
-        record_failure(code_of(error), handle_failure(context.line, claim, error))
+        record_failure(code_of(error), handle_failure(context.job_store, claim, error))
 
 
 def _prepare_again(context: WorkerContext, claim: Claim, missing: StackMissing) -> None:
@@ -115,7 +115,7 @@ def _prepare_again(context: WorkerContext, claim: Claim, missing: StackMissing) 
         raise Gone("The prepared slices are no longer kept; send the volume again")
     if times >= MOST_SENT_BACK:
         raise missing.reason
-    context.line.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
+    context.job_store.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
     _log.warning("stack.gone", extra=claim.context)
     wake(context.redis, Stage.PREPROCESS)
 
@@ -126,12 +126,14 @@ def _commit(context: WorkerContext, claim: Claim, answer: ModelAnswer) -> None:
     site, content, pipeline = record["site"], record["content_digest"], record["pipeline_digest"]
     found = result_of(claim, answer)
     result = found.model_dump_json()
-    blob = explanation_path(site, claim.job.shelf, pipeline=pipeline, model=answer.digest)
+    blob = explanation_path(site, claim.job.artifact_prefix, pipeline=pipeline, model=answer.digest)
     context.blobs.put(blob, explanation_of(answer).to_bytes())
     covariates = record.get("covariates", "")
     key = cache_key(site, content, pipeline=pipeline, model=answer.digest, covariates=covariates)
     fields = {"result": result, "explanation_blob": blob, "model_digest": answer.digest}
-    done = context.line.succeed(claim, fields, cache=CacheEntry(key, result, context.settings.cache_seconds))
+    done = context.job_store.succeed(
+        claim, fields, cache=CacheEntry(key, result, context.settings.cache_seconds)
+    )
     record_answer(found.cdr, found.out_of_distribution)
     _log.info("job.succeeded", extra=claim.context)
     wake(context.redis, Stage.DELIVER, done.deliveries)

@@ -31,7 +31,7 @@ def tick(context: WorkerContext) -> None:
     retire(context)
     orphaned_uploads.collect(context)
     delete_pending(context)
-    context.line.answers.clear()
+    context.job_store.answers.clear()
     request_liveness_check(context)
     request_canary(context)
     deployed.record_heartbeat(context.redis, "maintain")
@@ -40,9 +40,9 @@ def tick(context: WorkerContext) -> None:
 def reap(context: WorkerContext) -> None:
     """Requeue what dead workers held, those of this machine at once; end what is past its deadline."""
     for stage in Stage:
-        release_orphans(context.line, stage)
+        release_orphans(context.job_store, stage)
     for _ in range(20):
-        reaped = context.line.reap()
+        reaped = context.job_store.reap()
         if reaped.requeued or reaped.poisoned or reaped.expired:
             _log.info("leases.reaped", extra=vars(reaped))
         if max(reaped.requeued + reaped.poisoned, reaped.expired) < 200:
@@ -53,7 +53,7 @@ def top_up(context: WorkerContext, stage: Stage) -> int:
     """Send the wake-ups that waiting records lack; how many. None to a stage that is drained."""
     if f"stage:{stage}" in draining.drained(context.redis):
         return 0
-    count = max(0, min(context.line.ready(stage), MOST_WAKEUPS) - context.redis.llen(str(stage)))
+    count = max(0, min(context.job_store.ready(stage), MOST_WAKEUPS) - context.redis.llen(str(stage)))
     if count:
         _log.info("wakeups.topped_up", extra={"stage": stage, "count": count})
         wake(context.redis, stage, count)

@@ -35,7 +35,9 @@ def collect(context: WorkerContext) -> int:
         _log.warning("uploads.not_listed", extra={"detail": error.detail})
         return 0
     found = sum(
-        context.line.uploads.withdraw_orphans(some, this_round=this_round, patience=ORPHANED_AFTER_ROUNDS)
+        context.job_store.uploads.withdraw_orphans(
+            some, this_round=this_round, grace_rounds=ORPHANED_AFTER_ROUNDS
+        )
         for some in _chunks(stored)
     )
     _forget_deleted(context, set(stored))

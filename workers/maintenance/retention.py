@@ -55,11 +55,11 @@ def _retire(context: WorkerContext, name: str, kept: int) -> int:
 
 
 def _forget(context: WorkerContext, job_id: str) -> bool:
-    fields = context.line.record(job_id)
+    fields = context.job_store.record(job_id)
     if fields.get("kind") != "job" or not Job(fields).state.is_terminal:
         return False
     try:
-        context.line.erase(Job(fields), tombstone=False)
+        context.job_store.erase(Job(fields), tombstone=False)
     except JobNotFound:
         return False
     return True

@@ -60,7 +60,7 @@ class Nursery:
                 if key.fileobj is self._requests:
                     open_for_more = self._take()
                 else:
-                    self._bury(self._children.pop(key.fd))
+                    self._reap(self._children.pop(key.fd))
             self._end_the_slow()
         for child in self._children.values():
             os.kill(child.pid, signal.SIGKILL)
@@ -91,7 +91,7 @@ class Nursery:
             if time.monotonic() >= child.ends:
                 os.kill(child.pid, signal.SIGKILL)
 
-    def _bury(self, child: Child) -> None:
+    def _reap(self, child: Child) -> None:
         _, status, usage = os.wait4(child.pid, 0)
         self._events.unregister(child.alive)
         os.close(child.alive)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from tests.debian import program
 from tests.support.hospital import Hospital
 
@@ -45,7 +45,7 @@ def log_in(context: BrowserContext, hospital: Hospital) -> None:
 
 
 @pytest.fixture
-def tab(chromium: Browser, stack: Stack, hospital: Hospital) -> Iterator[Open]:
+def tab(chromium: Browser, stack: LocalSystem, hospital: Hospital) -> Iterator[Open]:
     """Open a window of its own: `tab("/", width=360, theme="dark")`; logged in unless `base` is another."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -92,7 +92,7 @@ def fresh(volume: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="module")
-def answered(chromium: Browser, stack: Stack, hospital: Hospital, volume: Path) -> str:
+def answered(chromium: Browser, stack: LocalSystem, hospital: Hospital, volume: Path) -> str:
     """Path of the page of a job that has its result."""
     context = chromium.new_context(base_url=stack.settings.gateway_url)
     context.set_default_timeout(PATIENCE_MS)

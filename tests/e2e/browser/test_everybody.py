@@ -13,7 +13,7 @@ import redis
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import api_keys, sites
 from jobstore.api_keys import Scope
 from tests.e2e.browser.conftest import Open
@@ -38,7 +38,11 @@ class Places:
 
 @pytest.fixture(scope="module")
 def places(
-    stack: Stack, hospital: Hospital, answered: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    stack: LocalSystem,
+    hospital: Hospital,
+    answered: str,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Places]:
     """The running system, and a gateway with sites for what only such a one shows."""
     here = stack.settings.gateway_url

@@ -17,7 +17,7 @@ import pytest
 import redis
 from werkzeug.serving import make_server
 
-from client import Client, Patience
+from client import Client, RetryPolicy
 from contracts.errors import NotT1w
 from contracts.job import Claim
 from contracts.states import Stage
@@ -25,7 +25,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import deployed
 from jobstore.result_cache import CacheEntry, cache_key
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore, explanation_path, sheet_path, stack_path
 from runtime.redis_connections import connect
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, result
@@ -54,7 +54,7 @@ class Carrier:
 
     def __post_init__(self) -> None:
         self.client = connect(self.redis_url)
-        self.line = Line(self.client)
+        self.job_store = JobStore(self.client)
         self.stack, self.explanation = head().to_bytes(), maps().to_bytes()
         self.refused = nifti(REFUSED_SEED)
 
@@ -67,29 +67,31 @@ class Carrier:
                 deployed.record_heartbeat(self.client, what)
             if self.pause.is_set():
                 continue
-            for claim in self.line.claim(Stage.PREPROCESS, "stand-in", limit=16):
+            for claim in self.job_store.claim(Stage.PREPROCESS, "stand-in", limit=16):
                 self._prepare(claim)
-            for claim in self.line.claim(Stage.INFER, "stand-in", limit=16):
+            for claim in self.job_store.claim(Stage.INFER, "stand-in", limit=16):
                 self._score(claim)
 
     def _prepare(self, claim: Claim) -> None:
         if self.blobs.get(claim.record["input_blob"]) == self.refused:
-            self.line.fail(claim, NotT1w("the tissue contrast is 0.2"))
+            self.job_store.fail(claim, NotT1w("the tissue contrast is 0.2"))
             return
-        where = stack_path(claim.job.site, claim.job.shelf, PIPELINE)
+        where = stack_path(claim.job.site, claim.job.artifact_prefix, PIPELINE)
         self.blobs.put(where, self.stack)
-        self.blobs.put(sheet_path(claim.job.site, claim.job.shelf, PIPELINE), b"a sheet")
+        self.blobs.put(sheet_path(claim.job.site, claim.job.artifact_prefix, PIPELINE), b"a sheet")
         fields = {"stack_blob": where, "pipeline_digest": PIPELINE, "quality": "{}"}
-        self.line.advance(claim, Stage.INFER, fields | {"seconds_preprocess": json.dumps({"strip": 0.1})})
+        self.job_store.advance(
+            claim, Stage.INFER, fields | {"seconds_preprocess": json.dumps({"strip": 0.1})}
+        )
 
     def _score(self, claim: Claim) -> None:
         site, content = claim.job.site, claim.job.text("content_digest")
-        shown = explanation_path(site, claim.job.shelf, pipeline=PIPELINE, model=MODEL)
+        shown = explanation_path(site, claim.job.artifact_prefix, pipeline=PIPELINE, model=MODEL)
         self.blobs.put(shown, self.explanation)
         text = result().model_dump_json()
         kept = CacheEntry(cache_key(site, content, pipeline=PIPELINE, model=MODEL), text, 60)
         fields = {"result": text, "explanation_blob": shown, "model_digest": MODEL}
-        self.line.succeed(claim, fields, cache=kept)
+        self.job_store.succeed(claim, fields, cache=kept)
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def url(settings: Settings, carrier: Carrier, hospital: Hospital) -> Iterator[st
 
 @pytest.fixture
 def client(url: str, hospital: Hospital) -> Iterator[Client]:
-    with Client(url, key=hospital.key, patience=Patience(retries=2, first_seconds=0.05)) as client:
+    with Client(url, key=hospital.key, retry_policy=RetryPolicy(retries=2, first_seconds=0.05)) as client:
         yield client
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from client import AsyncClient, BadInput, Client, JobEnded, NotFound, Patience, Unavailable, WaitedTooLong
+from client import AsyncClient, BadInput, Client, JobEnded, NotFound, RetryPolicy, Unavailable, WaitedTooLong
 from tests.integration.client.conftest import REFUSED_SEED, Carrier, nifti
 from tests.support.hospital import Hospital
 
@@ -81,8 +81,8 @@ def test_nobody_there() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    patience = Patience(retries=2, first_seconds=0.01)
-    with Client(url, patience=patience) as client, pytest.raises(Unavailable, match="after 3 tries"):
+    retry_policy = RetryPolicy(retries=2, first_seconds=0.01)
+    with Client(url, retry_policy=retry_policy) as client, pytest.raises(Unavailable, match="after 3 tries"):
         client.job("job_1")
 
 
@@ -105,7 +105,7 @@ def test_a_gateway_that_comes_late_is_waited_for(client: Client, url: str) -> No
         thread = threading.Thread(target=serve)
         thread.start()
         with Client(
-            f"http://127.0.0.1:{front.getsockname()[1]}", patience=Patience(first_seconds=0.01)
+            f"http://127.0.0.1:{front.getsockname()[1]}", retry_policy=RetryPolicy(first_seconds=0.01)
         ) as flaky:
             assert flaky.job("job_1").state == "queued"
         thread.join(60)

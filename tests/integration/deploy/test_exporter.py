@@ -11,7 +11,7 @@ from contracts.job import Submission, new_job_id
 from contracts.states import JobState, Priority, Stage
 from deploy.exporter.collector import StateCollector
 from jobstore import deployed
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.redis_connections import connect
 
 pytestmark = pytest.mark.integration
@@ -23,9 +23,9 @@ def scrape(client: redis.Redis, *, most_sites: int = 10) -> CollectorRegistry:
     return registry
 
 
-def submit(line: Line, site: str = "a", *, priority: Priority = Priority.ROUTINE) -> str:
+def submit(job_store: JobStore, site: str = "a", *, priority: Priority = Priority.ROUTINE) -> str:
     job_id = new_job_id()
-    line.submit(
+    job_store.submit(
         Submission(
             id=job_id, site=site, content_digest="ab", input_blob=f"inputs/{job_id}", size_bytes=1,
             media="nifti", priority=priority,
@@ -41,10 +41,10 @@ def now_ms(client: redis.Redis) -> int:
 
 def test_depth_and_oldest_age_are_by_stage_and_site(redis_client: redis.Redis) -> None:
     now = now_ms(redis_client)
-    submit(Line(redis_client, now_ms=now - 90_000), "b", priority=Priority.BULK)
-    submit(Line(redis_client, now_ms=now - 5_000), "b")
-    submit(Line(redis_client, now_ms=now - 1_000), "b", priority=Priority.STAT)
-    submit(Line(redis_client, now_ms=now), "a")
+    submit(JobStore(redis_client, now_ms=now - 90_000), "b", priority=Priority.BULK)
+    submit(JobStore(redis_client, now_ms=now - 5_000), "b")
+    submit(JobStore(redis_client, now_ms=now - 1_000), "b", priority=Priority.STAT)
+    submit(JobStore(redis_client, now_ms=now), "a")
     found = scrape(redis_client)
     assert found.get_sample_value("hippocamp_waiting", {"stage": "preprocess", "site": "b"}) == 3
     assert found.get_sample_value("hippocamp_waiting", {"stage": "infer", "site": "b"}) == 0
@@ -54,11 +54,11 @@ def test_depth_and_oldest_age_are_by_stage_and_site(redis_client: redis.Redis) -
 
 
 def test_sites_over_the_cap_are_summed_as_other(redis_client: redis.Redis) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     for _ in range(3):
-        submit(line, "large")
+        submit(job_store, "large")
     for number in range(8):
-        submit(line, f"small{number}")
+        submit(job_store, f"small{number}")
     found = scrape(redis_client, most_sites=2)
     labels = {s.labels["site"] for f in found.collect() if f.name == "hippocamp_waiting" for s in f.samples}
     assert labels == {"large", "small0", "other"}
@@ -68,17 +68,17 @@ def test_sites_over_the_cap_are_summed_as_other(redis_client: redis.Redis) -> No
 
 def test_events_are_counters_that_start_at_zero(redis_client: redis.Redis) -> None:
     found = scrape(redis_client)
-    assert found.get_sample_value("hippocamp_poison_total", {"stage": "infer"}) == 0
+    assert found.get_sample_value("hippocamp_dead_lettered_total", {"stage": "infer"}) == 0
     assert found.get_sample_value("hippocamp_jobs_submitted_total") == 0
 
 
 def test_what_happened_in_the_line_is_counted(redis_client: redis.Redis) -> None:
     now = now_ms(redis_client)
-    line = Line(redis_client, now_ms=now - 40_000)
+    job_store = JobStore(redis_client, now_ms=now - 40_000)
     for _ in range(3):
-        submit(line)
-    first, second = line.claim(Stage.PREPROCESS, "w", limit=2, lease_seconds=1)
-    later = Line(redis_client, now_ms=now)
+        submit(job_store)
+    first, second = job_store.claim(Stage.PREPROCESS, "w", limit=2, lease_seconds=1)
+    later = JobStore(redis_client, now_ms=now)
     assert later.reap().requeued == 2
     with pytest.raises(Exception, match=first.id):
         later.fail(first, NotAHead("none"))
@@ -101,9 +101,9 @@ def test_what_happened_in_the_line_is_counted(redis_client: redis.Redis) -> None
 
 
 def test_a_lease_that_nobody_reaps_shows(redis_client: redis.Redis) -> None:
-    line = Line(redis_client, now_ms=now_ms(redis_client) - 60_000)
-    submit(line)
-    line.claim(Stage.PREPROCESS, "w", lease_seconds=1)
+    job_store = JobStore(redis_client, now_ms=now_ms(redis_client) - 60_000)
+    submit(job_store)
+    job_store.claim(Stage.PREPROCESS, "w", lease_seconds=1)
     found = scrape(redis_client)
     overdue = found.get_sample_value("hippocamp_lease_overdue_seconds", {"stage": "preprocess"})
     assert overdue == pytest.approx(59, abs=5)
@@ -113,16 +113,16 @@ def test_proofs_and_build_are_told(redis_client: redis.Redis) -> None:
     deployed.record_heartbeat(redis_client, "model_server")
     deployed.publish(redis_client, "model", "ef" * 32)
     found = scrape(redis_client)
-    age = found.get_sample_value("hippocamp_proof_age_seconds", {"part": "model_server"})
+    age = found.get_sample_value("hippocamp_heartbeat_age_seconds", {"part": "model_server"})
     assert age == pytest.approx(0, abs=5)
-    assert found.get_sample_value("hippocamp_proof_age_seconds", {"part": "infer"}) == float("inf")
+    assert found.get_sample_value("hippocamp_heartbeat_age_seconds", {"part": "infer"}) == float("inf")
     assert found.get_sample_value("hippocamp_redis_aof_enabled") == 0
     (build,) = next(f for f in found.collect() if f.name == "hippocamp_build_info").samples
     assert build.labels["model"] == "ef" * 6
 
 
 def test_every_state_of_the_line_has_a_sample(redis_client: redis.Redis) -> None:
-    submit(Line(redis_client))
+    submit(JobStore(redis_client))
     states = {
         s.labels["state"]
         for f in scrape(redis_client).collect()
@@ -134,5 +134,5 @@ def test_every_state_of_the_line_has_a_sample(redis_client: redis.Redis) -> None
 
 def test_a_redis_that_is_away_is_reported_not_raised() -> None:
     found = scrape(connect("redis://127.0.0.1:1/0", timeout_seconds=0.2, retries=0))
-    assert found.get_sample_value("hippocamp_line_up") == 0
+    assert found.get_sample_value("hippocamp_job_store_up") == 0
     assert found.get_sample_value("hippocamp_jobs_submitted_total") is None

@@ -19,14 +19,14 @@ import redis
 
 from contracts.job import Submission, new_job_id
 from deploy.local import services
-from deploy.local.reconciler import Keeper
+from deploy.local.reconciler import Reconciler
 from deploy.local.running import MARK
 from deploy.local.sample import sample_volume
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from jobstore import api_keys, keys, sites
 from jobstore.api_keys import Scope
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.redis_connections import connect
 from tests.small_disks import fill, small_disk
 
@@ -36,11 +36,11 @@ MAKE = [services.redis, services.gateway]
 
 
 class Machine:
-    """Redis and gateway of a local system on a small disk, its keeper, and a site with a key."""
+    """Redis and gateway of a local system on a small disk, its reconciler, and a site with a key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.stack = Stack(LocalSettings(start_seconds=30).beside(folder), MAKE)
+        self.stack = LocalSystem(LocalSettings(start_seconds=30).beside(folder), MAKE)
         (folder / "logs").mkdir()
         for make in MAKE:
             self.stack.restart(make.__name__)
@@ -49,17 +49,17 @@ class Machine:
         self.key, _ = api_keys.issue(self.client, "north", frozenset(Scope), now_ms=int(time.time() * 1000))
         self.acknowledged: list[str] = []
         self._over = threading.Event()
-        self.keeper = threading.Thread(target=self._keep, daemon=True)
-        self.keeper.start()
+        self.reconciling = threading.Thread(target=self._keep, daemon=True)
+        self.reconciling.start()
 
     def _keep(self) -> None:
-        keeper = Keeper(self.stack)
+        loop = Reconciler(self.stack)
         while not self._over.wait(0.2):
-            keeper.look()
+            loop.look()
 
     def close(self) -> None:
         self._over.set()
-        self.keeper.join()
+        self.reconciling.join()
         self.stack.down()
         self.client.close()
 
@@ -69,7 +69,7 @@ class Machine:
             id=new_job_id(), site="north", content_digest="c", input_blob="inputs/north/1", size_bytes=1,
             media="nifti",
         )  # fmt: skip
-        Line(self.client).submit(record)
+        JobStore(self.client).submit(record)
         self.acknowledged.append(record.id)
 
     def send(self) -> int:
@@ -127,11 +127,11 @@ def test_all_is_there_again_once_there_is_room(machine: Machine) -> None:
     eventually(lambda: (process := machine.leader("gateway")) and process.pid != gateway.pid)
     eventually(lambda: machine.send() == 503)
     time.sleep(5)
-    assert machine.keeper.is_alive(), "the keeper lives without a disk to write to"
+    assert machine.reconciling.is_alive(), "the reconciler lives without a disk to write to"
     filler.unlink()
     assert eventually(lambda: machine.send() == 202) < 20
     assert [one for one in machine.acknowledged if not machine.client.exists(keys.record(one))] == []
-    again = Stack(machine.stack.settings, MAKE)
+    again = LocalSystem(machine.stack.settings, MAKE)
     eventually(
         lambda: [item.pid for item in again.remembered()] == [i.pid for i in machine.stack.remembered()]
     )
@@ -146,8 +146,8 @@ def test_down_ends_also_what_a_full_disk_kept_from_being_written_down(machine: M
             os.kill(process.pid, signal.SIGKILL)
     eventually(lambda: machine.leader("gateway") and machine.leader("redis"))
     machine._over.set()
-    machine.keeper.join()
-    stale = Stack(machine.stack.settings, MAKE)
+    machine.reconciling.join()
+    stale = LocalSystem(machine.stack.settings, MAKE)
     assert not stale.is_up(), "what was started again could not be noted"
     assert marked(machine.folder)
     command = [sys.executable, "-m", "deploy.local", "down"]

@@ -19,7 +19,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.states import Stage
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import wake
 from runtime import metrics
 from runtime.blobs import BlobStore
@@ -137,16 +137,18 @@ def test_a_pool_that_recycles_and_restarts_counts_every_job_once(
     pool: tuple[Workers, int], redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     workers, port = pool
-    line, blobs = Line(redis_client), BlobStore(str(tmp_path / "blobs"))
+    job_store, blobs = JobStore(redis_client), BlobStore(str(tmp_path / "blobs"))
     url = f"http://127.0.0.1:{port}/metrics"
     options = ["-Q", "preprocess", "-c", "2", "--max-tasks-per-child=1"]
     worker = workers.start(OBEDIENT, "worker", *options)
 
     def send(good: int, bad: int) -> None:
         for number in range(good + bad):
-            submit(line, blobs, f"level {number}" if number < good else "not a head", site=f"s{number % 3}")
+            submit(
+                job_store, blobs, f"level {number}" if number < good else "not a head", site=f"s{number % 3}"
+            )
         wake(redis_client, Stage.PREPROCESS, good + bad)
-        eventually(lambda: line.depth(Stage.PREPROCESS) + line.running(Stage.PREPROCESS) == 0)
+        eventually(lambda: job_store.depth(Stage.PREPROCESS) + job_store.running(Stage.PREPROCESS) == 0)
 
     send(12, 3)
     eventually(lambda: len(children(worker)) == 2)

@@ -11,7 +11,7 @@ import redis
 
 from contracts.job import Submission, new_job_id
 from contracts.states import Stage
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import wake
 from runtime import tracing
 from runtime.blobs import BlobStore
@@ -27,10 +27,10 @@ ROOT = Path(__file__).parents[3]
 PARENT = f"00-{'5' * 32}-{'6' * 16}-01"
 
 
-def submit(line: Line, blobs: BlobStore, orders: str, *, traceparent: str) -> str:
+def submit(job_store: JobStore, blobs: BlobStore, orders: str, *, traceparent: str) -> str:
     job_id = new_job_id()
     blob = blobs.receive(f"inputs/a/{job_id}", [orders.encode()])
-    line.submit(
+    job_store.submit(
         Submission(
             id=job_id, site="a", content_digest=job_id[4:], input_blob=blob.path, size_bytes=1, media="nifti",
             trace_id=traceparent[3:35], traceparent=traceparent,
@@ -43,7 +43,7 @@ def test_every_span_of_a_recycled_child_arrives(
     redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
     """The sender is told to wait for a minute: what arrives was sent at the end of the child."""
-    line, blobs = Line(redis_client), BlobStore(str(tmp_path / "blobs"))
+    job_store, blobs = JobStore(redis_client), BlobStore(str(tmp_path / "blobs"))
     with Collector() as collector:
         environment = {
             "HIPPOCAMP_REDIS_URL": redis_url,
@@ -51,12 +51,12 @@ def test_every_span_of_a_recycled_child_arrives(
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             "OTEL_BSP_SCHEDULE_DELAY": "60000",
         }
-        jobs = [submit(line, blobs, orders, traceparent=PARENT) for orders in ("level 3", "not a head")]
-        submit(line, blobs, "level 4", traceparent=PARENT[:-2] + "00")  # its caller keeps no trace
+        jobs = [submit(job_store, blobs, orders, traceparent=PARENT) for orders in ("level 3", "not a head")]
+        submit(job_store, blobs, "level 4", traceparent=PARENT[:-2] + "00")  # its caller keeps no trace
         with running(environment, tmp_path) as workers:
             workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1", "--max-tasks-per-child=1")
             wake(redis_client, Stage.PREPROCESS, 3)
-            eventually(lambda: line.depth(Stage.PREPROCESS) + line.running(Stage.PREPROCESS) == 0)
+            eventually(lambda: job_store.depth(Stage.PREPROCESS) + job_store.running(Stage.PREPROCESS) == 0)
             seen = collector.trace(PARENT[3:35], until=lambda spans: len(spans) >= 6)
     assert sorted(span.name for span in seen) == [
         "level 3", "not a head", "preprocess", "preprocess", "preprocess wait", "preprocess wait",
@@ -74,7 +74,7 @@ def test_every_span_of_a_recycled_child_arrives(
 def test_a_receiver_that_is_away_delays_no_job(
     redis_client: redis.Redis, redis_url: str, tmp_path: Path
 ) -> None:
-    line, blobs = Line(redis_client), BlobStore(str(tmp_path / "blobs"))
+    job_store, blobs = JobStore(redis_client), BlobStore(str(tmp_path / "blobs"))
     environment = {
         "HIPPOCAMP_REDIS_URL": redis_url,
         "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
@@ -82,11 +82,11 @@ def test_a_receiver_that_is_away_delays_no_job(
         "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
     for number in range(4):
-        submit(line, blobs, f"level {number}", traceparent=PARENT)
+        submit(job_store, blobs, f"level {number}", traceparent=PARENT)
     with running(environment, tmp_path) as workers:
         worker = workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
         wake(redis_client, Stage.PREPROCESS, 4)
-        eventually(lambda: line.depth(Stage.INFER) == 4)
+        eventually(lambda: job_store.depth(Stage.INFER) == 4)
         worker.terminate()
         assert worker.wait(60) == 0
 

@@ -19,7 +19,7 @@ from requests.exceptions import HTTPError
 from contracts.states import Stage
 from gateway.settings import Settings
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from preprocessing_service.steps.read import read
 from tests.hostile.dicom_files import bottomless, deflated_bomb, enhanced, image
 from tests.integration.client.conftest import Carrier
@@ -63,7 +63,7 @@ def test_one_job_a_t1_series(http: httpx.Client, pacs: DICOMwebClient, redis_cli
     }
     assert reasons[f"{T2}.1"] == (0x0122, "ignored: another contrast than plain T1 (named 't2')")
     assert "3 slices" in reasons[f"{LOCALISER}.1"][1]
-    assert Line(redis_client).depth(Stage.PREPROCESS) == 1
+    assert JobStore(redis_client).depth(Stage.PREPROCESS) == 1
 
 
 def test_preprocessing_reads_what_is_stored(pacs: DICOMwebClient, settings: Settings) -> None:
@@ -92,9 +92,9 @@ def test_the_same_series_in_another_order_is_the_same_input(
 ) -> None:
     pacs.store_instances(slices(T1))
     pacs.store_instances(slices(T1)[::-1])
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     digests = {
-        line.get(job_id).text("content_digest")
+        job_store.get(job_id).text("content_digest")
         for job_id in redis_client.zrange(keys.jobs_of_site("here"), 0, -1)
     }
     assert (redis_client.zcard(keys.jobs_of_site("here")), len(digests)) == (2, 1)

@@ -23,7 +23,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import deployed
 from jobstore.result_cache import CacheEntry, cache_key
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.support.hospital import Hospital, configure
 
@@ -120,15 +120,15 @@ def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[..., None]:
     """Carry the one waiting job through both stages, as the workers do; `more` goes into the result."""
 
     def carry(job_id: str, more: Mapping[str, Any] | None = None) -> None:
-        line, stack, explanation = Line(redis_client), head(), maps()
+        job_store, stack, explanation = JobStore(redis_client), head(), maps()
         deployed.publish(redis_client, "pipeline", PIPELINE)
         deployed.publish(redis_client, "model", MODEL)
-        (first,) = line.claim(Stage.PREPROCESS, "test")
+        (first,) = job_store.claim(Stage.PREPROCESS, "test")
         assert first.id == job_id
         site, content = first.job.site, first.job.text("content_digest")
-        where = stack_path(site, first.job.shelf, PIPELINE)
+        where = stack_path(site, first.job.artifact_prefix, PIPELINE)
         blobs.put(where, stack.to_bytes())
-        line.advance(
+        job_store.advance(
             first,
             Stage.INFER,
             {
@@ -138,11 +138,11 @@ def finish(redis_client: redis.Redis, blobs: BlobStore) -> Callable[..., None]:
                 "quality": json.dumps(stack.quality),
             },
         )
-        (second,) = line.claim(Stage.INFER, "test")
-        shown = explanation_path(site, first.job.shelf, pipeline=PIPELINE, model=MODEL)
+        (second,) = job_store.claim(Stage.INFER, "test")
+        shown = explanation_path(site, first.job.artifact_prefix, pipeline=PIPELINE, model=MODEL)
         blobs.put(shown, explanation.to_bytes())
         text = result().model_copy(update=dict(more or {})).model_dump_json()
-        line.succeed(
+        job_store.succeed(
             second,
             {"result": text, "explanation_blob": shown, "model_digest": MODEL},
             cache=CacheEntry(cache_key(site, content, pipeline=PIPELINE, model=MODEL), text, 60),

@@ -23,7 +23,7 @@ from contracts.stack import HEIGHT, SLICES, WIDTH, Stack
 from contracts.states import Stage
 from imaging.grid import BRAIN
 from jobstore import deployed
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore, brain_path, explanation_path, stack_path
 from runtime.redis_connections import connect
 
@@ -111,42 +111,42 @@ def submit(gateway: str, seed: int) -> str:
 def main(gateway: str, redis_url: str, blobs_url: str) -> None:
     """One sure, one uncertain, one refused, one at work, one waiting; prints their ids."""
     client, blobs = connect(redis_url), BlobStore(blobs_url)
-    line, stack = Line(client), template_stack()
+    job_store, stack = JobStore(client), template_stack()
     deployed.record_heartbeat(client, "preprocess")
     deployed.record_heartbeat(client, "model_server")
     for name, seed in (("sure", 1), ("unsure", 2), ("refused", 3), ("working", 4), ("waiting", 5)):
         sys.stdout.write(f"{name} {submit(gateway, seed)}\n")
         if name == "waiting":
             return
-        (claim,) = line.claim(Stage.PREPROCESS, "seed", lease_seconds=3600)
-        site, shelf = claim.job.site, claim.job.shelf
+        (claim,) = job_store.claim(Stage.PREPROCESS, "seed", lease_seconds=3600)
+        site, artifact_prefix = claim.job.site, claim.job.artifact_prefix
         if name == "refused":
-            line.fail(
+            job_store.fail(
                 claim, NotAHead("No brain was found: 12 mL look like one, 600 are needed", volume_ml=12)
             )
         elif name == "working":
-            line.renew(claim, lease_seconds=3600, step="skull_strip")
+            job_store.renew(claim, lease_seconds=3600, step="skull_strip")
         else:
             where, shown = (
-                stack_path(site, shelf, PIPELINE),
-                explanation_path(site, shelf, pipeline=PIPELINE, model=MODEL),
+                stack_path(site, artifact_prefix, PIPELINE),
+                explanation_path(site, artifact_prefix, pipeline=PIPELINE, model=MODEL),
             )
             blobs.put(where, stack.to_bytes())
-            blobs.put(brain_path(site, shelf, PIPELINE), template_brain())
+            blobs.put(brain_path(site, artifact_prefix, PIPELINE), template_brain())
             blobs.put(shown, made_up_maps(seed).to_bytes())
-            line.advance(
+            job_store.advance(
                 claim,
                 Stage.INFER,
                 {"stack_blob": where, "pipeline_digest": PIPELINE, "quality": json.dumps(stack.quality)},
             )
-            (claim,) = line.claim(Stage.INFER, "seed")
+            (claim,) = job_store.claim(Stage.INFER, "seed")
             p, odd = (SURE, 0.62) if name == "sure" else (UNSURE, 1.38)
             fields = {
                 "result": made_up_result(p, stack, odd=odd).model_dump_json(),
                 "explanation_blob": shown,
                 "model_digest": MODEL,
             }
-            line.succeed(claim, fields)
+            job_store.succeed(claim, fields)
 
 
 if __name__ == "__main__":

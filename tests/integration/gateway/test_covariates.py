@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from contracts.covariates import Covariates
 from jobstore import deployed, keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import MODEL, form, nifti
 
 pytestmark = pytest.mark.integration
@@ -20,7 +20,9 @@ TOLD = {"age": "71.5", "sex": "F", "education": "3", "mmse": "27"}
 
 
 @pytest.mark.parametrize("way", ["form", "headers"])
-def test_they_are_kept_with_the_job_and_shown_with_it(http: FlaskClient, line: Line, way: str) -> None:
+def test_they_are_kept_with_the_job_and_shown_with_it(
+    http: FlaskClient, job_store: JobStore, way: str
+) -> None:
     headers = {f"Hippocamp-{name}": value for name, value in TOLD.items()}
     sent = (
         http.post("/v1/jobs", data=form(nifti(), **TOLD))
@@ -29,16 +31,16 @@ def test_they_are_kept_with_the_job_and_shown_with_it(http: FlaskClient, line: L
     )
     assert sent.status_code == 202, sent.text
     assert sent.json["covariates"] == {"age": 71.5, "sex": "F", "education": 3, "mmse": 27}
-    kept = Covariates.of(line.get(sent.json["id"]).text("covariates"))
+    kept = Covariates.of(job_store.get(sent.json["id"]).text("covariates"))
     assert kept.row() == [27, 71.5, 0, 3]
     assert http.delete(f"/v1/jobs/{sent.json['id']}").status_code == 204
-    assert set(line.record(sent.json["id"])) == {"id", "kind", "site", "erased_ms"}
+    assert set(job_store.record(sent.json["id"])) == {"id", "kind", "site", "erased_ms"}
 
 
-def test_without_them_nothing_is_kept(http: FlaskClient, line: Line) -> None:
+def test_without_them_nothing_is_kept(http: FlaskClient, job_store: JobStore) -> None:
     sent = http.post("/v1/jobs", data=form(nifti()))
     assert sent.json["covariates"] is None
-    assert "covariates" not in line.record(sent.json["id"])
+    assert "covariates" not in job_store.record(sent.json["id"])
 
 
 @pytest.mark.parametrize(
@@ -81,14 +83,16 @@ def test_a_key_belongs_to_what_was_told(http: FlaskClient) -> None:
     )
 
 
-def test_a_model_may_be_named_by_its_digest(http: FlaskClient, line: Line, redis_client: redis.Redis) -> None:
+def test_a_model_may_be_named_by_its_digest(
+    http: FlaskClient, job_store: JobStore, redis_client: redis.Redis
+) -> None:
     new = "c" * 64
     for digest in (MODEL, new):
         deployed.describe(redis_client, digest, "# Card")
     deployed.publish(redis_client, "model", MODEL)
     sent = http.post("/v1/jobs", data=form(nifti(), model=new[:12]))
     assert (sent.status_code, sent.json["model"]) == (202, new)
-    assert line.get(sent.json["id"]).text("wanted_model") == new
+    assert job_store.get(sent.json["id"]).text("wanted_model") == new
     assert http.post("/v1/jobs", data=form(nifti())).json["model"] is None
     unknown = http.post("/v1/jobs", data=form(nifti(), model="d" * 64))
     assert (unknown.status_code, unknown.json["code"]) == (404, "model.not_found")

@@ -26,7 +26,7 @@ from gateway.settings import Settings
 from gateway.uploads import direct
 from jobstore import api_keys, keys, sites
 from jobstore.scripts import Scripts
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
@@ -97,7 +97,7 @@ def test_a_volume_past_the_gateway_becomes_the_same_job(
     job = answer.json
     assert (job["media"], job["size_bytes"], job["priority"]) == ("nifti", len(body), "stat")
     assert job["content_digest"] == hashlib.sha256(body).hexdigest()
-    (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
+    (claim,) = JobStore(redis_client).claim(Stage.PREPROCESS, "w")
     assert store.get(claim.record["input_blob"]) == body
 
 
@@ -184,8 +184,8 @@ def test_what_no_job_names_is_collected(
     maintain.delete_pending(place)
     assert not store.exists(f"inputs/here/{unused}")
     assert not store.exists(f"inputs/here/{used}"), "what was sent became the job's own, cleaned"
-    assert store.exists(Line(redis_client).record(job["id"])["input_blob"])
-    assert Line(redis_client).get(job["id"]).state is JobState.QUEUED
+    assert store.exists(JobStore(redis_client).record(job["id"])["input_blob"])
+    assert JobStore(redis_client).get(job["id"]).state is JobState.QUEUED
     place.redis.close()
 
 
@@ -204,7 +204,7 @@ def test_of_an_erased_job_its_ticket_knows_no_more_than_that(
 @pytest.mark.privacy
 @pytest.mark.parametrize("kind", ["nifti.gz", "mgh", "analyze", "dicom"])
 def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
-    kind: str, http: FlaskClient, put: Put, store: BlobStore, line: Line, redis_client: redis.Redis
+    kind: str, http: FlaskClient, put: Put, store: BlobStore, job_store: JobStore, redis_client: redis.Redis
 ) -> None:
     body = FORMATS[kind]()
     upload = put(body)
@@ -219,7 +219,7 @@ def test_what_came_past_the_gateway_names_nobody_once_it_is_a_job(
 
 
 def test_two_calls_at_once_make_one_job(
-    http: FlaskClient, hospital: Hospital, put: Put, store: BlobStore, line: Line
+    http: FlaskClient, hospital: Hospital, put: Put, store: BlobStore, job_store: JobStore
 ) -> None:
     before = set(store.list_all("inputs"))
     upload, key = put(nifti()), hospital.headers | {"Idempotency-Key": "study-3"}
@@ -231,8 +231,8 @@ def test_two_calls_at_once_make_one_job(
 
     with ThreadPoolExecutor(4) as pool:
         (job_id,) = set(pool.map(call, range(4)))
-    assert store.get(line.record(job_id)["input_blob"]) == nifti()
-    assert set(store.list_all("inputs")) - before == {line.record(job_id)["input_blob"]}
+    assert store.get(job_store.record(job_id)["input_blob"]) == nifti()
+    assert set(store.list_all("inputs")) - before == {job_store.record(job_id)["input_blob"]}
 
 
 def test_the_example_of_the_guide_runs(
@@ -251,12 +251,12 @@ def test_the_example_of_the_guide_runs(
 
 
 def test_a_cleaned_upload_is_checked_against_what_is_stored(
-    http: FlaskClient, store: BlobStore, line: Line, tmp_path: Path
+    http: FlaskClient, store: BlobStore, job_store: JobStore, tmp_path: Path
 ) -> None:
     body = FORMATS["nifti.gz"]()
     sent = http.post("/v1/jobs", data=body, content_type="application/octet-stream").json
     assert sent["content_digest"] == hashlib.sha256(body).hexdigest()
-    record = line.record(sent["id"])
+    record = job_store.record(sent["id"])
     copy = store.local_copy(record["input_blob"], tmp_path, sha256=record["input_digest"])
     assert copy.stat().st_size == int(record["stored_bytes"])
     assert CANARY not in copy.read_bytes()
@@ -269,7 +269,7 @@ def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
     sites.save(redis_client, sites.Site(name="north"))
     key, _ = api_keys.issue(redis_client, "north", frozenset(api_keys.Scope), now_ms=1)
     http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
-    body, line = nifti(seed=7), Line(redis_client)
+    body, job_store = nifti(seed=7), JobStore(redis_client)
     upload = put(body)
     Scripts(redis_client).load()
     late = {"submit": Fate.LATE, "withdraw": Fate.LATE}
@@ -281,11 +281,11 @@ def test_a_submit_that_was_lost_leaves_its_ticket_with_its_job(
         behind = replace(settings, redis_url=relay.url, blobs=bucket, audit=f"{settings.blobs}.audit")
         slow = create_app(replace(behind, line_seconds=0.4)).test_client()
         slow.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
-        assert code(slow.post("/v1/jobs", json={"upload": upload})) == (503, "unavailable.line")
+        assert code(slow.post("/v1/jobs", json={"upload": upload})) == (503, "unavailable.job_store")
         eventually(lambda: redis_client.zcard(keys.jobs_of_site("north")) == 1)
     other = http.post("/v1/jobs", json={"upload": upload}, headers={"Idempotency-Key": "another"})
     assert code(other) == (409, "upload.used")
     again = http.post("/v1/jobs", json={"upload": upload})
     assert (again.status_code, again.headers["Idempotency-Replayed"]) == (202, "true")
     assert redis_client.zrange(keys.jobs_of_site("north"), 0, -1) == [again.json["id"]]
-    assert store.get(line.record(again.json["id"])["input_blob"]) == body
+    assert store.get(job_store.record(again.json["id"])["input_blob"]) == body

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.conftest import free_port
 from tests.integration.gateway.callers import RAW, Caller, events, read_all, read_until
 from tests.integration.gateway.live import Running, serving
@@ -108,7 +108,7 @@ def test_when_all_streams_are_taken_another_site_gets_one_and_the_displaced_resu
             assert events(read_until(stream, b"}\n\n")), "the newcomer is served"
             ended, _, _ = select.select(streams, [], [], 10)
             assert [one.recv(100) for one in ended] == [b"0\r\n\r\n"], "one of theirs ends, in order"
-            Line(redis_client).cancel(theirs)
+            JobStore(redis_client).cancel(theirs)
             seen = events(first[streams.index(ended[0])])[-1][0]
             with crowd.follow(theirs, seen) as again:
                 told = events(read_until(again, b"}\n\n"))
@@ -141,7 +141,7 @@ def test_who_waits_for_a_job_is_told_when_it_ends(quiet: Caller, redis_client: r
     def end() -> None:
         while not redis_client.zcard(keys.jobs_of_site("quiet")):
             time.sleep(0.05)
-        Line(redis_client).cancel(redis_client.zrange(keys.jobs_of_site("quiet"), 0, 0)[0])
+        JobStore(redis_client).cancel(redis_client.zrange(keys.jobs_of_site("quiet"), 0, 0)[0])
 
     ending = threading.Thread(target=end)
     ending.start()

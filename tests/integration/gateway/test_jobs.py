@@ -27,7 +27,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import keys
 from jobstore.replies import Submitted
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from runtime.whole_file import WholeFile
 from tests.hostile.archives import zipped
@@ -54,7 +54,7 @@ def left_behind(blobs: BlobStore) -> list[str]:
     return [str(p) for p in Path(blobs._root).rglob("*") if p.is_file()]
 
 
-def test_a_raw_body_becomes_a_durable_job(http: FlaskClient, line: Line, blobs: BlobStore) -> None:
+def test_a_raw_body_becomes_a_durable_job(http: FlaskClient, job_store: JobStore, blobs: BlobStore) -> None:
     data = nifti()
     answer = http.post("/v1/jobs", data=data, content_type=RAW, headers={"Hippocamp-Priority": "stat"})
     assert answer.status_code == 202
@@ -64,14 +64,14 @@ def test_a_raw_body_becomes_a_durable_job(http: FlaskClient, line: Line, blobs: 
     assert (job["state"], job["priority"], job["cache"], job["media"]) == ("queued", "stat", "miss", "nifti")
     assert job["content_digest"] == hashlib.sha256(data).hexdigest()
     assert job["queue_position"] == 0
-    record = line.get(job["id"])
+    record = job_store.get(job["id"])
     assert blobs.get(record.text("input_blob")) == data
     assert record.text("trace_id") == answer.headers["X-Trace-Id"]
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_form_may_name_its_options_on_either_side_of_the_file(
-    http: FlaskClient, line: Line, order: str
+    http: FlaskClient, job_store: JobStore, order: str
 ) -> None:
     options, file = {"priority": "bulk", "deadline_seconds": "60"}, form(nifti())
     sent = options | file if order == "before" else file | options
@@ -79,7 +79,7 @@ def test_a_form_may_name_its_options_on_either_side_of_the_file(
     answer = http.post("/v1/jobs", data=sent, content_type="multipart/form-data")
     assert answer.status_code == 202
     assert answer.json["priority"] == "bulk"
-    record = line.get(answer.json["id"])
+    record = job_store.get(answer.json["id"])
     assert began - 1000 < int(record.text("deadline_ms")) - 60_000 <= int(record.text("created_ms"))
     assert "somebody" not in json.dumps(record.fields)
 
@@ -176,13 +176,13 @@ def test_a_known_result_is_answered_at_once(
 
 
 def test_the_size_is_that_of_the_upload_whatever_is_stored(
-    http: FlaskClient, line: Line, finish: Callable[[str], None]
+    http: FlaskClient, job_store: JobStore, finish: Callable[[str], None]
 ) -> None:
     """As sent for a new scan and for one whose result is known; the quota counts the unpacked bytes."""
     packed = gzip.compress(nifti(), mtime=0)
     first = http.post("/v1/jobs", data=packed, content_type=RAW).json
     assert first["size_bytes"] == len(packed)
-    assert int(line.get(first["id"]).text("stored_bytes")) == len(nifti()) > len(packed)
+    assert int(job_store.get(first["id"]).text("stored_bytes")) == len(nifti()) > len(packed)
     finish(first["id"])
     again = http.post("/v1/jobs", data=packed, content_type=RAW).json
     assert (again["cache"], again["size_bytes"]) == ("hit", len(packed))
@@ -200,17 +200,17 @@ def test_another_site_neither_sees_the_job_nor_profits_from_its_result(
     assert http.post("/v1/jobs", data=form(nifti()), headers=elsewhere).json["cache"] == "miss"
 
 
-def test_a_job_is_read_as_it_moves(http: FlaskClient, submitted: str, line: Line) -> None:
-    line.now_ms = None
+def test_a_job_is_read_as_it_moves(http: FlaskClient, submitted: str, job_store: JobStore) -> None:
+    job_store.now_ms = None
     address = f"/v1/jobs/{submitted}"
-    (claim,) = line.claim(Stage.PREPROCESS, "w")
-    line.renew(claim, step="skull_strip")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "w")
+    job_store.renew(claim, step="skull_strip")
     job = http.get(address).json
     assert job["progress"] == {"stage": "preprocess", "step": "skull_strip"}
     assert (job["state"], job["attempt"], job["queue_position"]) == ("preprocessing", 1, None)
     problem(http.get(f"{address}/result"), 409, "job.wrong_state")
     problem(http.get(f"{address}/slices/1.png"), 409, "job.wrong_state")
-    line.fail(claim, NotAHead("brain of 12 mL", volume_ml=12))
+    job_store.fail(claim, NotAHead("brain of 12 mL", volume_ml=12))
     failed = http.get(address).json
     assert failed["error"]["code"] == "quality.not_a_head"
     assert failed["error"]["volume_ml"] == 12
@@ -231,12 +231,12 @@ def test_a_finished_job_tells_its_times_and_result(http: FlaskClient, finished: 
     assert "not a medical device" in result["notice"].lower()
 
 
-def test_an_unchanged_job_is_304(http: FlaskClient, submitted: str, line: Line) -> None:
+def test_an_unchanged_job_is_304(http: FlaskClient, submitted: str, job_store: JobStore) -> None:
     first = http.get(f"/v1/jobs/{submitted}")
     assert "no-store" in first.headers["Cache-Control"]
     tag = {"If-None-Match": first.headers["ETag"]}
     assert http.get(f"/v1/jobs/{submitted}", headers=tag).status_code == 304
-    line.cancel(submitted)
+    job_store.cancel(submitted)
     assert http.get(f"/v1/jobs/{submitted}", headers=tag).json["state"] == "canceled"
 
 
@@ -245,14 +245,14 @@ def test_cancel(http: FlaskClient, submitted: str) -> None:
         assert http.post(f"/v1/jobs/{submitted}/cancel").json["state"] == "canceled"
 
 
-def test_the_list_pages_through_everything_once(http: FlaskClient, line: Line) -> None:
+def test_the_list_pages_through_everything_once(http: FlaskClient, job_store: JobStore) -> None:
     for n in range(7):  # three of them in the same millisecond
-        line.now_ms = 1_000_000 + max(0, n - 2)
+        job_store.now_ms = 1_000_000 + max(0, n - 2)
         ident = f"job_{n:032x}"
-        line.submit(
+        job_store.submit(
             Submission(id=ident, site="here", content_digest="c", input_blob="", size_bytes=1, media="nifti")
         )
-    line.cancel(f"job_{3:032x}")
+    job_store.cancel(f"job_{3:032x}")
     seen, after = [], ""
     while True:
         page = http.get(f"/v1/jobs?limit=2{after}").json
@@ -339,7 +339,7 @@ def test_a_dead_or_hanging_redis_is_503_after_one_short_try(tmp_path: Path, deaf
         with create_app(settings).test_client() as http:
             for method, address in (("POST", "/v1/jobs"), ("GET", "/v1/jobs/job_1")):
                 answer = http.open(address, method=method, data=form(nifti()))
-                assert problem(answer, 503, "unavailable.line")["retryable"]
+                assert problem(answer, 503, "unavailable.job_store")["retryable"]
                 assert answer.headers["Retry-After"]
                 assert tries(deaf) == (port != 1)
             assert http.get("/livez").status_code == 200
@@ -349,12 +349,12 @@ def test_a_dead_or_hanging_redis_is_503_after_one_short_try(tmp_path: Path, deaf
 class Breaks:
     """Submits, but the answer of the job store is lost on the way."""
 
-    def __init__(self, line: Line, *, reaches: bool) -> None:
-        self.line, self.reaches = line, reaches
+    def __init__(self, job_store: JobStore, *, reaches: bool) -> None:
+        self.job_store, self.reaches = job_store, reaches
 
     def __call__(self, submission: Submission, **more: int) -> None:
         if self.reaches:
-            Line.submit(self.line, submission, **more)
+            JobStore.submit(self.job_store, submission, **more)
         raise redis.ConnectionError("gone")
 
 
@@ -362,14 +362,14 @@ class Breaks:
 def test_an_answer_lost_after_the_record_does_not_lose_the_upload(
     app: object, http: FlaskClient, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch, reaches: bool
 ) -> None:
-    line = app.extensions["hippocamp"].line
-    monkeypatch.setattr(line, "submit", Breaks(line, reaches=reaches))
+    job_store = app.extensions["hippocamp"].job_store
+    monkeypatch.setattr(job_store, "submit", Breaks(job_store, reaches=reaches))
     answer = http.post("/v1/jobs", data=form(nifti()))
     if reaches:
         assert answer.status_code == 202
-        assert blobs.get(line.get(answer.json["id"]).text("input_blob")) == nifti()
+        assert blobs.get(job_store.get(answer.json["id"]).text("input_blob")) == nifti()
     else:
-        problem(answer, 503, "unavailable.line")
+        problem(answer, 503, "unavailable.job_store")
         assert left_behind(blobs) == []
 
 
@@ -377,17 +377,17 @@ def test_an_answer_lost_after_the_record_does_not_lose_the_upload(
 def test_a_job_that_was_recorded_is_told_although_redis_goes_away_at_once(
     http: FlaskClient, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
-    submit = Line.submit
+    submit = JobStore.submit
 
     def gone(*_: object, **__: object) -> None:
         raise redis.ConnectionError("gone")
 
-    def last(line: Line, submission: Submission, **more: int) -> Submitted:
-        recorded = submit(line, submission, **more)
+    def last(job_store: JobStore, submission: Submission, **more: int) -> Submitted:
+        recorded = submit(job_store, submission, **more)
         monkeypatch.setattr(redis.Redis, "execute_command", gone)
         return recorded
 
-    monkeypatch.setattr(Line, "submit", last)
+    monkeypatch.setattr(JobStore, "submit", last)
     answer = http.post("/v1/jobs", data=form(nifti()), headers=headers)
     monkeypatch.undo()
     assert (answer.status_code, answer.json["state"], answer.json["queue_position"]) == (202, "queued", None)
@@ -396,21 +396,21 @@ def test_a_job_that_was_recorded_is_told_although_redis_goes_away_at_once(
 
 @pytest.mark.parametrize("how", ["field", "header"])
 def test_a_job_can_wait_for_its_time(http: FlaskClient, redis_client: redis.Redis, how: str) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     if how == "field":
         job = http.post("/v1/jobs", data=form(nifti(), not_before_seconds="3600")).json
     else:
         headers = {"Hippocamp-Not-Before-Seconds": "3600"}
         job = http.post("/v1/jobs", data=nifti(), content_type=RAW, headers=headers).json
     redis_client.hset(keys.PACE, mapping={"preprocess": 1000})
-    assert line.claim(Stage.PREPROCESS, "w") == []
+    assert job_store.claim(Stage.PREPROCESS, "w") == []
     shown = http.get(f"/v1/jobs/{job['id']}").json
     assert shown["state"] == "queued"
     waits = datetime.fromisoformat(shown["not_before_at"]) - datetime.now(UTC)
     assert 3500 < waits.total_seconds() <= 3600
     assert 3500 < shown["eta_seconds"] < 3602
-    line.now_ms = int(time.time() * 1000) + 3_601_000
-    assert [claim.id for claim in line.claim(Stage.PREPROCESS, "w")] == [job["id"]]
+    job_store.now_ms = int(time.time() * 1000) + 3_601_000
+    assert [claim.id for claim in job_store.claim(Stage.PREPROCESS, "w")] == [job["id"]]
     assert http.get(f"/v1/jobs/{job['id']}").json["not_before_at"] is None
     problem(http.post("/v1/jobs", data=form(nifti(), not_before_seconds="-1")), 400, "request.bad_value")
 
@@ -421,7 +421,7 @@ def test_an_error_nobody_foresaw_tells_no_secret(
     def explode(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(app.extensions["hippocamp"].line, "look", explode)
+    monkeypatch.setattr(app.extensions["hippocamp"].job_store, "look", explode)
     answer = http.get("/v1/jobs/job_1")
     assert "secret" not in str(problem(answer, 500, "internal"))
     (told,) = [vars(one) for one in caplog.records if one.getMessage() == "request.failed"]

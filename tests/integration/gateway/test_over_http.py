@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.gateway.live import Running, serving
 from tests.support.hospital import Hospital
 from tests.support.waiting import eventually
@@ -59,7 +59,7 @@ def form(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("shape", ["raw", "form"])
 def test_an_upload_larger_than_memory_allows(
-    gateway: Running, http: httpx.Client, line: Line, shape: str
+    gateway: Running, http: httpx.Client, job_store: JobStore, shape: str
 ) -> None:
     http.get("/readyz")
     before, highest = gateway.memory(), 0
@@ -79,7 +79,7 @@ def test_an_upload_larger_than_memory_allows(
     assert answer.status_code == 202, answer.text
     assert answer.json()["content_digest"] == digest.hexdigest()
     assert highest - before < VOLUME / 10
-    job = line.get(answer.json()["id"])
+    job = job_store.get(answer.json()["id"])
     stored = gateway.blobs / job.text("input_blob")
     assert stored.stat().st_size == int(job.text("stored_bytes"))
     assert answer.json()["size_bytes"] == stored.stat().st_size  # sent unpacked and without texts
@@ -162,7 +162,9 @@ def test_a_strange_head_is_refused_and_the_next_request_is_served(gateway: Runni
 
 
 @pytest.mark.hostile
-def test_readers_that_are_killed_cost_no_upload(gateway: Running, http: httpx.Client, line: Line) -> None:
+def test_readers_that_are_killed_cost_no_upload(
+    gateway: Running, http: httpx.Client, job_store: JobStore
+) -> None:
     body = nib.Nifti1Image(np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10), np.eye(4)).to_bytes()
     for _ in range(3):
         sent = http.post("/v1/jobs", content=body, headers={"Content-Type": "application/octet-stream"})

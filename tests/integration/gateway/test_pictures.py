@@ -18,7 +18,7 @@ from contracts.states import Stage
 from gateway.images.artifacts import paths
 from imaging.grid import BRAIN, BRAIN_MM
 from jobstore import deployed
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore, sheet_path
 from tests.integration.gateway.conftest import PIPELINE, head
 
@@ -54,23 +54,25 @@ def test_the_overview_shows_all_slices(http: FlaskClient, finished: str) -> None
 
 
 def test_the_quality_sheet_is_the_stored_one(
-    http: FlaskClient, submitted: str, finish: Callable[[str], None], blobs: BlobStore, line: Line
+    http: FlaskClient, submitted: str, finish: Callable[[str], None], blobs: BlobStore, job_store: JobStore
 ) -> None:
     address = f"/v1/jobs/{submitted}/qc.png"
     assert http.get(address).json["code"] == "job.wrong_state"
     finish(submitted)
     assert http.get(address).json["code"] == "result.no_pictures"
-    blobs.put(sheet_path("here", line.get(submitted).shelf, PIPELINE), b"a sheet")
+    blobs.put(sheet_path("here", job_store.get(submitted).artifact_prefix, PIPELINE), b"a sheet")
     answer = http.get(http.get(f"/v1/jobs/{submitted}").json["links"]["qc"])
     assert (answer.status_code, answer.content_type, answer.data) == (200, "image/png", b"a sheet")
 
 
-def test_a_refused_head_shows_why(http: FlaskClient, submitted: str, blobs: BlobStore, line: Line) -> None:
-    deployed.publish(line.redis, "pipeline", PIPELINE)
-    (claim,) = line.claim(Stage.PREPROCESS, "test")
+def test_a_refused_head_shows_why(
+    http: FlaskClient, submitted: str, blobs: BlobStore, job_store: JobStore
+) -> None:
+    deployed.publish(job_store.redis, "pipeline", PIPELINE)
+    (claim,) = job_store.claim(Stage.PREPROCESS, "test")
     assert http.get(f"/v1/jobs/{submitted}").json["links"]["qc"] is None
-    line.fail(claim, NotT1w("the rim is too bright", rim_to_core=0.95))
-    blobs.put(sheet_path("here", claim.job.shelf, PIPELINE), b"why")
+    job_store.fail(claim, NotT1w("the rim is too bright", rim_to_core=0.95))
+    blobs.put(sheet_path("here", claim.job.artifact_prefix, PIPELINE), b"why")
     links = http.get(f"/v1/jobs/{submitted}").json["links"]
     assert (http.get(links["qc"]).data, links["overview"]) == (b"why", None)
 
@@ -117,12 +119,12 @@ def test_pictures_that_are_gone_say_so(
 
 
 def test_cuts_hang_as_radiologists_hang_them(
-    http: FlaskClient, finished: str, blobs: BlobStore, line: Line
+    http: FlaskClient, finished: str, blobs: BlobStore, job_store: JobStore
 ) -> None:
     brain = np.zeros(BRAIN.shape[::-1], np.uint8)
     brain[100:110, 20:30, 40:50] = 200  # right, at the back, low
     kept = gzip.compress(nib.Nifti1Image(brain, BRAIN.to_mni).to_bytes())
-    blobs.put(paths(line.get(finished)).brain, kept)
+    blobs.put(paths(job_store.get(finished)).brain, kept)
     about = http.get(f"/v1/jobs/{finished}/planes").json
     axial = about["planes"]["axial"]
     assert (axial["count"], axial["width"], axial["height"]) == (132, 126, 154)

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from contracts.states import Stage
 from gateway.jobs import long_polling
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import form, nifti
 from tests.integration.gateway.test_jobs import left_behind, problem
@@ -33,7 +33,7 @@ def test_the_same_key_gives_the_same_job_once(
     assert again.headers["Idempotency-Replayed"] == "true"
     assert redis_client.hget(keys.DEPTH, "preprocess") == "1"
     assert len(left_behind(blobs)) == 1
-    assert blobs.get(Line(redis_client).get(first.json["id"]).text("input_blob")) == nifti()
+    assert blobs.get(JobStore(redis_client).get(first.json["id"]).text("input_blob")) == nifti()
 
 
 def test_a_key_used_for_something_else_is_refused(http: FlaskClient, blobs: BlobStore) -> None:
@@ -127,17 +127,17 @@ def events(text: str) -> list[tuple[str, dict[str, object]]]:
 def test_a_stream_tells_every_change_and_resumes(
     http: FlaskClient, submitted: str, redis_client: redis.Redis
 ) -> None:
-    line, address = Line(redis_client), f"/v1/jobs/{submitted}/events"
+    job_store, address = JobStore(redis_client), f"/v1/jobs/{submitted}/events"
     answer = http.get(address)
     assert answer.content_type.startswith("text/event-stream")
     read = (piece.decode() for piece in answer.response)
     assert "retry" in next(read)
     ((first, job),) = events(next(read))
     assert job["state"] == "queued"
-    line.claim(Stage.PREPROCESS, "w")
+    job_store.claim(Stage.PREPROCESS, "w")
     ((_, job),) = events(next(read))
     assert job["state"] == "preprocessing"
-    line.cancel(submitted)
+    job_store.cancel(submitted)
     ((last, job),) = events(next(read))
     assert job["state"] == "canceled"
     assert next(read, None) is None

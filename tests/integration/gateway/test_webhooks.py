@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from contracts.errors import DeliveryFailed
 from contracts.states import Stage
 from jobstore import webhook_endpoints
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import form, nifti
 
 pytestmark = pytest.mark.integration
@@ -81,15 +81,15 @@ def test_bodies_that_are_no_json(http: FlaskClient) -> None:
 def test_deliveries_are_in_the_open_and_replayed(
     http: FlaskClient, endpoint: dict[str, str], submitted: str, redis_client: redis.Redis
 ) -> None:
-    line = Line(redis_client)
-    line.cancel(submitted)
+    job_store = JobStore(redis_client)
+    job_store.cancel(submitted)
     (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
     assert (owed["job_id"], owed["event"], owed["state"]) == (submitted, "job.canceled", "pending")
     assert owed["endpoint_id"] == endpoint["id"]
     again = f"/v1/webhook-deliveries/{owed['id']}/replay"
     assert http.post(again).json["code"] == "job.wrong_state"
-    (claim,) = line.claim(Stage.DELIVER, "w")
-    line.fail(claim, DeliveryFailed("answered 500"))
+    (claim,) = job_store.claim(Stage.DELIVER, "w")
+    job_store.fail(claim, DeliveryFailed("answered 500"))
     (owed,) = http.get("/v1/webhook-deliveries").json["deliveries"]
     assert (owed["state"], owed["last_error"]) == ("failed", "answered 500")
     assert owed["response_status"] is None
@@ -102,11 +102,11 @@ def test_deliveries_are_in_the_open_and_replayed(
 def test_deliveries_are_paged_and_filtered(
     http: FlaskClient, endpoint: dict[str, str], redis_client: redis.Redis
 ) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     for seed in range(5):
-        line.cancel(http.post("/v1/jobs", data=form(nifti(seed=seed))).json["id"])
-    (claim,) = line.claim(Stage.DELIVER, "w")
-    line.fail(claim, DeliveryFailed("answered 500"), {"response_status": 500})
+        job_store.cancel(http.post("/v1/jobs", data=form(nifti(seed=seed))).json["id"])
+    (claim,) = job_store.claim(Stage.DELIVER, "w")
+    job_store.fail(claim, DeliveryFailed("answered 500"), {"response_status": 500})
     seen, after = [], ""
     while after is not None:
         page = http.get(f"/v1/webhook-deliveries?limit=2{after and '&after=' + after}").json

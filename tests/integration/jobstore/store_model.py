@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from jobstore.store import Line
+from jobstore.store import JobStore
 
 WAITING = {"preprocess": "queued", "infer": "queued_infer", "deliver": "pending"}
 RUNNING = {"preprocess": "preprocessing", "infer": "inferring", "deliver": "delivering"}
@@ -52,7 +52,7 @@ class Queue:
 
 @dataclass
 class Model:
-    """All moves, each as the docstring of `jobstore.store.Line` promises it."""
+    """All moves, each as the docstring of `jobstore.store.JobStore` promises it."""
 
     weights: dict[str, int]
     endpoints: dict[str, list[str]]
@@ -215,14 +215,14 @@ class Model:
 
 
 @contextmanager
-def losing_answers(line: Line) -> Iterator[None]:
+def losing_answers(job_store: JobStore) -> Iterator[None]:
     """Every call reaches Redis and does its work; what it answers is lost."""
-    run = line._run
+    run = job_store._run
 
     def deaf(*args: Any) -> None:
         run(*args)
         raise redis.ConnectionError("the answer was lost")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line, "_run", deaf)
+        patch.setattr(job_store, "_run", deaf)
         yield

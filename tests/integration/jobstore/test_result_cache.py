@@ -12,7 +12,7 @@ from contracts.job import Claim, Submission, new_job_id
 from contracts.states import JobState, Stage
 from jobstore import deployed, keys
 from jobstore.result_cache import LATE_SECONDS, CacheEntry, Known, cache_key
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from runtime.redis_connections import connect_cache
 from tests.redis_servers import FORGETFUL, Server
 
@@ -42,9 +42,9 @@ def cache(cache_server: Server) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def line(redis_client: redis.Redis, cache: redis.Redis) -> Line:
+def job_store(redis_client: redis.Redis, cache: redis.Redis) -> JobStore:
     in_service(redis_client)
-    return Line(redis_client, cache=cache)
+    return JobStore(redis_client, cache=cache)
 
 
 def in_service(client: redis.Redis) -> None:
@@ -53,77 +53,79 @@ def in_service(client: redis.Redis) -> None:
     deployed.publish(client, "model", "m")
 
 
-def claimed(line: Line, content: str = "c") -> Claim:
+def claimed(job_store: JobStore, content: str = "c") -> Claim:
     """A job of these bytes, claimed for inference."""
     job_id = new_job_id()
-    line.submit(
+    job_store.submit(
         Submission(
             id=job_id, site="a", content_digest=content, input_blob=f"inputs/a/{job_id}", size_bytes=1,
             media="nifti",
         )
     )  # fmt: skip
-    (claim,) = line.claim(Stage.PREPROCESS, "w")
-    line.advance(claim, Stage.INFER)
-    (claim,) = line.claim(Stage.INFER, "w")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "w")
+    job_store.advance(claim, Stage.INFER)
+    (claim,) = job_store.claim(Stage.INFER, "w")
     return claim
 
 
-def done(line: Line, content: str = "c", key: str = KEY) -> Claim:
-    claim = claimed(line, content)
-    line.succeed(claim, {"result": ENTRY.value}, cache=CacheEntry(key, ENTRY.value, 600))
+def done(job_store: JobStore, content: str = "c", key: str = KEY) -> Claim:
+    claim = claimed(job_store, content)
+    job_store.succeed(claim, {"result": ENTRY.value}, cache=CacheEntry(key, ENTRY.value, 600))
     return claim
 
 
-def test_results_lie_on_their_own_server_and_nowhere_else(line: Line, cache: redis.Redis) -> None:
-    done(line)
-    assert line.answers.find("a", "c") == Known(KEY, ENTRY.value, "p", "m")
-    assert line.answers.find("b", "c") is None
+def test_results_lie_on_their_own_server_and_nowhere_else(job_store: JobStore, cache: redis.Redis) -> None:
+    done(job_store)
+    assert job_store.answers.find("a", "c") == Known(KEY, ENTRY.value, "p", "m")
+    assert job_store.answers.find("b", "c") is None
     assert len(cache.keys("*")) == 1
-    assert line.redis.keys(keys.cached_result("*")) == []
+    assert job_store.redis.keys(keys.cached_result("*")) == []
 
 
 def test_a_cache_that_is_away_costs_a_hit_and_no_job(
-    line: Line, cache: redis.Redis, cache_server: Server
+    job_store: JobStore, cache: redis.Redis, cache_server: Server
 ) -> None:
-    claim = claimed(line)
+    claim = claimed(job_store)
     cache_server.kill()
-    line.succeed(claim, {"result": ENTRY.value}, cache=ENTRY)
-    assert line.get(claim.id).state is JobState.SUCCEEDED
-    assert line.answers.find("a", "c") is None
+    job_store.succeed(claim, {"result": ENTRY.value}, cache=ENTRY)
+    assert job_store.get(claim.id).state is JobState.SUCCEEDED
+    assert job_store.answers.find("a", "c") is None
 
 
 def test_what_is_erased_while_the_cache_is_away_goes_when_it_is_back(
-    line: Line, cache: redis.Redis, cache_server: Server, monkeypatch: pytest.MonkeyPatch
+    job_store: JobStore, cache: redis.Redis, cache_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = done(line)
+    kept = done(job_store)
     away = redis.ConnectionError("no route")
     with monkeypatch.context() as cut:
         cut.setattr(cache, "delete", lambda *_: (_ for _ in ()).throw(away))
-        line.erase(line.get(kept.id))
+        job_store.erase(job_store.get(kept.id))
     assert len(cache.keys("*")) == 1
-    assert line.answers.find("a", "c") is None, "out of reach from the first moment"
-    assert line.answers.clear() == 1
+    assert job_store.answers.find("a", "c") is None, "out of reach from the first moment"
+    assert job_store.answers.clear() == 1
     assert cache.keys("*") == []
-    assert not line.redis.exists(keys.STALE_RESULTS)
+    assert not job_store.redis.exists(keys.STALE_RESULTS)
 
 
-def test_a_full_cache_drops_results_and_the_line_keeps_all_it_has(line: Line, cache: redis.Redis) -> None:
+def test_a_full_cache_drops_results_and_the_line_keeps_all_it_has(
+    job_store: JobStore, cache: redis.Redis
+) -> None:
     for n in range(1500):
         key = cache_key("a", str(n), pipeline="p", model="m")
         name = f"{key}:{n}"
-        line.redis.hset(keys.cached_names("a", str(n)), key, name)
-        line.answers.keep(name, CacheEntry(KEY, "x" * 1200, 600), until=2**40)
-    found = [line.answers.find("a", str(n)) is not None for n in range(1500)]
+        job_store.redis.hset(keys.cached_names("a", str(n)), key, name)
+        job_store.answers.keep(name, CacheEntry(KEY, "x" * 1200, 600), until=2**40)
+    found = [job_store.answers.find("a", str(n)) is not None for n in range(1500)]
     assert 0 < sum(found) < 1500
     assert found[-1], "the newest stay"
-    assert len(line.redis.keys(keys.cached_names("*", "*"))) == 1500
+    assert len(job_store.redis.keys(keys.cached_names("*", "*"))) == 1500
 
 
-def test_a_worker_that_comes_too_late_writes_nothing(line: Line, cache: redis.Redis) -> None:
-    now = line.answers.limit()
+def test_a_worker_that_comes_too_late_writes_nothing(job_store: JobStore, cache: redis.Redis) -> None:
+    now = job_store.answers.limit()
     assert now is not None
-    line.answers.keep("late", ENTRY, until=now - LATE_SECONDS - 1)
-    line.answers.keep("timely", ENTRY, until=now)
+    job_store.answers.keep("late", ENTRY, until=now - LATE_SECONDS - 1)
+    job_store.answers.keep("timely", ENTRY, until=now)
     assert cache.keys("*") == ["timely"]
     assert LATE_SECONDS * 1000 < SWEEP_MS
 
@@ -131,34 +133,34 @@ def test_a_worker_that_comes_too_late_writes_nothing(line: Line, cache: redis.Re
 class Race:
     """One job whose worker commits and then keeps its result, and whoever erases it, a step at a time."""
 
-    def __init__(self, line: Line, cache: redis.Redis, *, again: bool) -> None:
-        line.redis.flushall()
-        in_service(line.redis)
+    def __init__(self, job_store: JobStore, cache: redis.Redis, *, again: bool) -> None:
+        job_store.redis.flushall()
+        in_service(job_store.redis)
         cache.flushall()
-        line.now_ms = 1_000_000
-        self.line, self.again = line, again
-        self.claim, self.name, self.erased = claimed(line), "", False
+        job_store.now_ms = 1_000_000
+        self.job_store, self.again = job_store, again
+        self.claim, self.name, self.erased = claimed(job_store), "", False
 
     def commit(self) -> None:
         with suppress(LeaseLost):
-            self.name = self.line._commit(self.claim, JobState.SUCCEEDED, {"result": "{}"}, cache=ENTRY)
+            self.name = self.job_store._commit(self.claim, JobState.SUCCEEDED, {"result": "{}"}, cache=ENTRY)
 
     def keep(self) -> None:
         if self.name:
-            self.line.answers.keep(self.name, ENTRY, until=2**40)
+            self.job_store.answers.keep(self.name, ENTRY, until=2**40)
 
     def erase(self) -> None:
         """The line's part only; the same bytes may be sent again at once."""
-        job = self.line.get(self.claim.id)
+        job = self.job_store.get(self.claim.id)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self.line.answers, "clear", lambda: 0)
-            self.line.erase(job)
+            patch.setattr(self.job_store.answers, "clear", lambda: 0)
+            self.job_store.erase(job)
         self.erased = True
         if self.again:
-            claimed(self.line)
+            claimed(self.job_store)
 
     def clear(self) -> None:
-        self.line.answers.clear()
+        self.job_store.answers.clear()
 
 
 WORKER, ERASER = ("commit", "keep"), ("erase", "clear")
@@ -177,15 +179,17 @@ def merges(one: tuple[str, ...], other: tuple[str, ...]) -> Iterator[tuple[str, 
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "sent again"])
-def test_erasing_reaches_the_result_in_every_order(line: Line, cache: redis.Redis, again: bool) -> None:
+def test_erasing_reaches_the_result_in_every_order(
+    job_store: JobStore, cache: redis.Redis, again: bool
+) -> None:
     orders = {order for w in WORKERS for e in ERASERS for order in merges(w, e)}
     assert len(orders) == 16
     for order in orders:
-        race = Race(line, cache, again=again)
+        race = Race(job_store, cache, again=again)
         for step in order:
             getattr(race, step)()
-            assert not (race.erased and line.answers.find("a", "c")), (order, step)
-        line.now_ms += SWEEP_MS
-        line.reap()
-        line.answers.clear()
+            assert not (race.erased and job_store.answers.find("a", "c")), (order, step)
+        job_store.now_ms += SWEEP_MS
+        job_store.reap()
+        job_store.answers.clear()
         assert cache.keys("*") == [], order

@@ -13,7 +13,7 @@ from contracts.job import Claim, Submission
 from contracts.states import JobState, Stage
 from jobstore import keys
 from jobstore.result_cache import CacheEntry
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from tests.integration.jobstore.store_model import losing_answers
 
 pytestmark = pytest.mark.integration
@@ -25,22 +25,22 @@ LEASE = 5
 class World:
     """One job of a site with one webhook endpoint, and what its workers believe."""
 
-    line: Line
+    job_store: JobStore
     stage: Stage
     claims: dict[str, Claim] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
 
     def claim(self, worker: str) -> None:
-        for claim in self.line.claim(self.stage, worker, lease_seconds=LEASE):
+        for claim in self.job_store.claim(self.stage, worker, lease_seconds=LEASE):
             self.claims[worker] = claim
 
     def claim_deaf(self, worker: str) -> None:
         """The claim is made, its answer is lost; the worker's next claim asks again."""
-        with losing_answers(self.line), suppress(redis.ConnectionError):
-            self.line.claim(self.stage, worker, lease_seconds=LEASE)
+        with losing_answers(self.job_store), suppress(redis.ConnectionError):
+            self.job_store.claim(self.stage, worker, lease_seconds=LEASE)
 
     def renew(self, worker: str) -> None:
-        if worker in self.claims and not self.line.renew(self.claims[worker], lease_seconds=LEASE):
+        if worker in self.claims and not self.job_store.renew(self.claims[worker], lease_seconds=LEASE):
             del self.claims[worker]
 
     def commit(self, worker: str) -> None:
@@ -50,10 +50,10 @@ class World:
             return
         try:
             if self.stage is Stage.PREPROCESS:
-                self.line.advance(claim, Stage.INFER, {"made_by": worker})
+                self.job_store.advance(claim, Stage.INFER, {"made_by": worker})
             else:
                 entry = CacheEntry(keys.cached_result("x"), worker, 60)
-                self.line.succeed(claim, {"result": "{}", "made_by": worker}, cache=entry)
+                self.job_store.succeed(claim, {"result": "{}", "made_by": worker}, cache=entry)
         except LeaseLost:
             return
         self.commits.append(worker)
@@ -61,17 +61,17 @@ class World:
     def hand_back(self, worker: str) -> None:
         if claim := self.claims.pop(worker, None):
             try:
-                self.line.release(claim, "stopped", counts=False)
+                self.job_store.release(claim, "stopped", counts=False)
             except LeaseLost:
                 return
 
     def late_reap(self, _: str) -> None:
         """The lease's time passes, then the reaper comes."""
-        self.line.now_ms += LEASE * 1000 + 1
-        self.line.reap()
+        self.job_store.now_ms += LEASE * 1000 + 1
+        self.job_store.reap()
 
     def cancel(self, _: str) -> None:
-        self.line.cancel("job_1")
+        self.job_store.cancel("job_1")
 
 
 Step = tuple[str, str]
@@ -104,44 +104,44 @@ def crashing(script: list[Step]) -> list[list[Step]]:
 def fresh(client: redis.Redis, stage: Stage) -> World:
     client.flushdb()
     client.hset(keys.endpoints("a"), "whe_x", "{}")
-    line = Line(client, now_ms=1_000_000)
-    line.submit(
+    job_store = JobStore(client, now_ms=1_000_000)
+    job_store.submit(
         Submission(
             id="job_1", site="a", content_digest="c", input_blob="inputs/a/1", size_bytes=1, media="nifti"
         )
     )
     if stage is Stage.INFER:
-        (claim,) = line.claim(Stage.PREPROCESS, "earlier", lease_seconds=LEASE)
-        line.advance(claim, Stage.INFER)
-    return World(line, stage)
+        (claim,) = job_store.claim(Stage.PREPROCESS, "earlier", lease_seconds=LEASE)
+        job_store.advance(claim, Stage.INFER)
+    return World(job_store, stage)
 
 
 def check_end(world: World, schedule: tuple[Step, ...]) -> None:
     """Invariants after the schedule, and after honest workers and reapers have brought the job to an end."""
-    line = world.line
-    canceled = line.get("job_1").state is JobState.CANCELED
+    job_store = world.job_store
+    canceled = job_store.get("job_1").state is JobState.CANCELED
     assert len(world.commits) <= 1, schedule
     if world.commits:
-        assert line.record("job_1")["made_by"] == world.commits[0], schedule
+        assert job_store.record("job_1")["made_by"] == world.commits[0], schedule
     for _ in range(8):
-        line.now_ms += LEASE * 1000 + 1
-        line.reap()
+        job_store.now_ms += LEASE * 1000 + 1
+        job_store.reap()
         for stage in (Stage.PREPROCESS, Stage.INFER):
-            for claim in line.claim(stage, "honest", lease_seconds=LEASE):
+            for claim in job_store.claim(stage, "honest", lease_seconds=LEASE):
                 assert not (world.commits and stage is world.stage), schedule
                 if stage is Stage.PREPROCESS:
-                    line.advance(claim, Stage.INFER)
+                    job_store.advance(claim, Stage.INFER)
                 else:
-                    line.succeed(claim, {"result": "{}"})
-    job = line.get("job_1")
+                    job_store.succeed(claim, {"result": "{}"})
+    job = job_store.get("job_1")
     assert job.state is (JobState.CANCELED if canceled else JobState.SUCCEEDED), schedule
-    assert [c.record["event"] for c in line.claim(Stage.DELIVER, "d", limit=9)] == [f"job.{job.state}"], (
-        schedule
-    )
-    assert line.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["inputs/a/1"], schedule
-    assert line.depth(world.stage) == line.running(world.stage) == 0, schedule
+    assert [c.record["event"] for c in job_store.claim(Stage.DELIVER, "d", limit=9)] == [
+        f"job.{job.state}"
+    ], schedule
+    assert job_store.redis.lrange(keys.PENDING_DELETIONS, 0, -1) == ["inputs/a/1"], schedule
+    assert job_store.depth(world.stage) == job_store.running(world.stage) == 0, schedule
     if canceled and not world.commits:
-        assert not line.redis.keys(keys.cached_result("x*")), schedule
+        assert not job_store.redis.keys(keys.cached_result("x*")), schedule
 
 
 def explore(client: redis.Redis, stage: Stage, scripts: Callable[[], Iterator[list[list[Step]]]]) -> int:

@@ -18,11 +18,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from contracts.errors import LineUnavailable, NotAHead
+from contracts.errors import JobStoreUnavailable, NotAHead
 from contracts.job import Claim, Submission
 from contracts.states import MOST_ATTEMPTS, Priority, Stage
 from jobstore import keys
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from tests.integration.jobstore.store_model import RUNNING, TERMINAL, WAITING, Model, Record, losing_answers
 
 pytestmark = pytest.mark.integration
@@ -50,7 +50,7 @@ class LineHistory(RuleBasedStateMachine):
         for site, ids in ENDPOINTS.items():
             self.client.hset(keys.endpoints(site), mapping=dict.fromkeys(ids, "{}"))
         self.model = Model(WEIGHTS, ENDPOINTS)
-        self.line = Line(self.client, now_ms=self.model.now)
+        self.job_store = JobStore(self.client, now_ms=self.model.now)
         self.claims: list[Claim] = []
         self.sent: list[tuple[Submission, Record, int]] = []
 
@@ -90,10 +90,10 @@ class LineHistory(RuleBasedStateMachine):
     def arrive(self, number: int) -> None:
         submission, record, not_before = self.sent[number]
         if record.id in self.model.withdrawn:
-            with pytest.raises(LineUnavailable):
-                self.line.submit(submission)
+            with pytest.raises(JobStoreUnavailable):
+                self.job_store.submit(submission)
             return
-        told = self.line.submit(submission)
+        told = self.job_store.submit(submission)
         if record.id not in self.model.records:
             self.model.submit(record, not_before)
         assert told.record["state"] == self.model.records[record.id].state
@@ -103,7 +103,7 @@ class LineHistory(RuleBasedStateMachine):
     def withdraw(self, data: st.DataObject) -> None:
         """Its sender heard nothing, and asks what became of it before the upload is deleted."""
         submission = data.draw(st.sampled_from(self.sent))[0]
-        found = self.line.uploads.withdraw(submission.id, submission.input_blob)
+        found = self.job_store.uploads.withdraw(submission.id, submission.input_blob)
         assert bool(found) == self.model.withdraw(submission.id)
 
     def waiting_stages(self) -> list[Stage]:
@@ -121,18 +121,20 @@ class LineHistory(RuleBasedStateMachine):
         stage = data.draw(st.sampled_from(self.waiting_stages()))
         given = self.model.claim(stage, limit, LEASE * 1000)
         if lost:
-            with losing_answers(self.line), pytest.raises(redis.ConnectionError):
-                self.line.claim(stage, "w", limit=limit, lease_seconds=LEASE)
+            with losing_answers(self.job_store), pytest.raises(redis.ConnectionError):
+                self.job_store.claim(stage, "w", limit=limit, lease_seconds=LEASE)
             self.wait(data.draw(st.sampled_from([1, 6000])))
             self.reap()
-            question = self.line._unanswered[stage, "w"]
+            question = self.job_store._unanswered[stage, "w"]
             again = self.model.claim_again(stage, given, LEASE * 1000)
             given = again or self.model.claim(stage, limit, LEASE * 1000)
-        claims = self.line.claim(stage, "w", limit=limit, lease_seconds=LEASE)
+        claims = self.job_store.claim(stage, "w", limit=limit, lease_seconds=LEASE)
         assert [(c.id, c.fence) for c in claims] == given
         self.claims += claims
         if lost and given:
-            late = self.line._run("claim", stage, limit, LEASE * 1000, MOST_ATTEMPTS[stage], "w", question)
+            late = self.job_store._run(
+                "claim", stage, limit, LEASE * 1000, MOST_ATTEMPTS[stage], "w", question
+            )
             assert [(id_, int(fence)) for id_, fence, _ in late[0]] == given
             assert self.model.claim_again(stage, given, LEASE * 1000) == given
 
@@ -149,30 +151,32 @@ class LineHistory(RuleBasedStateMachine):
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
         claim, who = self.a_claim(data)
-        assert self.line.renew(claim, lease_seconds=LEASE) == self.model.renew(*who, LEASE * 1000)
+        assert self.job_store.renew(claim, lease_seconds=LEASE) == self.model.renew(*who, LEASE * 1000)
 
     @precondition(held)
     @rule(data=st.data())
     def commit(self, data: st.DataObject) -> None:
         claim, who = self.a_claim(data)
         if claim.stage is Stage.PREPROCESS:
-            self.same(lambda: self.line.advance(claim, Stage.INFER), self.model.commit(*who, "infer"))
-            self.same(lambda: self.line.advance(claim, Stage.INFER), kept=False)  # as a retried command would
+            self.same(lambda: self.job_store.advance(claim, Stage.INFER), self.model.commit(*who, "infer"))
+            self.same(
+                lambda: self.job_store.advance(claim, Stage.INFER), kept=False
+            )  # as a retried command would
         else:
-            self.same(lambda: self.line.succeed(claim, {}), self.model.commit(*who, "succeeded"))
+            self.same(lambda: self.job_store.succeed(claim, {}), self.model.commit(*who, "succeeded"))
 
     @precondition(held)
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
         claim, who = self.a_claim(data)
-        self.same(lambda: self.line.fail(claim, NotAHead("x")), self.model.commit(*who, "failed"))
+        self.same(lambda: self.job_store.fail(claim, NotAHead("x")), self.model.commit(*who, "failed"))
 
     @precondition(held)
     @rule(data=st.data(), seconds=st.sampled_from([0, 2]), counts=st.booleans())
     def release(self, data: st.DataObject, seconds: int, counts: bool) -> None:
         claim, who = self.a_claim(data)
         kept = self.model.release(*who, delay=seconds * 1000, counts=counts)
-        self.same(lambda: self.line.release(claim, "n", delay_seconds=seconds, counts=counts), kept)
+        self.same(lambda: self.job_store.release(claim, "n", delay_seconds=seconds, counts=counts), kept)
 
     @staticmethod
     def same(act: Callable[[], None], kept: bool) -> None:
@@ -187,17 +191,17 @@ class LineHistory(RuleBasedStateMachine):
     def cancel_or_replay(self, data: st.DataObject) -> None:
         record = self.model.records[data.draw(st.sampled_from(sorted(self.model.records)))]
         if record.kind == "job":
-            assert self.line.cancel(record.id) == self.model.cancel(record.id)
-        assert self.line.replay(record.id) == self.model.replay(record.id)
+            assert self.job_store.cancel(record.id) == self.model.cancel(record.id)
+        assert self.job_store.replay(record.id) == self.model.replay(record.id)
 
     @rule(milliseconds=st.sampled_from([1, 1000, 6000, 30_000]))
     def wait(self, milliseconds: int) -> None:
         self.model.now += milliseconds
-        self.line.now_ms = self.model.now
+        self.job_store.now_ms = self.model.now
 
     @rule()
     def reap(self) -> None:
-        self.line.reap()
+        self.job_store.reap()
         self.model.reap()
 
     @invariant()
@@ -222,9 +226,9 @@ class LineHistory(RuleBasedStateMachine):
             own = [r for r in records if r.stage == stage and r.state not in TERMINAL]
             running = [r for r in own if r.state == RUNNING[stage]]
             later = [r for r in own if r.later is not None and r.later > self.model.now]
-            assert self.line.running(stage) == len(running)
-            assert self.line.depth(stage) == len(own) - len(running)
-            assert self.line.ready(stage) == len(own) - len(running) - len(later)
+            assert self.job_store.running(stage) == len(running)
+            assert self.job_store.depth(stage) == len(own) - len(running)
+            assert self.job_store.ready(stage) == len(own) - len(running) - len(later)
         for site in SITES:
             counted = {s: int(n) for s, n in self.client.hgetall(keys.count(site)).items() if int(n)}
             assert counted == Counter(r.state for r in records if r.site == site and r.kind == "job")
@@ -246,12 +250,12 @@ class LineHistory(RuleBasedStateMachine):
             self.reap()
             for stage in Stage:
                 self.model.claim(stage, 50, LEASE * 1000)
-                for claim in self.line.claim(stage, "w", limit=50, lease_seconds=LEASE):
-                    self.line.succeed(claim, {})
+                for claim in self.job_store.claim(stage, "w", limit=50, lease_seconds=LEASE):
+                    self.job_store.succeed(claim, {})
                     self.model.commit(claim.id, stage, claim.fence, "succeeded")
             assert self.model.now < 10_000_000, "something never ends"
         self.records_agree()
-        assert sum(self.line.depth(s) + self.line.running(s) for s in Stage) == 0
+        assert sum(self.job_store.depth(s) + self.job_store.running(s) for s in Stage) == 0
 
 
 def test_the_line_is_its_model(redis_client: redis.Redis) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 import redis
 
-from contracts.errors import LineUnavailable
+from contracts.errors import JobStoreUnavailable
 from contracts.job import Job, Submission
 from contracts.states import JobState, Stage
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.jobstore.test_store_interleavings import Step, crashing, interleavings
 
 pytestmark = pytest.mark.integration
@@ -28,7 +28,7 @@ class World:
     on_its_way: a submit that has left the gateway and has not reached Redis. accepted: it answered 202.
     """
 
-    line: Line
+    job_store: JobStore
     blobs: set[str] = field(default_factory=set)
     on_its_way: Submission | None = None
     accepted: bool = False
@@ -43,12 +43,12 @@ class World:
 
     def deliver(self, _: str) -> None:
         if self.on_its_way:
-            with suppress(LineUnavailable):
-                self.line.submit(self.on_its_way)
+            with suppress(JobStoreUnavailable):
+                self.job_store.submit(self.on_its_way)
 
     def settle(self, upload: str) -> None:
         """As gateway/uploads/recording.py does: only a withdrawn upload is deleted."""
-        found = self.line.uploads.withdraw(JOB, upload)
+        found = self.job_store.uploads.withdraw(JOB, upload)
         if not found:
             self.blobs.discard(upload)
             return
@@ -58,32 +58,34 @@ class World:
 
     def settle_in_vain(self, upload: str) -> None:
         """Withdrawn, and nobody hears of it: the upload stays for the collector."""
-        self.line.uploads.withdraw(JOB, upload)
+        self.job_store.uploads.withdraw(JOB, upload)
 
     def submit(self, upload: str) -> None:
         """The repeated request, which is answered in time."""
         try:
-            job = Job(self.line.submit(submission(upload)).record)
-        except LineUnavailable:
+            job = Job(self.job_store.submit(submission(upload)).record)
+        except JobStoreUnavailable:
             self.blobs.discard(upload)
             return
         self.accepted = True
         own = job.text("input_blob")
-        if own != upload and (own in self.blobs or not self.line.uploads.replace(job, submission(upload))):
+        if own != upload and (
+            own in self.blobs or not self.job_store.uploads.replace(job, submission(upload))
+        ):
             self.blobs.discard(upload)
 
     def collect(self, _: str) -> None:
         """The collector's second look, long after its first; every clock may have jumped meanwhile."""
         for this_round in (1, 2):
-            self.line.uploads.withdraw_orphans(sorted(self.blobs), this_round=this_round, patience=1)
-        while path := self.line.redis.lpop(keys.PENDING_DELETIONS):
+            self.job_store.uploads.withdraw_orphans(sorted(self.blobs), this_round=this_round, grace_rounds=1)
+        while path := self.job_store.redis.lpop(keys.PENDING_DELETIONS):
             self.blobs.discard(path)
 
     def work(self, worker: str) -> None:
-        for claim in self.line.claim(Stage.PREPROCESS, worker):
+        for claim in self.job_store.claim(Stage.PREPROCESS, worker):
             assert claim.record["input_blob"] in self.blobs, "a job without its volume"
             self.worked_on.append(claim.id)
-            self.line.advance(claim, Stage.INFER)
+            self.job_store.advance(claim, Stage.INFER)
 
 
 def submission(upload: str) -> Submission:
@@ -100,19 +102,21 @@ WORKER = [("W", "work")]
 
 def check_end(world: World, schedule: tuple[Step, ...]) -> None:
     """Who was told 202 has a job that ends; nothing is stored that no job needs."""
-    line = world.line
+    job_store = world.job_store
     world.work("honest")
-    for claim in line.claim(Stage.INFER, "honest"):
-        line.succeed(claim, {"result": "{}"})
-    record = line.record(JOB)
+    for claim in job_store.claim(Stage.INFER, "honest"):
+        job_store.succeed(claim, {"result": "{}"})
+    record = job_store.record(JOB)
     if world.accepted:
         assert record, schedule
     assert len(world.worked_on) == (1 if record else 0), schedule
     assert not record or record["state"] == JobState.SUCCEEDED, schedule
     world.collect("S")
     assert world.blobs == set(), schedule
-    assert line.redis.scard(keys.UPLOADS_IN_USE) == line.redis.zcard(keys.ORPHANED_UPLOADS) == 0, schedule
-    assert int(line.redis.get(keys.held_bytes("a")) or 0) == 0, schedule
+    assert job_store.redis.scard(keys.UPLOADS_IN_USE) == job_store.redis.zcard(keys.ORPHANED_UPLOADS) == 0, (
+        schedule
+    )
+    assert int(job_store.redis.get(keys.held_bytes("a")) or 0) == 0, schedule
 
 
 def schedules() -> Iterator[tuple[Step, ...]]:
@@ -126,7 +130,7 @@ def test_a_late_submit_its_settling_a_repetition_and_the_collector(redis_client:
     seen = 0
     for schedule in dict.fromkeys(schedules()):
         redis_client.flushdb()
-        world = World(Line(redis_client, now_ms=1_000_000))
+        world = World(JobStore(redis_client, now_ms=1_000_000))
         for who, what in schedule:
             getattr(world, what)(who)
         check_end(world, schedule)

@@ -15,7 +15,7 @@ from contracts.job import Submission, new_job_id
 from contracts.states import Stage
 from jobstore import api_keys, draining, keys, sites, webhook_endpoints
 from jobstore.api_keys import Scope
-from jobstore.store import Line
+from jobstore.store import JobStore
 from operators.doctor import canary_checks
 from operators.doctor.checks import Finding, Verdict, service_checks
 from tests.conftest import free_port
@@ -116,18 +116,18 @@ def test_deliveries_that_failed_and_repeated_ones_are_counted_apart(
 ) -> None:
     """78 that failed at once were "78 failed, -73 repeated"."""
     carrier.pause.set()
-    text, line = key(), Line(redis_client)
+    text, job_store = key(), JobStore(redis_client)
     for number in range(3):
         made = webhook_endpoints.new_endpoint("north", f"https://hook.example.org/{number}", now_ms=number)
         webhook_endpoints.save(redis_client, made)
     about = {"content_digest": "c", "input_blob": "b", "size_bytes": 1, "media": "m"}
     job = Submission(id=new_job_id(), site="north", **about)  # type: ignore[arg-type]
-    line.submit(job)
-    line.cancel(job.id)
-    first, second = (line.claim(Stage.DELIVER, "test")[0] for _ in range(2))
-    line.release(first, "no answer", delay_seconds=0)
+    job_store.submit(job)
+    job_store.cancel(job.id)
+    first, second = (job_store.claim(Stage.DELIVER, "test")[0] for _ in range(2))
+    job_store.release(first, "no answer", delay_seconds=0)
     redis_client.hset(keys.record(first.id), "attempt", 2)
-    line.fail(second, DeliveryFailed("The endpoint was removed"))
+    job_store.fail(second, DeliveryFailed("The endpoint was removed"))
     found = [one for one in service_checks(Connection(url, text, 10)) if one.what == "webhooks"]
     assert [one.found for one in found] == ["3 endpoints; 1 failed, 1 repeated"]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from contracts.errors import Poison
+from contracts.errors import DeadLettered
 from contracts.job import Claim, Submission, new_job_id
 from contracts.states import JobState, Stage
 from gateway.settings import Settings
 from jobstore import draining, heartbeats, keys
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.client.tls import served_over_tls
 from tests.integration.workers.scene import eventually
@@ -24,18 +24,18 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def line(
+def job_store(
     redis_client: redis.Redis, environment: dict[str, str], settings: Settings, carrier: Carrier
-) -> Line:
+) -> JobStore:
     """The line that the commands are pointed at; nobody works on it."""
     carrier.pause.set()
     environment["HIPPOCAMP_REDIS_URL"] = settings.redis_url
-    return Line(redis_client)
+    return JobStore(redis_client)
 
 
-def submit(line: Line, site: str = "far") -> str:
+def submit(job_store: JobStore, site: str = "far") -> str:
     job_id = new_job_id()
-    line.submit(
+    job_store.submit(
         Submission(
             id=job_id, site=site, content_digest=job_id, input_blob=f"inputs/{job_id}", size_bytes=2_000_000,
             stored_bytes=2_000_000,
@@ -45,16 +45,18 @@ def submit(line: Line, site: str = "far") -> str:
     return job_id
 
 
-def claim(line: Line, worker: str = "host1/5/7") -> Claim:
-    (found,) = line.claim(Stage.PREPROCESS, worker)
+def claim(job_store: JobStore, worker: str = "host1/5/7") -> Claim:
+    (found,) = job_store.claim(Stage.PREPROCESS, worker)
     return found
 
 
-def poisoned(line: Line, site: str = "far") -> str:
+def poisoned(job_store: JobStore, site: str = "far") -> str:
     """Of a site that asked for the quarantine."""
-    line.redis.hset(keys.site(site), "quarantine_seconds", 3 * 86_400)
-    job_id = submit(line, site)
-    line.fail(claim(line), Poison("The last of 3 attempts at preprocess ended in ZeroDivisionError"))
+    job_store.redis.hset(keys.site(site), "quarantine_seconds", 3 * 86_400)
+    job_id = submit(job_store, site)
+    job_store.fail(
+        claim(job_store), DeadLettered("The last of 3 attempts at preprocess ended in ZeroDivisionError")
+    )
     return job_id
 
 
@@ -64,14 +66,14 @@ def said(run: Run, *words: object) -> str:
     return done.stdout
 
 
-def test_workers_shows_pools_and_what_they_hold(line: Line, admin: Run) -> None:
+def test_workers_shows_pools_and_what_they_hold(job_store: JobStore, admin: Run) -> None:
     heartbeats.tell(
-        line.redis, lambda now: heartbeats.Pool("host1/5/6", ("preprocess",), 2, now - 60_000, now)
+        job_store.redis, lambda now: heartbeats.Pool("host1/5/6", ("preprocess",), 2, now - 60_000, now)
     )
     silent = heartbeats.Pool("host2/5/6", ("infer",), 4, 0, int(time.time() * 1000) - 600_000)
-    line.redis.hset(keys.WORKERS, silent.name, json.dumps(vars(silent)))
-    job_id = submit(line)
-    claim(line)
+    job_store.redis.hset(keys.WORKERS, silent.name, json.dumps(vars(silent)))
+    job_id = submit(job_store)
+    claim(job_store)
     shown = said(admin, "workers")
     (works,) = [row for row in shown.splitlines() if row.split()[:2] == ["host1", "6"]]
     assert works.split()[:6] == ["host1", "6", "preprocess", "works", "1", "2"]
@@ -81,14 +83,14 @@ def test_workers_shows_pools_and_what_they_hold(line: Line, admin: Run) -> None:
     assert [row["record"]["worker"] for row in rows if "record" in row] == ["host1/5/7"]
 
 
-def test_drain_waits_for_what_is_held_and_undo_lets_it_go_on(line: Line, admin: Run) -> None:
-    submit(line)
-    submit(line)
-    held = claim(line)
+def test_drain_waits_for_what_is_held_and_undo_lets_it_go_on(job_store: JobStore, admin: Run) -> None:
+    submit(job_store)
+    submit(job_store)
+    held = claim(job_store)
 
     def finish_once_drained() -> None:
-        eventually(lambda: draining.drained(line.redis))
-        line.fail(held, Poison("done"))
+        eventually(lambda: draining.drained(job_store.redis))
+        job_store.fail(held, DeadLettered("done"))
 
     finishing = threading.Thread(target=finish_once_drained)
     finishing.start()
@@ -96,47 +98,47 @@ def test_drain_waits_for_what_is_held_and_undo_lets_it_go_on(line: Line, admin: 
     finishing.join()
     assert shown.splitlines()[0] == "stage:preprocess claims nothing more"
     assert shown.splitlines()[-1] == "nothing is held any more", "it was finished, not handed back"
-    assert line.claim(Stage.PREPROCESS, "host9/1/1") == []
+    assert job_store.claim(Stage.PREPROCESS, "host9/1/1") == []
     assert "stage:preprocess has been drained for" in said(admin, "drain")
     assert said(admin, "drain", "--undo", "preprocess") == "stage:preprocess works again\n"
-    assert line.claim(Stage.PREPROCESS, "host9/1/1") != []
+    assert job_store.claim(Stage.PREPROCESS, "host9/1/1") != []
     assert said(admin, "drain") == "nothing is drained\n"
 
 
-def test_drain_hands_back_what_is_not_finished_in_time(line: Line, admin: Run) -> None:
-    submit(line)
-    held = claim(line, "host1/5/7")
+def test_drain_hands_back_what_is_not_finished_in_time(job_store: JobStore, admin: Run) -> None:
+    submit(job_store)
+    held = claim(job_store, "host1/5/7")
     assert "1 records handed back" in said(admin, "drain", "host:host1", "--grace", "0")
     with pytest.raises(LeaseLost):
-        line.advance(held, Stage.INFER)
-    assert claim(line, "host2/5/7").attempt == 1
-    assert list(draining.drained(line.redis)) == ["host:host1"]
+        job_store.advance(held, Stage.INFER)
+    assert claim(job_store, "host2/5/7").attempt == 1
+    assert list(draining.drained(job_store.redis)) == ["host:host1"]
 
 
-def test_drain_of_a_stage_that_is_none_is_a_wrong_use(line: Line, admin: Run) -> None:
+def test_drain_of_a_stage_that_is_none_is_a_wrong_use(job_store: JobStore, admin: Run) -> None:
     done = admin("drain", "preprocessing")
     assert done.returncode == 2
     assert "preprocess, infer, deliver" in done.stderr
 
 
-def test_quarantine_lists_releases_and_drops(line: Line, admin: Run) -> None:
-    first, second, third = poisoned(line), poisoned(line, "near"), poisoned(line)
+def test_quarantine_lists_releases_and_drops(job_store: JobStore, admin: Run) -> None:
+    first, second, third = poisoned(job_store), poisoned(job_store, "near"), poisoned(job_store)
     shown = said(admin, "quarantine", "list")
     assert all(job_id in shown for job_id in (first, second, third))
     assert "ZeroDivisionError" in shown
     assert said(admin, "quarantine", "release", first) == f"{first}  waits for preprocess\n"
-    assert line.get(first).state is JobState.QUEUED
+    assert job_store.get(first).state is JobState.QUEUED
     assert admin("quarantine", "release", first).returncode == 5, "it is not there any more"
     assert said(admin, "quarantine", "release", "--all", "--site", "near").startswith(second)
     assert "being deleted" in said(admin, "quarantine", "drop", third)
-    line.reap()
-    assert f"inputs/{third}" in line.redis.lrange(keys.PENDING_DELETIONS, 0, -1)
+    job_store.reap()
+    assert f"inputs/{third}" in job_store.redis.lrange(keys.PENDING_DELETIONS, 0, -1)
     assert said(admin, "quarantine", "list") == "the quarantine is empty\n"
     assert admin("quarantine", "release").returncode == 2
 
 
-def test_retry_opens_a_job_or_says_why_not(line: Line, admin: Run) -> None:
-    job_id = poisoned(line)
+def test_retry_opens_a_job_or_says_why_not(job_store: JobStore, admin: Run) -> None:
+    job_id = poisoned(job_store)
     assert said(admin, "retry", job_id) == f"{job_id}  waits for preprocess\n"
     again = admin("retry", job_id)
     assert again.returncode == 1
@@ -145,18 +147,18 @@ def test_retry_opens_a_job_or_says_why_not(line: Line, admin: Run) -> None:
     assert admin("retry", "whd_none").returncode == 5
 
 
-def test_retry_sends_a_delivery_again(line: Line, admin: Run) -> None:
-    line.redis.hset(keys.endpoints("far"), "whe_x", "{}")
-    job_id = poisoned(line)
-    (owed,) = line.claim(Stage.DELIVER, "w")
-    line.succeed(owed, {"response_status": 200})
+def test_retry_sends_a_delivery_again(job_store: JobStore, admin: Run) -> None:
+    job_store.redis.hset(keys.endpoints("far"), "whe_x", "{}")
+    job_id = poisoned(job_store)
+    (owed,) = job_store.claim(Stage.DELIVER, "w")
+    job_store.succeed(owed, {"response_status": 200})
     assert said(admin, "retry", f"whd_{job_id[4:]}_x").endswith("will be sent again\n")
-    assert len(line.claim(Stage.DELIVER, "w")) == 1
+    assert len(job_store.claim(Stage.DELIVER, "w")) == 1
 
 
-def test_jobs_of_all_sites_newest_first(line: Line, admin: Run) -> None:
-    ids = [submit(line, site) for site in ("far", "near", "far")]
-    line.fail(claim(line), Poison("?"))
+def test_jobs_of_all_sites_newest_first(job_store: JobStore, admin: Run) -> None:
+    ids = [submit(job_store, site) for site in ("far", "near", "far")]
+    job_store.fail(claim(job_store), DeadLettered("?"))
     shown = said(admin, "jobs", "--json")
     rows = [json.loads(text) for text in shown.splitlines()]
     assert {row["id"] for row in rows} == set(ids)
@@ -164,11 +166,11 @@ def test_jobs_of_all_sites_newest_first(line: Line, admin: Run) -> None:
         (int(r["created_ms"]) for r in rows), reverse=True
     )
     failed = said(admin, "jobs", "--state", "failed", "--json").splitlines()
-    assert [json.loads(text)["error_code"] for text in failed] == ["poison"]
+    assert [json.loads(text)["error_code"] for text in failed] == ["job.dead_lettered"]
     assert len(said(admin, "jobs", "--site", "near", "--json").splitlines()) == 1
 
 
-def test_a_redis_that_is_away_is_a_sentence_without_its_password(line: Line, admin: Run) -> None:
+def test_a_redis_that_is_away_is_a_sentence_without_its_password(job_store: JobStore, admin: Run) -> None:
     for words in (
         ("workers",),
         ("drain",),
@@ -183,7 +185,7 @@ def test_a_redis_that_is_away_is_a_sentence_without_its_password(line: Line, adm
 
 
 def test_doctor_asks_redis_workers_and_settings(
-    line: Line, admin: Run, environment: dict[str, str], tmp_path: Path
+    job_store: JobStore, admin: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
     environment |= {
         "HIPPOCAMP_INFER_BATCH": "zero", "HIPPOCAMP_REDISURL": "x", "HIPPOCAMP_MODEL_SERVER": "http://127.0.0.1:1",
@@ -191,9 +193,9 @@ def test_doctor_asks_redis_workers_and_settings(
         "HIPPOCAMP_CACHE_REDIS_URL": "redis://:secret@127.0.0.1:1/0", "HIPPOCAMP_PROMETHEUS_URL": "http://127.0.0.1:1",
         "HIPPOCAMP_EXPORTER_URL": "http://127.0.0.1:1/metrics",
     }  # fmt: skip
-    heartbeats.tell(line.redis, lambda now: heartbeats.Pool("host1/5/6", ("preprocess",), 2, now, now))
-    poisoned(line)
-    draining.drain(line.redis, "host:host1", now_ms=0)
+    heartbeats.tell(job_store.redis, lambda now: heartbeats.Pool("host1/5/6", ("preprocess",), 2, now, now))
+    poisoned(job_store)
+    draining.drain(job_store.redis, "host:host1", now_ms=0)
     seen = admin("doctor", "--json")
     assert seen.returncode == 10, seen.stderr
     rows = [json.loads(text) for text in seen.stdout.splitlines()]
@@ -220,7 +222,9 @@ def test_doctor_asks_redis_workers_and_settings(
     assert all(row["advice"] for row in rows if row["verdict"] in {"BAD", "look"})
 
 
-def test_doctor_finds_the_master_by_its_sentinels_or_says_that_none_answers(line: Line, admin: Run) -> None:
+def test_doctor_finds_the_master_by_its_sentinels_or_says_that_none_answers(
+    job_store: JobStore, admin: Run
+) -> None:
     address = "sentinel://:secret@127.0.0.1:1,127.0.0.1:2/hippocamp/0"
     rows = [json.loads(text) for text in admin("doctor", "--json", "--redis", address).stdout.splitlines()]
     (found,) = [row for row in rows if row["check"] == "redis"]

@@ -16,7 +16,7 @@ import redis
 from contracts.job import Submission, new_job_id
 from gateway.settings import Settings
 from jobstore import heartbeats
-from jobstore.store import Line
+from jobstore.store import JobStore
 from operators import dashboard
 from operators.doctor import checks
 from tests.conftest import free_port
@@ -45,7 +45,7 @@ def old_job(client: redis.Redis, *, seconds: int) -> None:
     submission = Submission(
         id=job_id, site="far", content_digest="ab", input_blob=f"inputs/{job_id}", size_bytes=1, media="nifti"
     )
-    Line(client, now_ms=now - seconds * 1000).submit(submission)
+    JobStore(client, now_ms=now - seconds * 1000).submit(submission)
 
 
 def test_every_figure_they_read_is_published(

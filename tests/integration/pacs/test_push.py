@@ -56,10 +56,10 @@ def test_a_study_that_is_not_there_yet_is_waited_for(
 
 
 def test_other_input_is_stored_only_when_asked_for(orthanc: Orthanc, pacs: Pacs, client: Client) -> None:
-    stray = client.submit(nifti(8)).result(timeout=180).job_id
-    Pusher(client, pacs).take(event(stray))
+    unmatched = client.submit(nifti(8)).result(timeout=180).job_id
+    Pusher(client, pacs).take(event(unmatched))
     assert orthanc.studies() == []
-    Pusher(client, pacs, strays=True).take(event(stray))
+    Pusher(client, pacs, unmatched=True).take(event(unmatched))
     assert len(orthanc.studies()) == 1
 
 

@@ -65,7 +65,7 @@ def test_what_is_asked_for_is_told_to_its_site_alone(
     assert "patient" not in erased.json
 
 
-def test_other_wishes_are_refused(http: FlaskClient, north: Caller) -> None:
+def test_other_options_are_refused(http: FlaskClient, north: Caller) -> None:
     asked = north.headers | {"Hippocamp-Keep": "name"}
     sent = http.post("/v1/jobs", data=FORMATS["dicom"](), headers=asked, content_type=RAW)
     assert (sent.status_code, sent.json["code"]) == (400, "request.bad_value")

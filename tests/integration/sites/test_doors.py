@@ -17,7 +17,7 @@ import redis
 from pynetdicom import AE
 from pynetdicom.sop_class import MRImageStorage
 
-from client import Client, Patience
+from client import Client, RetryPolicy
 from client.errors import Unavailable
 from pacs.inbox import Inbox
 from pacs.listener import Listener
@@ -85,7 +85,9 @@ def stow(caller: Caller, sent: Scan) -> Answer:
 def client_library(caller: Caller, sent: Scan) -> Answer:
     path = caller.folder / "head.nii.gz"
     path.write_bytes(sent.packed)
-    with Client(caller.url, key=caller.key, patience=Patience(retries=0), timeout_seconds=300) as client:
+    with Client(
+        caller.url, key=caller.key, retry_policy=RetryPolicy(retries=0), timeout_seconds=300
+    ) as client:
         try:
             job = client.submit(path)
         except Unavailable as error:

@@ -14,7 +14,7 @@ from gateway.resources import Resources
 from gateway.uploads import submit
 from jobstore import deployed, keys
 from jobstore.result_cache import CacheEntry, cache_key
-from jobstore.store import LeaseLost, Line
+from jobstore.store import JobStore, LeaseLost
 from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result
 from tests.integration.sites.conftest import RAW, Caller
@@ -24,32 +24,32 @@ Submit = Callable[..., str]
 
 
 @pytest.fixture
-def line(redis_client: redis.Redis) -> Line:
+def job_store(redis_client: redis.Redis) -> JobStore:
     """The line on Redis's own clock, as the gateway uses it."""
-    return Line(redis_client)
+    return JobStore(redis_client)
 
 
-def prepare(line: Line, blobs: BlobStore) -> Claim:
+def prepare(job_store: JobStore, blobs: BlobStore) -> Claim:
     """Claim the next job and store its stack, as the preprocess worker does before its commit."""
-    (claim,) = line.claim(Stage.PREPROCESS, "w")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "w")
     job = claim.job
-    blobs.put(stack_path(job.site, job.shelf, PIPELINE), head().to_bytes())
+    blobs.put(stack_path(job.site, job.artifact_prefix, PIPELINE), head().to_bytes())
     return claim
 
 
-def finish(line: Line, blobs: BlobStore) -> None:
+def finish(job_store: JobStore, blobs: BlobStore) -> None:
     """Carry the next job to its end."""
-    claim = prepare(line, blobs)
+    claim = prepare(job_store, blobs)
     job = claim.job
     site, content = job.site, job.text("content_digest")
-    line.advance(claim, Stage.INFER, {"stack_blob": stack_path(site, job.shelf, PIPELINE)})
-    (claim,) = line.claim(Stage.INFER, "w")
-    shown = explanation_path(site, job.shelf, pipeline=PIPELINE, model=MODEL)
+    job_store.advance(claim, Stage.INFER, {"stack_blob": stack_path(site, job.artifact_prefix, PIPELINE)})
+    (claim,) = job_store.claim(Stage.INFER, "w")
+    shown = explanation_path(site, job.artifact_prefix, pipeline=PIPELINE, model=MODEL)
     blobs.put(shown, maps().to_bytes())
     entry = CacheEntry(
         cache_key(site, content, pipeline=PIPELINE, model=MODEL), result().model_dump_json(), 60
     )
-    line.succeed(claim, {"result": entry.value, "explanation_blob": shown}, cache=entry)
+    job_store.succeed(claim, {"result": entry.value, "explanation_blob": shown}, cache=entry)
 
 
 def traces(redis_client: redis.Redis, blobs: BlobStore, *needles: str) -> set[str]:
@@ -68,13 +68,18 @@ def traces(redis_client: redis.Redis, blobs: BlobStore, *needles: str) -> set[st
 
 
 def test_an_erased_job_leaves_its_tombstone_and_nothing_else(
-    http: FlaskClient, redis_client: redis.Redis, line: Line, blobs: BlobStore, north: Caller, submit: Submit
+    http: FlaskClient,
+    redis_client: redis.Redis,
+    job_store: JobStore,
+    blobs: BlobStore,
+    north: Caller,
+    submit: Submit,
 ) -> None:
     redis_client.hset(keys.endpoints("north"), "whe_x", "{}")
     job_id = submit(north)
-    finish(line, blobs)
+    finish(job_store, blobs)
     http.get(f"/v1/jobs/{job_id}/explanation.nii.gz", headers=north.headers)
-    digest = line.get(job_id).text("content_digest")
+    digest = job_store.get(job_id).text("content_digest")
     assert len(traces(redis_client, blobs, job_id[4:], digest)) > 8
     assert http.delete(f"/v1/jobs/{job_id}", headers=north.headers).status_code == 204
     left = traces(redis_client, blobs, job_id[4:], digest)
@@ -105,49 +110,59 @@ def test_only_its_site_learns_that_it_was_erased(
 
 
 def test_a_running_job_ends_and_its_worker_publishes_nothing(
-    http: FlaskClient, redis_client: redis.Redis, line: Line, blobs: BlobStore, north: Caller, submit: Submit
+    http: FlaskClient,
+    redis_client: redis.Redis,
+    job_store: JobStore,
+    blobs: BlobStore,
+    north: Caller,
+    submit: Submit,
 ) -> None:
     job_id = submit(north)
-    (claim,) = line.claim(Stage.PREPROCESS, "w")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "w")
     job = claim.job
     http.delete(f"/v1/jobs/{job_id}", headers=north.headers)
-    late = stack_path("north", job.shelf, PIPELINE)
+    late = stack_path("north", job.artifact_prefix, PIPELINE)
     blobs.put(late, head().to_bytes())
     with pytest.raises(LeaseLost):
-        line.advance(claim, Stage.INFER)
-    assert not line.renew(claim)
+        job_store.advance(claim, Stage.INFER)
+    assert not job_store.renew(claim)
     redis_client.delete(keys.PENDING_DELETIONS)
-    line.now_ms = int(redis_client.time()[0] * 1000) + 16 * 60_000
-    line.reap()
+    job_store.now_ms = int(redis_client.time()[0] * 1000) + 16 * 60_000
+    job_store.reap()
     assert late.rpartition("/")[0] + "/" in redis_client.lrange(keys.PENDING_DELETIONS, 0, -1)
     assert redis_client.get(keys.held_bytes("north")) == "0"
 
 
 def test_bytes_sent_anew_lose_nothing_to_the_deletion_of_the_erased_ones(
-    http: FlaskClient, line: Line, blobs: BlobStore, north: Caller, submit: Submit,
+    http: FlaskClient, job_store: JobStore, blobs: BlobStore, north: Caller, submit: Submit,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The folders are deleted late, when the same bytes have been through the line once more."""
     first = submit(north)
-    finish(line, blobs)
+    finish(job_store, blobs)
     late: list[str] = []
     with monkeypatch.context() as slow:
         slow.setattr(BlobStore, "delete", lambda _, path: late.append(path))
         assert http.delete(f"/v1/jobs/{first}", headers=north.headers).status_code == 204
     second = submit(north)
-    finish(line, blobs)
-    for path in [*late, *line.redis.lrange(keys.PENDING_DELETIONS, 0, -1)]:
-        if path != line.get(second).text("input_blob"):
+    finish(job_store, blobs)
+    for path in [*late, *job_store.redis.lrange(keys.PENDING_DELETIONS, 0, -1)]:
+        if path != job_store.get(second).text("input_blob"):
             blobs.delete(path)
     for shown in ("slices/3.png", "explanation.nii.gz"):
         assert http.get(f"/v1/jobs/{second}/{shown}", headers=north.headers).status_code == 200
 
 
 def test_what_another_job_of_the_site_shares_stays(
-    http: FlaskClient, line: Line, blobs: BlobStore, redis_client: redis.Redis, north: Caller, submit: Submit
+    http: FlaskClient,
+    job_store: JobStore,
+    blobs: BlobStore,
+    redis_client: redis.Redis,
+    north: Caller,
+    submit: Submit,
 ) -> None:
     first = submit(north)
-    finish(line, blobs)
+    finish(job_store, blobs)
     for what, digest in (("pipeline", PIPELINE), ("model", MODEL)):
         deployed.publish(redis_client, what, digest)
     second = submit(north)
@@ -160,16 +175,16 @@ def test_what_another_job_of_the_site_shares_stays(
 
 
 def test_the_same_bytes_at_another_site_are_untouched_and_unknown(
-    http: FlaskClient, line: Line, blobs: BlobStore, redis_client: redis.Redis,
+    http: FlaskClient, job_store: JobStore, blobs: BlobStore, redis_client: redis.Redis,
     north: Caller, south: Caller, submit: Submit,
 ) -> None:  # fmt: skip
     ours = submit(north)
-    finish(line, blobs)
+    finish(job_store, blobs)
     for what, digest in (("pipeline", PIPELINE), ("model", MODEL)):
         deployed.publish(redis_client, what, digest)
     answer = http.post("/v1/jobs", data=nifti(), headers=south.headers, content_type=RAW)
     assert (answer.status_code, answer.json["cache"]) == (202, "miss")
-    finish(line, blobs)
+    finish(job_store, blobs)
     http.delete(f"/v1/jobs/{ours}", headers=north.headers)
     theirs = answer.json["id"]
     assert http.get(f"/v1/jobs/{theirs}/slices/3.png", headers=south.headers).status_code == 200
@@ -178,30 +193,30 @@ def test_the_same_bytes_at_another_site_are_untouched_and_unknown(
 
 
 def test_a_hit_stores_nothing_and_one_that_is_erased_meanwhile_is_new(
-    http: FlaskClient, north: Caller, line: Line, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+    http: FlaskClient, north: Caller, job_store: JobStore, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployed.publish(line.redis, "pipeline", PIPELINE)
-    deployed.publish(line.redis, "model", MODEL)
+    deployed.publish(job_store.redis, "pipeline", PIPELINE)
+    deployed.publish(job_store.redis, "model", MODEL)
 
     def send() -> dict[str, str]:
         sent = http.post("/v1/jobs", data=nifti(), headers=north.headers, content_type=RAW)
         return dict(sent.json)
 
     send()
-    finish(line, blobs)
+    finish(job_store, blobs)
     hit = send()
     assert hit["cache"] == "hit"
-    assert not blobs.exists(line.record(hit["id"])["input_blob"])
+    assert not blobs.exists(job_store.record(hit["id"])["input_blob"])
     look_up = submit._look_up
 
     def and_forget(fresh: Submission, to: Resources) -> Submission:
         found = look_up(fresh, to)
-        line.redis.delete(keys.cached_names("north", fresh.content_digest))
+        job_store.redis.delete(keys.cached_names("north", fresh.content_digest))
         return found
 
     monkeypatch.setattr(submit, "_look_up", and_forget)
     new = send()
     assert (new["cache"], new["state"]) == ("miss", "queued")
-    record = line.record(new["id"])
+    record = job_store.record(new["id"])
     assert blobs.exists(record["input_blob"])
     assert "unstored" not in record

@@ -21,7 +21,7 @@ from contracts.errors import DiskNearlyFull
 from deploy.local.sample import sample_volume
 from gateway.settings import Settings
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from operators.doctor.place_checks import place_checks
 from runtime.blobs import BlobStore
 from tests.integration.gateway.live import Running, serving
@@ -178,13 +178,13 @@ def test_a_job_that_was_taken_waits_for_room_and_loses_no_attempt(
     job_id = send(http, north, scan).json["id"]
     own = PreprocessSettings(redis_url=settings.redis_url, blobs=settings.blobs)
     desk = preprocess.WorkerContext(own, celery_app("test", settings.redis_url), prepare, PIPELINE, name="w")
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     filler = fill(disk, leave=RESERVE // 3)
     preprocess.work_once(desk)
-    job = line.get(job_id)
+    job = job_store.get(job_id)
     assert (job.state, job.attempt, job.text("last_error")) == ("queued", 0, "unavailable.disk")
     filler.unlink()
     redis_client.zadd(keys.later("preprocess"), {job_id: 1})
     preprocess.work_once(desk)
-    assert line.get(job_id).state == "queued_infer"
+    assert job_store.get(job_id).state == "queued_infer"
     desk.redis.close()

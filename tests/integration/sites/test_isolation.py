@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from contracts.states import Stage
 from jobstore import deployed, keys
 from jobstore.result_cache import cache_key
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -48,9 +48,9 @@ def test_webhooks_belong_to_their_site(
 ) -> None:
     made = http.post("/v1/webhook-endpoints", json={"url": "https://a.example/"}, headers=north.headers)
     whe = made.json["id"]
-    Line(redis_client).cancel(submit(south))
+    JobStore(redis_client).cancel(submit(south))
     assert redis_client.zcard(keys.deliveries("south")) == redis_client.zcard(keys.deliveries("north")) == 0
-    Line(redis_client).cancel(submit(north))
+    JobStore(redis_client).cancel(submit(north))
     (delivery,) = http.get("/v1/webhook-deliveries", headers=north.headers).json["deliveries"]
     assert http.get("/v1/webhook-deliveries", headers=south.headers).json["deliveries"] == []
     assert http.get("/v1/webhook-endpoints", headers=south.headers).json["endpoints"] == []
@@ -99,7 +99,7 @@ def test_blobs_lie_under_their_site(
 ) -> None:
     for caller in (north, south):
         send(http, caller)
-    claims = Line(redis_client).claim(Stage.PREPROCESS, "w", limit=2)
+    claims = JobStore(redis_client).claim(Stage.PREPROCESS, "w", limit=2)
     for claim in claims:
         assert claim.job.text("input_blob").startswith(f"inputs/{claim.job.site}/")
     assert {claim.job.site for claim in claims} == {"north", "south"}

@@ -22,7 +22,7 @@ from deploy.local.sample import sample_volume
 from gateway.settings import Settings
 from jobstore import keys
 from jobstore.scripts import Scripts
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from tests.integration.sites.conftest import RAW, Caller
 from tests.integration.workers.scene import eventually
@@ -95,7 +95,7 @@ def jobs(client: redis.Redis) -> list[str]:
 def check_whole(client: redis.Redis, blobs: BlobStore, job_id: str, scan: bytes) -> None:
     """The one job of the site holds the scan, and nothing else is stored."""
     assert jobs(client) == [job_id]
-    upload = Line(client).record(job_id)["input_blob"]
+    upload = JobStore(client).record(job_id)["input_blob"]
     assert blobs.get(upload) == scan
     assert stored(blobs) == {upload}
 
@@ -105,7 +105,7 @@ def test_a_late_submit_makes_no_job_without_its_volume(
 ) -> None:
     relay.judge = once("submit", Fate.LATE, 3 * PATIENT)
     refused = send()
-    assert (refused.status_code, refused.json["code"]) == (503, "unavailable.line")
+    assert (refused.status_code, refused.json["code"]) == (503, "unavailable.job_store")
     assert refused.headers["Retry-After"]
     time.sleep(4 * PATIENT)
     assert relay.seen["submit", Fate.LATE] == 1
@@ -143,13 +143,13 @@ def test_an_upload_that_is_gone_is_replaced_by_the_repeated_request(
 ) -> None:
     first = send().json["id"]
     held = redis_client.get(keys.held_bytes("north"))
-    blobs.delete(Line(redis_client).record(first)["input_blob"])
+    blobs.delete(JobStore(redis_client).record(first)["input_blob"])
     again = send()
     assert (again.status_code, again.json["id"]) == (202, first)
     check_whole(redis_client, blobs, first, scan)
     assert redis_client.get(keys.held_bytes("north")) == held == str(len(scan))
     assert redis_client.smembers(keys.UPLOADS_IN_USE) == stored(blobs)
-    (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
+    (claim,) = JobStore(redis_client).claim(Stage.PREPROCESS, "w")
     assert blobs.get(claim.record["input_blob"]) == scan
 
 
@@ -157,10 +157,10 @@ def test_an_upload_of_a_job_that_is_worked_on_is_left_alone(
     send: Callable[..., object], redis_client: redis.Redis, blobs: BlobStore
 ) -> None:
     job_id = send().json["id"]
-    (claim,) = Line(redis_client).claim(Stage.PREPROCESS, "w")
+    (claim,) = JobStore(redis_client).claim(Stage.PREPROCESS, "w")
     blobs.delete(claim.record["input_blob"])
     assert send().json["id"] == job_id
-    assert Line(redis_client).record(job_id)["input_blob"] == claim.record["input_blob"]
+    assert JobStore(redis_client).record(job_id)["input_blob"] == claim.record["input_blob"]
     assert stored(blobs) == set()
 
 
@@ -168,7 +168,7 @@ def test_a_replacement_whose_answer_is_lost_keeps_the_new_upload(
     send: Callable[..., object], relay: Relay, redis_client: redis.Redis, blobs: BlobStore, scan: bytes
 ) -> None:
     first = send().json["id"]
-    blobs.delete(Line(redis_client).record(first)["input_blob"])
+    blobs.delete(JobStore(redis_client).record(first)["input_blob"])
     relay.judge = once("replace_upload", Fate.REPLY_LATE, 3 * PATIENT)
     assert send().status_code == 202
     check_whole(redis_client, blobs, first, scan)
@@ -234,7 +234,7 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
     place = WorkerContext(WorkerSettings(redis_url=url, blobs=settings.blobs), app=None)  # type: ignore[arg-type]
     job_id = send().json["id"]
-    needed = Line(redis_client).record(job_id)["input_blob"]
+    needed = JobStore(redis_client).record(job_id)["input_blob"]
     late, part = f"inputs/north/{new_job_id()}", "inputs/north/broken-off.part"
     for path in (late, part):
         blobs.put(path, b"x")
@@ -251,7 +251,7 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
     assert stored(blobs) == {needed}
     record = replace(_submission(redis_client, job_id), id=new_job_id(), input_blob=late)
     with pytest.raises(Exception, match="send it again"):
-        Line(redis_client).submit(record)
+        JobStore(redis_client).submit(record)
     assert jobs(redis_client) == [job_id]
     assert look_in(2400) == 0
     assert redis_client.zcard(keys.ORPHANED_UPLOADS) == 0
@@ -261,22 +261,22 @@ def test_an_upload_that_lies_for_long_is_withdrawn_before_it_is_deleted(
 def test_an_upload_whose_record_came_between_two_looks_is_kept(
     send: Callable[..., object], settings: Settings, redis_client: redis.Redis, blobs: BlobStore, scan: bytes
 ) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     job_id = new_job_id()
     upload = f"inputs/north/{job_id}"
     blobs.put(upload, scan)
-    assert line.uploads.withdraw_orphans([upload], this_round=300, patience=1800) == 0
-    line.submit(replace(_submission(redis_client, send().json["id"]), id=job_id, input_blob=upload))
-    assert line.uploads.withdraw_orphans([upload], this_round=9000, patience=1800) == 0
+    assert job_store.uploads.withdraw_orphans([upload], this_round=300, grace_rounds=1800) == 0
+    job_store.submit(replace(_submission(redis_client, send().json["id"]), id=job_id, input_blob=upload))
+    assert job_store.uploads.withdraw_orphans([upload], this_round=9000, grace_rounds=1800) == 0
     assert redis_client.zcard(keys.ORPHANED_UPLOADS) == 0
-    assert line.get(job_id).state is JobState.QUEUED
+    assert job_store.get(job_id).state is JobState.QUEUED
     assert hashlib.sha256(blobs.get(upload)).digest() == hashlib.sha256(scan).digest()
 
 
 def _submission(client: redis.Redis, job_id: str) -> object:
     from contracts.job import Submission
 
-    record = Line(client).record(job_id)
+    record = JobStore(client).record(job_id)
     return Submission(
         id=job_id, site="north", content_digest=record["content_digest"], media="nifti",
         input_blob=record["input_blob"], size_bytes=int(record["size_bytes"]),

@@ -15,7 +15,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import heartbeats, webhook_endpoints
 from jobstore.api_keys import Scope
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.sites.conftest import Caller
 
@@ -54,13 +54,13 @@ def test_operators_see_every_site_worker_and_failing_receiver(
     with create_app(replace(settings, operators="north, east")).test_client() as http:
         send(http, north, 1)
         send(http, south, 2)
-        line = Line(redis_client)
-        for claim in line.claim(Stage.PREPROCESS, "w", limit=2):
-            line.advance(claim, Stage.INFER)
-        for claim in line.claim(Stage.INFER, "w", limit=2):
-            line.succeed(claim, {"result": "{}"})
-        (owed,) = line.claim(Stage.DELIVER, "w", limit=5)
-        line.release(owed, "no answer within 10 s", delay_seconds=5)
+        job_store = JobStore(redis_client)
+        for claim in job_store.claim(Stage.PREPROCESS, "w", limit=2):
+            job_store.advance(claim, Stage.INFER)
+        for claim in job_store.claim(Stage.INFER, "w", limit=2):
+            job_store.succeed(claim, {"result": "{}"})
+        (owed,) = job_store.claim(Stage.DELIVER, "w", limit=5)
+        job_store.release(owed, "no answer within 10 s", delay_seconds=5)
         seen = http.get("/v1/load", headers=north.headers).json
     assert seen["scope"] == "all"
     assert {one["site"]: one["jobs"]["succeeded"] for one in seen["sites"]} == {"north": 1, "south": 1}

@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.settings import Settings
 from jobstore import keys
 from jobstore.sites import Site
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
@@ -43,14 +43,15 @@ def test_jobs_that_may_wait(
     assert refused.json["retryable"] is True
     assert int(refused.headers["Retry-After"]) > 0
     assert post(http, big, 4).status_code == 202
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     held = {
-        line.get(job).text("input_blob") for job in redis_client.zrange(keys.jobs_of_site("small"), 0, -1)
+        job_store.get(job).text("input_blob")
+        for job in redis_client.zrange(keys.jobs_of_site("small"), 0, -1)
     }
     assert len(held) == 2
     stored = blobs._fs.find(blobs._full("inputs/small"))
     assert len(stored) == 2, "the refused upload is not kept"
-    line.claim(Stage.PREPROCESS, "w", limit=9)
+    job_store.claim(Stage.PREPROCESS, "w", limit=9)
     assert post(http, small, 5).status_code == 202
 
 
@@ -73,12 +74,12 @@ def test_bytes_that_may_wait(http: FlaskClient, new_site: Make, key: Keys, redis
     new_site("small", most_bytes=2 * size)
     small = key("small")
     assert [post(http, small, n).status_code for n in range(3)] == [202, 202, 429]
-    line = Line(redis_client)
-    first, second = line.claim(Stage.PREPROCESS, "w", limit=2)
+    job_store = JobStore(redis_client)
+    first, second = job_store.claim(Stage.PREPROCESS, "w", limit=2)
     assert post(http, small, 4).status_code == 429, "running uploads count"
-    line.fail(first, NotAHead("x"))
+    job_store.fail(first, NotAHead("x"))
     assert post(http, small, 5).status_code == 202
-    line.cancel(second.id)
+    job_store.cancel(second.id)
     assert redis_client.get(keys.held_bytes("small")) == str(size)
 
 

@@ -14,7 +14,7 @@ from contracts.states import Stage
 from gateway.access.sessions import COOKIE, MOST_SESSIONS
 from jobstore import batches, keys, sites, webhook_endpoints
 from jobstore.result_cache import CacheEntry
-from jobstore.store import Line
+from jobstore.store import JobStore
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.sites.conftest import RAW, Caller
 
@@ -72,31 +72,31 @@ def test_a_site_that_is_owed_too_many_deliveries_gets_nothing_more_in(
         assert (answer.status_code, answer.json["code"]) == (429, "quota.exceeded")
         assert answer.json["quota"] == "deliveries"
         assert "endpoints" in answer.json["detail"]
-    work_off(Line(redis_client))
+    work_off(JobStore(redis_client))
     assert owed(redis_client, "busy") == 0
     assert send(http, caller, 1).status_code == 202
 
 
-def work_off(line: Line) -> None:
-    while found := line.claim(Stage.DELIVER, "test"):
-        line.succeed(found[0], {"response_status": 204})
+def work_off(job_store: JobStore) -> None:
+    while found := job_store.claim(Stage.DELIVER, "test"):
+        job_store.succeed(found[0], {"response_status": 204})
 
 
 def test_what_is_owed_is_counted_right_whatever_becomes_of_it(
     http: FlaskClient, redis_client: redis.Redis, north: Caller, finish: Callable[[str], None]
 ) -> None:
-    line = Line(redis_client)
+    job_store = JobStore(redis_client)
     http.post("/v1/webhook-endpoints", json=HOOK, headers=north.headers)
     job = send(http, north).json["id"]
     finish(job)
-    (claim,) = line.claim(Stage.DELIVER, "test")
-    line.release(claim, "no answer", delay_seconds=0)
+    (claim,) = job_store.claim(Stage.DELIVER, "test")
+    job_store.release(claim, "no answer", delay_seconds=0)
     assert owed(redis_client, "north") == 1
-    work_off(line)
+    work_off(job_store)
     assert owed(redis_client, "north") == 0
-    assert line.replay(claim.id)
+    assert job_store.replay(claim.id)
     assert owed(redis_client, "north") == 1
-    line.erase(line.get(job))
+    job_store.erase(job_store.get(job))
     assert owed(redis_client, "north") == 0
 
 
@@ -131,19 +131,19 @@ def test_a_site_opens_so_many_batches_without_a_job(
     assert http.post("/v1/batches", json={}, headers=north.headers).status_code == 201
 
 
-def test_the_same_bytes_have_so_many_cached_results(line: Line) -> None:
+def test_the_same_bytes_have_so_many_cached_results(job_store: JobStore) -> None:
     """Each age, sex and model makes another."""
     kept = 0
     for number in range(70):
         upload = {"input_blob": f"b{number}", "size_bytes": 1, "media": "m"}
         job = Submission(id=new_job_id(), site="north", content_digest="c", **upload)
-        line.submit(job)
-        (claim,) = line.claim(Stage.PREPROCESS, "test")
-        line.advance(claim, Stage.INFER)
-        (claim,) = line.claim(Stage.INFER, "test")
-        line.succeed(claim, {"result": "{}"}, cache=CacheEntry(f"cache:north:c:{number}", "{}", 60))
-        kept += line.redis.exists(f"cache:north:c:{number}:{job.id}:{claim.fence}")
-    assert line.redis.hlen(keys.cached_names("north", "c")) == kept == 64
+        job_store.submit(job)
+        (claim,) = job_store.claim(Stage.PREPROCESS, "test")
+        job_store.advance(claim, Stage.INFER)
+        (claim,) = job_store.claim(Stage.INFER, "test")
+        job_store.succeed(claim, {"result": "{}"}, cache=CacheEntry(f"cache:north:c:{number}", "{}", 60))
+        kept += job_store.redis.exists(f"cache:north:c:{number}:{job.id}:{claim.fence}")
+    assert job_store.redis.hlen(keys.cached_names("north", "c")) == kept == 64
 
 
 def test_a_key_has_so_many_sessions_and_the_oldest_ends(

@@ -23,7 +23,7 @@ from gateway.settings import Settings
 from jobstore import api_keys, sites
 from jobstore.api_keys import Scope
 from jobstore.failure_policy import Outcome, handle_failure
-from jobstore.store import Line
+from jobstore.store import JobStore
 from operators.doctor.checks import Verdict
 from operators.doctor.redis_checks import redis_checks
 from runtime.redis_connections import connect
@@ -44,7 +44,7 @@ EXPECTED = {
     "forbidden": (500, "internal.configuration"),
     "unknown user": (500, "internal.configuration"),
     "broken script": (500, "internal"),
-    "away": (503, "unavailable.line"),
+    "away": (503, "unavailable.job_store"),
 }
 RAW = "application/octet-stream"
 STOW = 'multipart/related; type="application/dicom"; boundary=B'
@@ -122,18 +122,18 @@ def test_each_refusal_of_redis_has_its_status_and_code(
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_refusal_is_no_fault_of_the_job(server: Server, client: redis.Redis, name: str) -> None:
     new_key(client)
-    line = Line(client)
+    job_store = JobStore(client)
     job = submission()
-    line.submit(job)
-    (claim,) = line.claim(Stage.PREPROCESS, "here/1/1", lease_seconds=300)
+    job_store.submit(job)
+    (claim,) = job_store.claim(Stage.PREPROCESS, "here/1/1", lease_seconds=300)
     with REFUSALS[name](server):
         with pytest.raises(redis.RedisError) as caught:
-            line.submit(submission())
+            job_store.submit(submission())
         if name not in {"full", "broken script"}:
-            assert handle_failure(line, claim, caught.value) is Outcome.LEFT
+            assert handle_failure(job_store, claim, caught.value) is Outcome.LEFT
     client.connection_pool.disconnect()
-    assert handle_failure(line, claim, caught.value) is Outcome.RETRIED
-    kept = line.get(job.id)
+    assert handle_failure(job_store, claim, caught.value) is Outcome.RETRIED
+    kept = job_store.get(job.id)
     assert kept.state is JobState.QUEUED
     assert kept.attempt == (1 if name == "broken script" else 0)
 

@@ -67,7 +67,7 @@ class Servers:
     urls: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, user: str) -> str:
-        server = self.cache if user == CACHE.name else self.line
+        server = self.cache if user == CACHE.name else self.job_store
         return self.urls.get(user) or address(f"127.0.0.1:{server.port}", user, PASSWORDS[user], "")
 
 
@@ -86,7 +86,7 @@ def started(folder: Path) -> Servers:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     found = started(tmp_path_factory.mktemp("servers"))
     yield found
-    found.line.kill()
+    found.job_store.kill()
     found.cache.kill()
 
 
@@ -126,7 +126,7 @@ def work(servers: Servers, folder: Path) -> None:
         family.name: family
         for family in StateCollector(connect(servers.url("exporter")), most_sites=9).collect()
     }
-    assert figures["hippocamp_line_up"].samples[0].value == 1
+    assert figures["hippocamp_job_store_up"].samples[0].value == 1
     assert gateway.delete(f"/v1/jobs/{sent.json['id']}", headers=headers).status_code == 204
 
 
@@ -201,7 +201,7 @@ def test_the_exporter_writes_nothing(servers: Servers) -> None:
 
 
 def test_nobody_works_without_a_name(servers: Servers) -> None:
-    with redis.Redis(port=servers.line.port) as stranger:
+    with redis.Redis(port=servers.job_store.port) as stranger:
         assert stranger.ping()
         for command in (("GET", keys.PACE), ("INFO",), ("EVAL", "return 1", "0")):
             with pytest.raises(NoPermissionError):
@@ -263,7 +263,7 @@ def private(tmp_path: Path) -> Iterator[Servers]:
 
 def test_the_same_over_tls_and_only_over_tls(private: Servers, tmp_path: Path) -> None:
     work(private, tmp_path)
-    with redis.Redis(port=private.line.port) as plain, pytest.raises(redis.ConnectionError):
+    with redis.Redis(port=private.job_store.port) as plain, pytest.raises(redis.ConnectionError):
         plain.ping()
     strange = private.url("gateway").split("&ssl_ca_certs")[0]
     with connect(strange, retries=0) as client, pytest.raises(redis.ConnectionError, match="verify failed"):

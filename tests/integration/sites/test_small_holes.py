@@ -19,7 +19,7 @@ from gateway.access.sessions import COOKIE
 from gateway.jobs import views
 from jobstore import keys, webhook_endpoints
 from jobstore.api_keys import Scope
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from runtime.logs import JsonLines
 from runtime.redis_failures import frames_of
@@ -110,9 +110,9 @@ def test_the_list_of_deliveries_shows_the_same(
 ) -> None:
     http.post("/v1/webhook-endpoints", json={"url": "http://localhost:9/x"}, headers=north.headers)
     finish(str(send(http, north)["id"]))
-    line = Line(redis_client)
-    (claim,) = line.claim(Stage.DELIVER, "test")
-    line.release(claim, reason_for_site(refused_target()), delay_seconds=5)
+    job_store = JobStore(redis_client)
+    (claim,) = job_store.claim(Stage.DELIVER, "test")
+    job_store.release(claim, reason_for_site(refused_target()), delay_seconds=5)
     (shown,) = http.get("/v1/webhook-deliveries", headers=north.headers).json["deliveries"]
     assert shown["last_error"].startswith("The name leads to an address that is not public")
 
@@ -220,18 +220,18 @@ def test_a_session_ends_by_itself_and_at_logout(
 def test_the_step_of_a_stage_ends_with_it(
     http: FlaskClient, redis_client: redis.Redis, north: Caller
 ) -> None:
-    line, job = Line(redis_client), str(send(http, north)["id"])
+    job_store, job = JobStore(redis_client), str(send(http, north)["id"])
 
     def progress() -> dict[str, object]:
         return dict(http.get(f"/v1/jobs/{job}", headers=north.headers).json["progress"])
 
-    (claim,) = line.claim(Stage.PREPROCESS, "test")
-    line.renew(claim, step="register")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "test")
+    job_store.renew(claim, step="register")
     assert progress() == {"stage": "preprocess", "step": "register"}
-    line.release(claim, "told to stop")
-    (claim,) = line.claim(Stage.PREPROCESS, "test")
+    job_store.release(claim, "told to stop")
+    (claim,) = job_store.claim(Stage.PREPROCESS, "test")
     assert progress() == {"stage": "preprocess", "step": None}
-    line.renew(claim, step="slices")
-    line.advance(claim, Stage.INFER, {"stack_blob": "s", "pipeline_digest": "p"})
-    line.claim(Stage.INFER, "test")
+    job_store.renew(claim, step="slices")
+    job_store.advance(claim, Stage.INFER, {"stack_blob": "s", "pipeline_digest": "p"})
+    job_store.claim(Stage.INFER, "test")
     assert progress() == {"stage": "infer", "step": None}

@@ -95,7 +95,7 @@ def test_a_connection_that_breaks_at_wait_makes_no_promise(
     for http in gateways:
         answer = send(http, pair)
         assert answer.status_code == 503, "the replica has heard nothing"
-        assert answer.json["code"] in {"unavailable.replicas", "unavailable.line"}
+        assert answer.json["code"] in {"unavailable.replicas", "unavailable.job_store"}
     left[0] = 0
     for http in gateways:
         assert send(http, pair).json["code"] == "unavailable.replicas", "it is there, and not yet safe"

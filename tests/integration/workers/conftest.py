@@ -10,7 +10,7 @@ import pytest
 import redis
 
 import preprocessing_service.service as preprocess
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import celery_app
 from preprocessing_service.settings import Settings as PreprocessSettings
 from tests.integration.workers.scene import PIPELINE, fake_prepare
@@ -57,8 +57,8 @@ def desk(place: WorkerContext) -> Iterator[preprocess.WorkerContext]:
 
 
 @pytest.fixture
-def clocked(place: WorkerContext, desk: preprocess.WorkerContext) -> Line:
+def clocked(place: WorkerContext, desk: preprocess.WorkerContext) -> JobStore:
     """One line for all of them, whose clock the test moves."""
-    place.line.now_ms = 1_700_000_000_000
-    desk.line = place.line
-    return place.line
+    place.job_store.now_ms = 1_700_000_000_000
+    desk.job_store = place.job_store
+    return place.job_store

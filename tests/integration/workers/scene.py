@@ -13,7 +13,7 @@ import numpy as np
 from contracts.errors import NotAHead
 from contracts.job import Submission, new_job_id
 from contracts.stack import Stack
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore, input_path
 from tests.support.waiting import eventually as eventually
 
@@ -71,12 +71,12 @@ def fake_prepare(
 
 
 def submit(
-    line: Line, blobs: BlobStore, orders: str, *, site: str = "a", content: str = "", **said: str
+    job_store: JobStore, blobs: BlobStore, orders: str, *, site: str = "a", content: str = "", **said: str
 ) -> str:
     """Upload the orders and put the job in line; its id."""
     job_id = new_job_id()
     received = blobs.receive(input_path(site, job_id), [orders.encode()])
-    line.submit(
+    job_store.submit(
         Submission(
             id=job_id, site=site, content_digest=content or job_id[4:], input_blob=received.path,
             size_bytes=received.size_bytes, media="nifti", **said,

@@ -9,7 +9,7 @@ from standardwebhooks import Webhook
 
 from contracts.states import Stage
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.webhook_endpoints import Endpoint, find, new_endpoint, remove, save
 from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
@@ -24,17 +24,17 @@ def owe(place: WorkerContext, url: str, *, site: str = "a") -> tuple[Endpoint, s
     """An endpoint of the site, and the delivery that a job just ended owes it."""
     endpoint = new_endpoint(site, url, now_ms=1)
     save(place.redis, endpoint)
-    job_id = submit(place.line, place.blobs, "level 1", site=site)
-    place.line.cancel(job_id)
+    job_id = submit(place.job_store, place.blobs, "level 1", site=site)
+    place.job_store.cancel(job_id)
     return endpoint, f"whd_{job_id[4:]}_{endpoint.id[4:]}"
 
 
-def state_of(line: Line, delivery: str) -> tuple[str, int]:
-    record = line.record(delivery)
+def state_of(job_store: JobStore, delivery: str) -> tuple[str, int]:
+    record = job_store.record(delivery)
     return record["state"], int(record["attempt"])
 
 
-def test_ten_attempts_over_three_days_then_failed(place: WorkerContext, clocked: Line) -> None:
+def test_ten_attempts_over_three_days_then_failed(place: WorkerContext, clocked: JobStore) -> None:
     with Receiver(status=500) as receiver:
         _, delivery = owe(place, receiver.url)
         started = clocked.now_ms
@@ -58,7 +58,7 @@ def test_the_schedule_is_ten_attempts_within_about_75_hours() -> None:
     assert all(s <= pause_after(n + 1, "whd_x") <= 1.1 * s for n, s in enumerate(SCHEDULE))
 
 
-def test_a_failed_delivery_can_be_replayed(place: WorkerContext, clocked: Line) -> None:
+def test_a_failed_delivery_can_be_replayed(place: WorkerContext, clocked: JobStore) -> None:
     with Receiver() as receiver:
         endpoint, delivery = owe(place, receiver.url)
         place.redis.hset(keys.record(delivery), "attempt", 9)
@@ -77,7 +77,7 @@ def test_a_failed_delivery_can_be_replayed(place: WorkerContext, clocked: Line) 
     Webhook(endpoint.secrets[0].key).verify(body, headers)
 
 
-def test_both_keys_sign_while_a_rotation_lasts(place: WorkerContext, clocked: Line) -> None:
+def test_both_keys_sign_while_a_rotation_lasts(place: WorkerContext, clocked: JobStore) -> None:
     with Receiver() as receiver:
         endpoint, _ = owe(place, receiver.url)
         new = endpoint.rotated(4_000_000_000_000, overlap_seconds=60)
@@ -88,7 +88,9 @@ def test_both_keys_sign_while_a_rotation_lasts(place: WorkerContext, clocked: Li
         assert Webhook(secret.key).verify(body, headers)["type"] == "job.canceled"
 
 
-def test_410_disables_the_endpoint_and_nothing_is_owed_any_more(place: WorkerContext, clocked: Line) -> None:
+def test_410_disables_the_endpoint_and_nothing_is_owed_any_more(
+    place: WorkerContext, clocked: JobStore
+) -> None:
     with Receiver(status=410) as receiver:
         endpoint, first = owe(place, receiver.url)
         waiting = submit(clocked, place.blobs, "level 1")
@@ -109,7 +111,7 @@ def test_410_disables_the_endpoint_and_nothing_is_owed_any_more(place: WorkerCon
 
 @pytest.mark.parametrize("status", [301, 307, 400, 404, 429, 500, 503])
 def test_everything_but_2xx_is_tried_again_and_never_followed(
-    place: WorkerContext, clocked: Line, status: int
+    place: WorkerContext, clocked: JobStore, status: int
 ) -> None:
     with Receiver() as inner, Receiver(status=status, location=inner.url) as receiver:
         _, delivery = owe(place, receiver.url)
@@ -119,7 +121,7 @@ def test_everything_but_2xx_is_tried_again_and_never_followed(
     assert clocked.record(delivery)["response_status"] == str(status)
 
 
-def test_an_inward_address_is_never_reached(place: WorkerContext, clocked: Line) -> None:
+def test_an_inward_address_is_never_reached(place: WorkerContext, clocked: JobStore) -> None:
     with Receiver() as receiver:
         place.settings = replace(place.settings, webhook_allow=())
         _, delivery = owe(place, receiver.url)
@@ -128,7 +130,7 @@ def test_an_inward_address_is_never_reached(place: WorkerContext, clocked: Line)
     assert "an address that is not public" in clocked.record(delivery)["last_error"]
 
 
-def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: WorkerContext, clocked: Line) -> None:
+def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: WorkerContext, clocked: JobStore) -> None:
     with Receiver(drip=0.05) as slow, Receiver() as fast:
         owe(place, slow.url, site="slow")
         for _ in range(5):
@@ -144,7 +146,7 @@ def test_a_slow_receiver_is_left_alone_and_delays_nobody(place: WorkerContext, c
 
 @pytest.mark.parametrize("status", [204, 410, 500])
 def test_what_is_erased_during_an_attempt_stays_erased(
-    place: WorkerContext, clocked: Line, status: int
+    place: WorkerContext, clocked: JobStore, status: int
 ) -> None:
     """While the receiver thinks, the site erases the job and removes the endpoint."""
     with Receiver(status=status) as receiver:
@@ -157,7 +159,7 @@ def test_what_is_erased_during_an_attempt_stays_erased(
     assert find(place.redis, "a", endpoint.id) is None
 
 
-def test_a_removed_endpoint_ends_what_it_was_owed(place: WorkerContext, clocked: Line) -> None:
+def test_a_removed_endpoint_ends_what_it_was_owed(place: WorkerContext, clocked: JobStore) -> None:
     endpoint, delivery = owe(place, "http://127.0.0.1:9/")
     place.redis.hdel(keys.endpoints("a"), endpoint.id)
     deliver.work_once(place)
@@ -167,7 +169,9 @@ def test_a_removed_endpoint_ends_what_it_was_owed(place: WorkerContext, clocked:
 @pytest.mark.parametrize(
     "url", ["nonsense", "http://", "http://nowhere.invalid/", "http://127.0.0.1:1/", "http://[::1"]
 )
-def test_an_url_that_leads_nowhere_is_a_failed_attempt(place: WorkerContext, clocked: Line, url: str) -> None:
+def test_an_url_that_leads_nowhere_is_a_failed_attempt(
+    place: WorkerContext, clocked: JobStore, url: str
+) -> None:
     _, delivery = owe(place, url)
     deliver.work_once(place)
     assert state_of(clocked, delivery) == ("pending", 1)

@@ -13,7 +13,7 @@ import redis
 
 from contracts.errors import NotReplicated
 from contracts.states import JobState, Stage
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import wake
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect
@@ -124,16 +124,16 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     client = connect(cluster.url, timeout_seconds=2)
     eventually(lambda: cluster.ready(client))
     refuses_without_its_disk(cluster)
-    line, blobs = Line(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
+    job_store, blobs = JobStore(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
     environment = {
         "HIPPOCAMP_REDIS_URL": cluster.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
         "HIPPOCAMP_LEASE_SECONDS": "5",
     }  # fmt: skip
     with running(environment, tmp_path) as workers:
         workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
-        accepted = [submit(line, blobs, f"level {n}\nsleep 0.05") for n in range(20)]
+        accepted = [submit(job_store, blobs, f"level {n}\nsleep 0.05") for n in range(20)]
         assert wake(client, Stage.PREPROCESS, len(accepted))
-        eventually(lambda: line.get(accepted[0]).state is JobState.QUEUED_INFER)
+        eventually(lambda: job_store.get(accepted[0]).state is JobState.QUEUED_INFER)
 
         cluster.master.kill()
 
@@ -144,22 +144,22 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
                 return False
 
         eventually(found_again)
-        assert {line.get(job_id).id for job_id in accepted} == set(accepted)
+        assert {job_store.get(job_id).id for job_id in accepted} == set(accepted)
 
         with pytest.raises(NotReplicated):
-            submit(line, blobs, "level 1")
+            submit(job_store, blobs, "level 1")
         cluster.master.start()
         eventually(lambda: client.info("replication")["connected_slaves"] == 1)
-        accepted += [submit(line, blobs, f"level {n}") for n in range(5)]
+        accepted += [submit(job_store, blobs, f"level {n}") for n in range(5)]
 
         def all_prepared() -> bool:
-            line.reap()
+            job_store.reap()
             wake(
                 client,
                 Stage.PREPROCESS,
-                max(0, line.ready(Stage.PREPROCESS) - int(client.llen("preprocess"))),
+                max(0, job_store.ready(Stage.PREPROCESS) - int(client.llen("preprocess"))),
             )
-            return all(line.get(job_id).state is JobState.QUEUED_INFER for job_id in accepted)
+            return all(job_store.get(job_id).state is JobState.QUEUED_INFER for job_id in accepted)
 
         eventually(all_prepared)
     client.close()

@@ -17,7 +17,7 @@ import fsspec
 import pytest
 
 from contracts.states import JobState, Stage
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import wake
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect
@@ -126,7 +126,7 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
                 monkeypatch.setenv(name, value)
             fsspec.get_filesystem_class("s3").clear_instance_cache()
             client, blobs = connect(ours.url), BlobStore("s3://hippocamp/x")
-            line = Line(client)
+            job_store = JobStore(client)
             environment = CREDENTIALS | {
                 "HIPPOCAMP_REDIS_URL": f"redis://{FOR_WORKERS}:{ours.port}/0",
                 "HIPPOCAMP_BLOBS": "s3://hippocamp/x",
@@ -136,15 +136,15 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
             with running(environment, tmp_path, under=networks.within(networks.workers)) as workers:
                 workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
                 workers.start("workers.app:app", "worker", "-Q", "infer", "-c", "1")
-                jobs = [submit(line, blobs, orders, content=sha256(orders)) for orders in ORDERS]
+                jobs = [submit(job_store, blobs, orders, content=sha256(orders)) for orders in ORDERS]
                 wake(client, Stage.PREPROCESS, 4)
 
                 def all_done() -> bool:
                     wake(client, Stage.INFER)
-                    return all(line.get(job).state is JobState.SUCCEEDED for job in jobs)
+                    return all(job_store.get(job).state is JobState.SUCCEEDED for job in jobs)
 
                 eventually(all_done)
-            assert all(line.record(job)["worker"].startswith(os.uname().nodename) for job in jobs)
+            assert all(job_store.record(job)["worker"].startswith(os.uname().nodename) for job in jobs)
             assert networks.reaches(networks.workers, FOR_WORKERS, ours.port)
             assert not networks.reaches(networks.workers, FOR_US, ours.port), "no way past its own link"
             assert not networks.reaches(networks.workers, US, ours.port)

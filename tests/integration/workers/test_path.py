@@ -24,7 +24,7 @@ from gateway.monitoring.readiness import check
 from gateway.settings import Settings as GatewaySettings
 from jobstore import deployed, keys
 from jobstore.result_cache import Known, cache_key
-from jobstore.store import Line
+from jobstore.store import JobStore
 from jobstore.wakeups import wake
 from jobstore.webhook_endpoints import new_endpoint, save
 from runtime.blobs import sheet_path
@@ -43,17 +43,17 @@ def test_volume_in_result_and_webhook_out(place: WorkerContext, desk: preprocess
     with Receiver() as receiver:
         endpoint = new_endpoint("a", receiver.url, now_ms=1)
         save(place.redis, endpoint)
-        job_id = submit(place.line, place.blobs, "level 20", content="c1")
+        job_id = submit(place.job_store, place.blobs, "level 20", content="c1")
         preprocess.work_once(desk)
         infer.work_once(place)
         assert deliver.work_once(place) is not None
-    job = place.line.get(job_id)
+    job = place.job_store.get(job_id)
     assert job.state is JobState.SUCCEEDED
     result = Result.model_validate(job.result)
     assert (result.cdr, result.label, result.prediction_set) == ("0", "normal", ["0", "0.5", ">=1"])
     assert (result.pipeline_digest, result.model_digest) == (PIPELINE, DIGEST)
     assert result.seconds == {"strip": 0.01, "inference": 0.01}
-    assert place.line.answers.find("a", "c1") == Known(
+    assert place.job_store.answers.find("a", "c1") == Known(
         cache_key("a", "c1", pipeline=PIPELINE, model=DIGEST), job.text("result"), PIPELINE, DIGEST
     )
     assert Explanation.from_bytes(place.blobs.get(job.text("explanation_blob"))).maps.shape == (32, 3, 7, 6)
@@ -63,7 +63,7 @@ def test_volume_in_result_and_webhook_out(place: WorkerContext, desk: preprocess
     event = Webhook(endpoint.secrets[0].key).verify(body, headers)
     assert event["type"] == "job.succeeded"
     assert event["data"] == {"job_id": job_id, "state": "succeeded"}
-    delivery = place.line.record(headers["webhook-id"])
+    delivery = place.job_store.record(headers["webhook-id"])
     assert (delivery["state"], delivery["response_status"]) == ("succeeded", "204")
 
 
@@ -76,7 +76,7 @@ def by_name(place: WorkerContext, torchserve: FakeTorchServe) -> FakeTorchServe:
 
 
 def test_stacks_are_named_and_only_the_guilty_one_fails(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, by_name: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, by_name: FakeTorchServe
 ) -> None:
     jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, POISON, 3)]
     for _ in jobs:
@@ -91,43 +91,43 @@ def test_a_server_that_cannot_read_is_sent_the_bytes(
     place: WorkerContext, desk: preprocess.WorkerContext, by_name: FakeTorchServe
 ) -> None:
     by_name.folder = None
-    job = submit(place.line, place.blobs, "level 1")
+    job = submit(place.job_store, place.blobs, "level 1")
     preprocess.work_once(desk)
     infer.work_once(place)
-    assert place.line.get(job).state is JobState.SUCCEEDED
+    assert place.job_store.get(job).state is JobState.SUCCEEDED
     assert (by_name.named, by_name.sizes) == (1, [1])
 
 
 def test_a_named_stack_that_is_gone_is_made_again(
     place: WorkerContext, desk: preprocess.WorkerContext, by_name: FakeTorchServe
 ) -> None:
-    gone, there = (submit(place.line, place.blobs, f"level {n}") for n in (1, 2))
+    gone, there = (submit(place.job_store, place.blobs, f"level {n}") for n in (1, 2))
     for _ in range(2):
         preprocess.work_once(desk)
-    place.blobs.delete(place.line.get(gone).text("stack_blob"))
+    place.blobs.delete(place.job_store.get(gone).text("stack_blob"))
     infer.work_once(place)
-    assert place.line.get(there).state is JobState.SUCCEEDED
-    assert place.line.get(gone).state is JobState.QUEUED
+    assert place.job_store.get(there).state is JobState.SUCCEEDED
+    assert place.job_store.get(gone).state is JobState.QUEUED
     preprocess.work_once(desk)
     infer.work_once(place)
-    assert place.line.get(gone).state is JobState.SUCCEEDED
+    assert place.job_store.get(gone).state is JobState.SUCCEEDED
 
 
 def test_a_busy_worker_hears_the_next_wake_up_itself(
     place: WorkerContext, desk: preprocess.WorkerContext
 ) -> None:
-    first = submit(place.line, place.blobs, "level 1")
+    first = submit(place.job_store, place.blobs, "level 1")
     later = threading.Timer(0.2, lambda: submit_and_wake(place))
     later.start()
     preprocess.work(desk)
     later.join()
-    assert place.line.get(first).state is JobState.QUEUED_INFER
-    assert place.line.depth(Stage.INFER) == 2
+    assert place.job_store.get(first).state is JobState.QUEUED_INFER
+    assert place.job_store.depth(Stage.INFER) == 2
     assert place.redis.llen("preprocess") == 0
 
 
 def submit_and_wake(place: WorkerContext) -> None:
-    submit(place.line, place.blobs, "level 2")
+    submit(place.job_store, place.blobs, "level 2")
     wake(place.redis, Stage.PREPROCESS)
 
 
@@ -140,21 +140,21 @@ def test_what_is_known_of_a_person_gives_a_second_answer(
     torchserve.folder = place.blobs.folder
     told = Covariates(age=71, mmse=15).to_text()
     jobs = [
-        submit(place.line, place.blobs, "level 20", content="c1", covariates=told),
-        submit(place.line, place.blobs, "level 20", content="c1"),
+        submit(place.job_store, place.blobs, "level 20", content="c1", covariates=told),
+        submit(place.job_store, place.blobs, "level 20", content="c1"),
     ]
     for _ in jobs:
         preprocess.work_once(desk)
     infer.work_once(place)
     assert (torchserve.sizes, torchserve.named) == ([2], int(by_name))
-    known, unknown = (Result.model_validate(place.line.get(job_id).result) for job_id in jobs)
+    known, unknown = (Result.model_validate(place.job_store.get(job_id).result) for job_id in jobs)
     assert unknown.clinical is None
     assert known.clinical is not None
     assert (known.clinical.cdr, known.clinical.used) == ("0", ["age", "mmse"])
     assert known.clinical.probabilities.cdr0 == pytest.approx(0.5)
     assert known.probabilities == unknown.probabilities
     asked = (told, "", Covariates(age=72, mmse=15).to_text())
-    first, second, third = (place.line.answers.find("a", "c1", covariates=one) for one in asked)
+    first, second, third = (place.job_store.answers.find("a", "c1", covariates=one) for one in asked)
     assert first is not None
     assert second is not None
     assert (first.value, second.value) == (known.model_dump_json(), unknown.model_dump_json())
@@ -162,7 +162,7 @@ def test_what_is_known_of_a_person_gives_a_second_answer(
 
 
 def test_a_model_that_is_not_known_answers_nobody(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     """Jobs wait, using up no attempt, until a known model is back; the gateway can say which it is."""
     torchserve.digest = "f" * 64
@@ -184,7 +184,7 @@ def test_a_model_that_is_not_known_answers_nobody(
 
 
 def test_a_job_gets_the_model_that_it_names(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     """In one batch with others; the model in service stays what it was, each answer is cached by itself."""
     torchserve.others = (OTHER,)
@@ -216,7 +216,7 @@ def test_a_model_beside_the_one_in_service_is_found_while_that_is_busy(
 
 
 def test_a_model_that_nobody_serves_fails_who_named_it_alone(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore
 ) -> None:
     named, plain = (submit(clocked, place.blobs, "level 9", wanted_model=wanted) for wanted in (OTHER, ""))
     for _ in range(2):
@@ -232,7 +232,7 @@ def test_a_model_that_nobody_serves_fails_who_named_it_alone(
 
 def test_wakeups_follow_the_job(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
     save(place.redis, new_endpoint("a", "http://127.0.0.1:9/", now_ms=1))
-    submit(place.line, place.blobs, "level 20")
+    submit(place.job_store, place.blobs, "level 20")
     preprocess.work_once(desk)
     assert place.redis.llen("infer") == 1
     infer.work_once(place)
@@ -240,7 +240,7 @@ def test_wakeups_follow_the_job(place: WorkerContext, desk: preprocess.WorkerCon
 
 
 def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     good = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
     bad = submit(clocked, place.blobs, f"level {POISON}")
@@ -258,7 +258,7 @@ def test_a_batch_is_one_request_and_one_bad_job_fails_alone(
 
 
 def test_who_dies_with_a_batch_takes_nobody_along_thrice(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, torchserve: FakeTorchServe
 ) -> None:
     """An infer process dies of one job of its batch: from then on each of them is scored alone."""
     jobs = [submit(clocked, place.blobs, f"level {n}") for n in (1, 2, 3)]
@@ -273,7 +273,11 @@ def test_who_dies_with_a_batch_takes_nobody_along_thrice(
 
 @pytest.mark.parametrize("mode", ["500", "503", "hang"])
 def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, torchserve: FakeTorchServe, mode: str
+    place: WorkerContext,
+    desk: preprocess.WorkerContext,
+    clocked: JobStore,
+    torchserve: FakeTorchServe,
+    mode: str,
 ) -> None:
     job_id = submit(clocked, place.blobs, "level 5")
     preprocess.work_once(desk)
@@ -293,16 +297,16 @@ def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
 def test_a_refused_volume_fails_at_once_with_its_figure(
     place: WorkerContext, desk: preprocess.WorkerContext
 ) -> None:
-    job_id = submit(place.line, place.blobs, "not a head", content="c9")
+    job_id = submit(place.job_store, place.blobs, "not a head", content="c9")
     preprocess.work_once(desk)
-    job = place.line.get(job_id)
+    job = place.job_store.get(job_id)
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "quality.not_a_head")
     assert json.loads(job.text("error_figures")) == {"volume_ml": 3}
     maintain.delete_pending(place)
     assert not place.blobs.exists(job.text("input_blob"))
-    sheet = sheet_path("a", job.shelf, PIPELINE)
+    sheet = sheet_path("a", job.artifact_prefix, PIPELINE)
     assert place.blobs.get(sheet) == SHEET
-    place.line.erase(job)
+    place.job_store.erase(job)
     maintain.delete_pending(place)
     assert not place.blobs.exists(sheet)
 
@@ -311,18 +315,18 @@ def test_a_volume_unlike_the_training_data_fails_with_the_measure_and_the_limit(
     place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, "settings", replace(place.settings, most_distance=0.2))
-    job_id = submit(place.line, place.blobs, "level 20", content="c99")
+    job_id = submit(place.job_store, place.blobs, "level 20", content="c99")
     preprocess.work_once(desk)
     infer.work_once(place)
-    job = place.line.get(job_id)
+    job = place.job_store.get(job_id)
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "quality.out_of_distribution")
     figures = json.loads(job.text("error_figures"))
     assert figures == {"out_of_distribution": 0.3, "most_out_of_distribution": 0.2}
     assert not job.text("result")
 
 
-def test_a_bug_costs_three_attempts_then_it_is_poison(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line
+def test_a_bug_costs_three_attempts_then_it_is_dead_lettered(
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore
 ) -> None:
     job_id = submit(clocked, place.blobs, "broken")
     for attempt in (1, 2, 3):
@@ -332,12 +336,12 @@ def test_a_bug_costs_three_attempts_then_it_is_poison(
         assert preprocess.work_once(desk) is None
         clocked.now_ms += 5000
     job = clocked.get(job_id)
-    assert (job.state, job.text("error_code")) == (JobState.FAILED, "poison")
+    assert (job.state, job.text("error_code")) == (JobState.FAILED, "job.dead_lettered")
     assert "ZeroDivisionError" in job.text("error_detail")
 
 
 def test_a_store_that_is_away_fails_nobody(
-    place: WorkerContext, desk: preprocess.WorkerContext, clocked: Line, monkeypatch: pytest.MonkeyPatch
+    place: WorkerContext, desk: preprocess.WorkerContext, clocked: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(clocked, place.blobs, "level 5")
 
@@ -357,43 +361,43 @@ def test_a_store_that_is_away_fails_nobody(
 def test_the_same_bytes_are_prepared_once(
     place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit(place.line, place.blobs, "level 9", content="same")
+    submit(place.job_store, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
     monkeypatch.setattr(desk, "prepare", lambda *_, **__: pytest.fail("prepared again"))
-    second = submit(place.line, place.blobs, "level 9", content="same")
+    second = submit(place.job_store, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
-    job = place.line.get(second)
+    job = place.job_store.get(second)
     assert (job.state, job.text("quality")) == (JobState.QUEUED_INFER, '{"volume_ml": 1400.0}')
 
 
 def test_a_damaged_stored_stack_is_made_anew(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
-    first = submit(place.line, place.blobs, "level 9", content="same")
+    first = submit(place.job_store, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
-    path = place.line.get(first).text("stack_blob")
+    path = place.job_store.get(first).text("stack_blob")
     place.blobs.put(path, place.blobs.get(path)[:-100])
-    submit(place.line, place.blobs, "level 9", content="same")
+    submit(place.job_store, place.blobs, "level 9", content="same")
     preprocess.work_once(desk)
     assert len(infer.work_once(place)) == 2
-    assert place.line.get(first).state is JobState.SUCCEEDED
+    assert place.job_store.get(first).state is JobState.SUCCEEDED
 
 
 def test_a_canceled_job_stops_at_its_next_step_and_leaves_nothing(
     place: WorkerContext, desk: preprocess.WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = submit(place.line, place.blobs, "level 9\nbroken")
+    job_id = submit(place.job_store, place.blobs, "level 9\nbroken")
 
     def canceled_meanwhile(path: Path, **more: Any) -> Stack:
-        place.line.cancel(job_id)
+        place.job_store.cancel(job_id)
         return fake_prepare(path, **more)
 
     monkeypatch.setattr(desk, "prepare", canceled_meanwhile)
     preprocess.work_once(desk)
-    assert place.line.get(job_id).state is JobState.CANCELED
+    assert place.job_store.get(job_id).state is JobState.CANCELED
     assert not place.blobs.exists(f"stacks/a/{job_id[4:]}/{PIPELINE}.npz")
-    assert "last_error" not in place.line.record(job_id)
+    assert "last_error" not in place.job_store.record(job_id)
 
 
-def test_top_up_sends_what_is_missing_and_no_more(place: WorkerContext, clocked: Line) -> None:
+def test_top_up_sends_what_is_missing_and_no_more(place: WorkerContext, clocked: JobStore) -> None:
     for _ in range(5):
         submit(clocked, place.blobs, "level 1")
     assert maintain.top_up(place, Stage.PREPROCESS) == 5
@@ -406,7 +410,9 @@ def test_top_up_sends_what_is_missing_and_no_more(place: WorkerContext, clocked:
     assert maintain.top_up(place, Stage.PREPROCESS) == 1
 
 
-def test_garbage_stays_listed_until_it_is_gone(place: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pending_deletion_stays_listed_until_it_is_gone(
+    place: WorkerContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.blobs.put("inputs/a/1", b"x")
     place.redis.rpush(keys.PENDING_DELETIONS, "inputs/a/1", "inputs/a/2")
 
@@ -465,14 +471,14 @@ def test_a_liveness_check_is_requested_each_round_while_nothing_else_shows_that_
 
 
 def test_a_stack_that_vanished_is_made_again(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
-    job_id = submit(place.line, place.blobs, "level 20", content="c1")
+    job_id = submit(place.job_store, place.blobs, "level 20", content="c1")
     preprocess.work_once(desk)
-    place.blobs.delete(place.line.get(job_id).text("stack_blob"))
+    place.blobs.delete(place.job_store.get(job_id).text("stack_blob"))
     infer.work_once(place)
-    assert place.line.get(job_id).state is JobState.QUEUED
+    assert place.job_store.get(job_id).state is JobState.QUEUED
     preprocess.work_once(desk)
     infer.work_once(place)
-    assert place.line.get(job_id).state is JobState.SUCCEEDED
+    assert place.job_store.get(job_id).state is JobState.SUCCEEDED
 
 
 def test_one_blob_that_stays_holds_up_no_other(place: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:

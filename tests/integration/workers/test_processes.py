@@ -39,7 +39,7 @@ def keep_up(place: WorkerContext, *job_ids: str) -> bool:
     """What beat would do; whether all these jobs are at rest or ready for inference."""
     maintain.reap(place)
     maintain.top_up(place, Stage.PREPROCESS)
-    states = [place.line.get(job_id).state for job_id in job_ids]
+    states = [place.job_store.get(job_id).state for job_id in job_ids]
     return all(state.is_terminal or state is JobState.QUEUED_INFER for state in states)
 
 
@@ -48,11 +48,11 @@ class Held:
 
     def __init__(self, place: WorkerContext, gate: Path) -> None:
         self.place, self.gate = place, gate
-        self.id = submit(place.line, place.blobs, f"hold {gate}")
+        self.id = submit(place.job_store, place.blobs, f"hold {gate}")
         wake(place.redis, Stage.PREPROCESS)
 
     def at_work(self) -> bool:
-        return self.place.line.record(self.id).get("step") == f"hold {self.gate}"
+        return self.place.job_store.record(self.id).get("step") == f"hold {self.gate}"
 
     def release(self) -> None:
         self.gate.touch()
@@ -68,21 +68,21 @@ def test_a_child_killed_in_the_middle_loses_nothing(
         os.kill(child, signal.SIGKILL)
     held.release()
     eventually(lambda: keep_up(place, held.id))
-    assert place.line.get(held.id).state is JobState.QUEUED_INFER
-    assert place.line.record(held.id)["fence"] == "3"
+    assert place.job_store.get(held.id).state is JobState.QUEUED_INFER
+    assert place.job_store.record(held.id)["fence"] == "3"
 
 
-def test_poison_ends_after_three_lives_and_takes_no_innocent_along(
+def test_a_dead_letter_ends_after_three_lives_and_takes_no_innocent_along(
     place: WorkerContext, workers: Workers
 ) -> None:
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "2")
-    innocent = [submit(place.line, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
-    bad = submit(place.line, place.blobs, "die")
-    innocent += [submit(place.line, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
+    innocent = [submit(place.job_store, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
+    bad = submit(place.job_store, place.blobs, "die")
+    innocent += [submit(place.job_store, place.blobs, f"level {n}\nsleep 0.1") for n in range(10)]
     eventually(lambda: keep_up(place, bad, *innocent))
-    assert {place.line.get(j).state for j in innocent} == {JobState.QUEUED_INFER}
-    job = place.line.get(bad)
-    assert (job.state, job.text("error_code"), job.attempt) == (JobState.FAILED, "poison", 3)
+    assert {place.job_store.get(j).state for j in innocent} == {JobState.QUEUED_INFER}
+    job = place.job_store.get(bad)
+    assert (job.state, job.text("error_code"), job.attempt) == (JobState.FAILED, "job.dead_lettered", 3)
 
 
 def test_a_hang_is_killed_and_counted(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_hang_is_killed_and_counted(place: WorkerContext, workers: Workers, tm
     workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
     held = Held(place, tmp_path / "never")
     eventually(held.at_work)
-    eventually(lambda: keep_up(place) and place.line.get(held.id).attempt >= 2)
+    eventually(lambda: keep_up(place) and place.job_store.get(held.id).attempt >= 2)
 
 
 def test_sigterm_hands_a_long_job_back_uncounted(
@@ -102,7 +102,7 @@ def test_sigterm_hands_a_long_job_back_uncounted(
     eventually(held.at_work)
     worker.terminate()
     worker.wait(60)
-    job = place.line.get(held.id)
+    job = place.job_store.get(held.id)
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
     assert job.text("last_error") == "worker stopped"
 
@@ -116,7 +116,7 @@ def test_sigterm_lets_a_short_job_finish(place: WorkerContext, workers: Workers,
     eventually(lambda: "worker: Warm shutdown" in workers.log())
     held.release()
     worker.wait(60)
-    assert place.line.get(held.id).state is JobState.QUEUED_INFER
+    assert place.job_store.get(held.id).state is JobState.QUEUED_INFER
     assert '"event": "job.prepared"' in workers.log()
 
 
@@ -130,7 +130,7 @@ def test_no_worker_idles_while_the_line_holds_work(
     for ended in range(len(jobs)):
         busy = min(2, len(jobs) - ended)
         eventually(lambda wanted=busy: len(claimed(place, jobs)) == wanted)
-        names = {place.line.record(job.id)["worker"] for job in claimed(place, jobs)}
+        names = {place.job_store.record(job.id)["worker"] for job in claimed(place, jobs)}
         assert len(names) == busy, "one worker each"
         claimed(place, jobs)[0].release()
         eventually(
@@ -139,11 +139,11 @@ def test_no_worker_idles_while_the_line_holds_work(
 
 
 def claimed(place: WorkerContext, jobs: list[Held]) -> list[Held]:
-    return [job for job in jobs if place.line.get(job.id).state is JobState.PREPROCESSING]
+    return [job for job in jobs if place.job_store.get(job.id).state is JobState.PREPROCESSING]
 
 
 def done(place: WorkerContext, job: Held) -> bool:
-    return place.line.get(job.id).state is JobState.QUEUED_INFER
+    return place.job_store.get(job.id).state is JobState.QUEUED_INFER
 
 
 def test_the_whole_system_runs_by_itself(place: WorkerContext, workers: Workers, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_whole_system_runs_by_itself(place: WorkerContext, workers: Workers,
     workers.start("workers.app:app", "worker", "-Q", "infer", "-c", "2")
     workers.start("workers.app:app", "worker", "-Q", "deliver,maintain", "-c", "1")
     workers.start("workers.app:app", "beat", "-s", str(tmp_path / "beat"))
-    jobs = [submit(place.line, place.blobs, f"level {n}", site=f"site{n % 3}") for n in range(12)]
-    eventually(lambda: all(place.line.get(j).state is JobState.SUCCEEDED for j in jobs))
+    jobs = [submit(place.job_store, place.blobs, f"level {n}", site=f"site{n % 3}") for n in range(12)]
+    eventually(lambda: all(place.job_store.get(j).state is JobState.SUCCEEDED for j in jobs))
     eventually(lambda: place.redis.llen(keys.PENDING_DELETIONS) == 0)
     eventually(lambda: place.redis.exists(keys.health("model_server")))

@@ -12,7 +12,7 @@ import redis
 from contracts.job import new_job_id
 from contracts.states import JobState
 from jobstore import keys
-from jobstore.store import Line
+from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect
 from tests.integration.workers.scene import eventually, submit
@@ -38,7 +38,7 @@ def test_every_accepted_job_ends_although_redis_dies_thrice(
         "HIPPOCAMP_MODEL_SERVER": torchserve.url, "HIPPOCAMP_LEASE_SECONDS": "5",
     }  # fmt: skip
     client = connect(durable.url, timeout_seconds=1, retries=0)
-    line, blobs = Line(client), BlobStore(str(tmp_path / "blobs"))
+    job_store, blobs = JobStore(client), BlobStore(str(tmp_path / "blobs"))
     accepted: list[str] = []
     with running(environment, tmp_path) as workers:
         workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "2")
@@ -47,15 +47,15 @@ def test_every_accepted_job_ends_although_redis_dies_thrice(
         workers.start("workers.app:app", "beat", "-s", str(tmp_path / "beat"))
         for round_ in range(3):
             for n in range(20):
-                accepted.append(submit(line, blobs, f"level {n}\nsleep 0.05", content=f"{round_}-{n}"))
+                accepted.append(submit(job_store, blobs, f"level {n}\nsleep 0.05", content=f"{round_}-{n}"))
             durable.kill()
             with pytest.raises(redis.ConnectionError):
-                submit(line, blobs, "level 1", content=new_job_id())
+                submit(job_store, blobs, "level 1", content=new_job_id())
             time.sleep(0.5)
             durable.start()
 
         def all_done() -> bool:
-            return all(line.get(job_id).state is JobState.SUCCEEDED for job_id in accepted)
+            return all(job_store.get(job_id).state is JobState.SUCCEEDED for job_id in accepted)
 
         eventually(all_done)
     totals = client.hgetall(keys.TOTALS)

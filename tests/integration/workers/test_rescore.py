@@ -48,10 +48,10 @@ def rescore(place: WorkerContext, torchserve: FakeTorchServe) -> Command:
 
 def scored(place: WorkerContext, desk: preprocess.WorkerContext, orders: str, **said: str) -> str:
     """The id of a job that was prepared and answered."""
-    job_id = submit(place.line, place.blobs, orders, **said)
+    job_id = submit(place.job_store, place.blobs, orders, **said)
     preprocess.work_once(desk)
     infer.work_once(place)
-    assert place.line.get(job_id).state is JobState.SUCCEEDED
+    assert place.job_store.get(job_id).state is JobState.SUCCEEDED
     return job_id
 
 
@@ -60,7 +60,7 @@ def test_a_head_gets_a_second_answer_and_keeps_the_first(
 ) -> None:
     told = Covariates(mmse=15).to_text()
     old = scored(place, desk, "level 20", content="c1", covariates=told)
-    before = place.line.record(old)
+    before = place.job_store.record(old)
     with Receiver() as receiver:
         save(place.redis, new_endpoint("a", receiver.url, now_ms=1))
         (found,) = rescore()
@@ -69,11 +69,15 @@ def test_a_head_gets_a_second_answer_and_keeps_the_first(
         (claim,) = infer.work_once(place)
         assert deliver.work_once(place) is not None
         assert deliver.work_once(place) is None
-    assert place.line.record(old) == before
-    new = place.line.get(found["new_job"])
+    assert place.job_store.record(old) == before
+    new = place.job_store.get(found["new_job"])
     assert claim.id == new.id
-    assert (new.state, new.text("rescored_from"), new.shelf) == (JobState.SUCCEEDED, old, before["shelf"])
-    first, second = (Result.model_validate(place.line.get(job_id).result) for job_id in (old, new.id))
+    assert (new.state, new.text("rescored_from"), new.artifact_prefix) == (
+        JobState.SUCCEEDED,
+        old,
+        before["artifact_prefix"],
+    )
+    first, second = (Result.model_validate(place.job_store.get(job_id).result) for job_id in (old, new.id))
     assert (first.model_digest, second.model_digest) == (DIGEST, OTHER)
     assert second.clinical == first.clinical is not None
     assert (second.quality, second.pipeline_digest) == (first.quality, first.pipeline_digest)
@@ -92,7 +96,7 @@ def test_nothing_is_put_in_line_twice(
     jobs = [scored(place, desk, f"level {n}", content=f"c{n}") for n in (1, 2)]
     twin = scored(place, desk, "level 2", content="c2")
     other = scored(place, desk, "level 3", content="c1", site="b")
-    failed = submit(place.line, place.blobs, "not a head", content="c9")
+    failed = submit(place.job_store, place.blobs, "not a head", content="c9")
     preprocess.work_once(desk)
     (_, _, outcome) = next(Rescoring(place.redis, OTHER).run([jobs[0]]))
     assert outcome is Rescored.QUEUED
@@ -115,9 +119,9 @@ def test_what_was_erased_stays_erased(
 ) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
-    place.line.erase(place.line.get(found["new_job"]))
+    place.job_store.erase(place.job_store.get(found["new_job"]))
     assert [one["outcome"] for one in rescore()] == [Rescored.ERASED]
-    place.line.erase(place.line.get(old))
+    place.job_store.erase(place.job_store.get(old))
     assert rescore() == []
 
 
@@ -126,11 +130,11 @@ def test_slices_that_are_gone_fail_the_new_job_alone(
 ) -> None:
     old = scored(place, desk, "level 1", content="c1")
     (found,) = rescore()
-    place.blobs.delete(place.line.get(old).text("stack_blob"))
+    place.blobs.delete(place.job_store.get(old).text("stack_blob"))
     infer.work_once(place)
-    job = place.line.get(found["new_job"])
+    job = place.job_store.get(found["new_job"])
     assert (job.state, job.text("error_code")) == (JobState.FAILED, "job.erased")
-    assert place.line.get(old).state is JobState.SUCCEEDED
+    assert place.job_store.get(old).state is JobState.SUCCEEDED
 
 
 def test_jobs_are_chosen_by_site_batch_and_time(place: WorkerContext, desk: preprocess.WorkerContext) -> None:
@@ -139,7 +143,7 @@ def test_jobs_are_chosen_by_site_batch_and_time(place: WorkerContext, desk: prep
     assert list(jobs_to_rescore(place.redis)) == [first, second]
     assert list(jobs_to_rescore(place.redis, site="b")) == [second]
     assert list(jobs_to_rescore(place.redis, site="b", batch="bat_" + "0" * 32)) == []
-    created = int(place.line.get(second).text("created_ms"))
+    created = int(place.job_store.get(second).text("created_ms"))
     assert list(jobs_to_rescore(place.redis, site="b", since_ms=created + 1)) == []
 
 

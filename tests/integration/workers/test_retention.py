@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.privacy]
 
 def finished(place: WorkerContext, desk: preprocess.WorkerContext, site: str) -> str:
     """A job with a result and blobs."""
-    job_id = submit(place.line, place.blobs, "level 3", site=site)
+    job_id = submit(place.job_store, place.blobs, "level 3", site=site)
     preprocess.work_once(desk)
     infer.work_once(place)
     return job_id
@@ -43,17 +43,17 @@ def test_each_site_keeps_its_jobs_as_long_as_it_said(
     for site, job_id in old.items():
         aged(place, job_id, site, 7200)
     young = finished(place, desk, "short")
-    waiting = submit(place.line, place.blobs, "level 1", site="short")
+    waiting = submit(place.job_store, place.blobs, "level 1", site="short")
     aged(place, waiting, "short", 7200)
-    stacks = [place.line.get(job_id).text("stack_blob") for job_id in (old["short"], young)]
+    stacks = [place.job_store.get(job_id).text("stack_blob") for job_id in (old["short"], young)]
     assert retire(place) == 1
     delete_pending(place)
     with pytest.raises(JobNotFound):
-        place.line.get(old["short"])
-    assert place.line.erased_by(old["short"]) is None, "no tombstone: nobody asked for it"
+        place.job_store.get(old["short"])
+    assert place.job_store.erased_by(old["short"]) is None, "no tombstone: nobody asked for it"
     assert [place.blobs.exists(path) for path in stacks] == [False, True]
     for kept in (old["always"], old["unnamed"], young, waiting):
-        place.line.get(kept)
+        place.job_store.get(kept)
     assert retire(place) == 0, "not again so soon"
 
 
@@ -103,7 +103,7 @@ def test_a_sites_webhooks_reach_its_own_networks_and_no_others(
             )
             finished(place, desk, site)
         ids = {deliver.work_once(place).id for _ in range(2)}
-    states = {place.line.record(one)["site"]: place.line.record(one)["state"] for one in ids}
+    states = {place.job_store.record(one)["site"]: place.job_store.record(one)["state"] for one in ids}
     assert states == {"inside": "succeeded", "outside": "pending"}
 
 

@@ -43,10 +43,10 @@ def test_the_site_decides(
 ) -> None:
     sites.save(place.redis, sites.Site(name="a", allow_contrast=allowed))
     monkeypatch.setattr(desk, "prepare", enhanced)
-    job_id = submit(place.line, place.blobs, "level 20")
+    job_id = submit(place.job_store, place.blobs, "level 20")
     preprocess.work_once(desk)
     infer.work_once(place)
-    job = place.line.get(job_id)
+    job = place.job_store.get(job_id)
     if not allowed:
         assert (job.state, job.text("error_code")) == (JobState.FAILED, "input.contrast_enhanced")
         return

@@ -9,20 +9,20 @@ import pytest
 
 from client.conversations import Conversations
 from client.errors import BadInput, JobEnded, NotAllowed, NotFound, Refused, Unavailable, WaitedTooLong
-from client.exchange import Answer, Call, Conversation, Patience, Pause, persistently
+from client.exchange import Call, Conversation, Pause, RetryPolicy, ServiceReply, with_retries
 from client.sources import open_source
 
 CALL = Call("GET", "/x")
 JOB = {"id": "job_1", "state": "queued", "stage": "preprocess"}
 
 
-def reply(status: int, data: Any = None, **headers: str) -> Answer:
-    return Answer(
+def reply(status: int, data: Any = None, **headers: str) -> ServiceReply:
+    return ServiceReply(
         status, {k.replace("_", "-"): v for k, v in headers.items()}, json.dumps(data or {}).encode()
     )
 
 
-def drive(talk: Conversation[Any], *answers: Answer) -> tuple[Any, list[Call], list[float]]:
+def drive(talk: Conversation[Any], *answers: ServiceReply) -> tuple[Any, list[Call], list[float]]:
     """Feed answers to a conversation: (what it returned, calls it made, pauses it took)."""
     left, calls, pauses = list(answers), [], []
     try:
@@ -30,7 +30,7 @@ def drive(talk: Conversation[Any], *answers: Answer) -> tuple[Any, list[Call], l
         while True:
             if isinstance(step, Pause):
                 pauses.append(step.seconds)
-                step = talk.send(Answer(0))
+                step = talk.send(ServiceReply(0))
             else:
                 calls.append(step)
                 step = talk.send(left.pop(0))
@@ -39,13 +39,16 @@ def drive(talk: Conversation[Any], *answers: Answer) -> tuple[Any, list[Call], l
 
 
 def test_an_answer_ends_it() -> None:
-    answer, calls, pauses = drive(persistently(CALL, Patience()), reply(200, {"a": 1}))
+    answer, calls, pauses = drive(with_retries(CALL, RetryPolicy()), reply(200, {"a": 1}))
     assert (answer.json(), len(calls), pauses) == ({"a": 1}, 1, [])
 
 
 def test_retry_after_is_a_floor() -> None:
     _, calls, pauses = drive(
-        persistently(CALL, Patience(first_seconds=0.01)), reply(503, retry_after="7"), reply(429), reply(200)
+        with_retries(CALL, RetryPolicy(first_seconds=0.01)),
+        reply(503, retry_after="7"),
+        reply(429),
+        reply(200),
     )
     assert len(calls) == 3
     assert pauses[0] == 7
@@ -59,20 +62,22 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 def test_pauses_grow_and_are_bounded() -> None:
-    patience = Patience(retries=10, first_seconds=1, longest_seconds=20)
-    _, _, pauses = drive(persistently(CALL, patience), *[Answer(0, broken="reset")] * 10, reply(200))
+    retry_policy = RetryPolicy(retries=10, first_seconds=1, longest_seconds=20)
+    _, _, pauses = drive(
+        with_retries(CALL, retry_policy), *[ServiceReply(0, broken="reset")] * 10, reply(200)
+    )
     for n, pause in enumerate(pauses):
         assert min(20, 2**n) / 2 <= pause <= min(20, 2**n)
 
 
 def test_a_service_that_asks_for_too_long_fails_at_once() -> None:
     with pytest.raises(Unavailable, match="after 1 try"):
-        drive(persistently(CALL, Patience(longest_seconds=60)), reply(503, retry_after="3600"))
+        drive(with_retries(CALL, RetryPolicy(longest_seconds=60)), reply(503, retry_after="3600"))
 
 
-def test_patience_ends() -> None:
+def test_retries_end() -> None:
     with pytest.raises(Unavailable, match="after 3 tries; the last: ConnectError"):
-        drive(persistently(CALL, Patience(retries=2)), *[Answer(0, broken="ConnectError")] * 3)
+        drive(with_retries(CALL, RetryPolicy(retries=2)), *[ServiceReply(0, broken="ConnectError")] * 3)
 
 
 @pytest.mark.parametrize(
@@ -83,33 +88,33 @@ def test_patience_ends() -> None:
 def test_problems_are_not_retried(status: int, kind: type[Refused]) -> None:
     problem = {"code": "some.code", "detail": "what is wrong", "status": status, "retryable": False}
     with pytest.raises(kind, match=r"some\.code: what is wrong") as caught:
-        drive(persistently(CALL, Patience()), reply(status, problem))
+        drive(with_retries(CALL, RetryPolicy()), reply(status, problem))
     assert caught.value.problem.status == status
 
 
 def test_a_problem_that_says_retryable_is_retried() -> None:
     busy = {"code": "request.in_flight", "detail": "busy", "status": 409, "retryable": True}
-    _, calls, _ = drive(persistently(CALL, Patience()), reply(409, busy), reply(200))
+    _, calls, _ = drive(with_retries(CALL, RetryPolicy()), reply(409, busy), reply(200))
     assert len(calls) == 2
 
 
 def test_an_unrepeatable_call_is_not_repeated_after_500() -> None:
     once = Call("POST", "/x", repeatable=False)
     with pytest.raises(Refused):
-        drive(persistently(once, Patience()), reply(500))
+        drive(with_retries(once, RetryPolicy()), reply(500))
 
 
 def test_a_proxys_html_is_an_error_of_its_own() -> None:
     with pytest.raises(Unavailable, match="no JSON"):
-        drive(Conversations().job("job_1"), Answer(200, {}, b"<html>"))
+        drive(Conversations().job("job_1"), ServiceReply(200, {}, b"<html>"))
     with pytest.raises(Refused, match=r"http\.418"):
-        drive(persistently(CALL, Patience()), Answer(418, {}, b"<html>"))
+        drive(with_retries(CALL, RetryPolicy()), ServiceReply(418, {}, b"<html>"))
 
 
 def test_every_try_of_a_submit_has_the_same_key() -> None:
     source = open_source(b"volume")
     talk = Conversations().submit(source, key=None, priority="bulk", deadline_seconds=9, not_before_seconds=4)
-    job, calls, _ = drive(talk, Answer(0, broken="reset"), reply(503), reply(202, JOB))
+    job, calls, _ = drive(talk, ServiceReply(0, broken="reset"), reply(503), reply(202, JOB))
     assert job.id == "job_1"
     assert len({call.headers["Idempotency-Key"] for call in calls}) == 1
     assert calls[0].headers["Hippocamp-Priority"] == "bulk"
@@ -154,16 +159,16 @@ def test_a_job_without_result() -> None:
 def test_an_erasure_whose_answer_was_lost_is_no_error() -> None:
     gone = {"code": "job.erased", "detail": "It was erased", "status": 410}
     _, calls, _ = drive(
-        Conversations(Patience(first_seconds=0.01)).erase("job_1"), reply(0), reply(410, gone)
+        Conversations(RetryPolicy(first_seconds=0.01)).erase("job_1"), reply(0), reply(410, gone)
     )
     assert [call.method for call in calls] == ["DELETE", "DELETE"]
     missing = {"code": "job.not_found", "detail": "No job", "status": 404}
     with pytest.raises(NotFound):
-        drive(Conversations(Patience()).erase("job_2"), reply(404, missing))
+        drive(Conversations(RetryPolicy()).erase("job_2"), reply(404, missing))
 
 
 def test_an_endpoint_that_is_added_again_has_the_same_key() -> None:
-    talk = Conversations(Patience(first_seconds=0.01)).add_endpoint("https://pacs.example/hook")
+    talk = Conversations(RetryPolicy(first_seconds=0.01)).add_endpoint("https://pacs.example/hook")
     made, calls, _ = drive(talk, reply(0), reply(503), reply(201, {"id": "whe_1"}))
     assert made == {"id": "whe_1"}
     assert len({call.headers["Idempotency-Key"] for call in calls}) == 1

@@ -1,4 +1,4 @@
-"""The keeper on real processes: what ends is started again, in its place, with pauses, and `down` ends it."""
+"""The reconciler on real processes: what ends is started again, in its place, with pauses, and `down` ends it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import pytest
 import redis
 
 from deploy.local import reconciler, services
-from deploy.local.reconciler import Keeper
+from deploy.local.reconciler import Reconciler
 from deploy.local.running import MARK
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack
+from deploy.local.supervisor import LocalSystem
 from runtime.redis_connections import connect
 from tests.support.waiting import eventually
 
@@ -42,12 +42,12 @@ def mayfly(_: LocalSettings) -> Service:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., LocalSystem]]:
     """Start services without waiting for a gateway; all are stopped at the end."""
     stacks = []
 
-    def go(*services: Callable[[LocalSettings], Service]) -> Stack:
-        stack = Stack(LocalSettings(start_seconds=180).beside(tmp_path), services)
+    def go(*services: Callable[[LocalSettings], Service]) -> LocalSystem:
+        stack = LocalSystem(LocalSettings(start_seconds=180).beside(tmp_path), services)
         stacks.append(stack)
         (tmp_path / "logs").mkdir()
         for one in services:
@@ -60,21 +60,21 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
         stack.down()
 
 
-def kill(stack: Stack, name: str) -> int:
+def kill(stack: LocalSystem, name: str) -> int:
     (pid,) = [item.pid for item in stack.remembered() if item.name == name]
     os.kill(pid, signal.SIGKILL)
     psutil.Process(pid).wait(60) if psutil.pid_exists(pid) else None
     return pid
 
 
-def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -> None:
+def test_what_ended_is_started_again_in_its_place(start: Callable[..., LocalSystem]) -> None:
     stack = start(first, second)
-    assert Keeper(stack).look() == []
+    assert Reconciler(stack).look() == []
     child = psutil.Process(stack.remembered()[0].pid)
     eventually(child.children)
     (grandchild,) = child.children()
     pid = kill(stack, "first")
-    assert Keeper(stack).look() == ["first"]
+    assert Reconciler(stack).look() == ["first"]
     assert [item.name for item in stack.remembered()] == ["first", "second"], (
         "stopped in this order, reversed"
     )
@@ -84,10 +84,10 @@ def test_what_ended_is_started_again_in_its_place(start: Callable[..., Stack]) -
     eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..., Stack]) -> None:
+def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..., LocalSystem]) -> None:
     stack = start(mayfly)
     now = [0.0]
-    watch = Keeper(stack, clock=lambda: now[0])
+    watch = Reconciler(stack, clock=lambda: now[0])
     seen = []
     for moment in range(200):
         now[0] = float(moment)
@@ -98,13 +98,13 @@ def test_who_ends_at_once_is_left_alone_for_longer_and_longer(start: Callable[..
     assert all(later - sooner <= 64 for sooner, later in pairwise(seen))
 
 
-def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[..., Stack]) -> None:
+def test_the_reconciler_works_beside_and_ends_before_what_it_keeps(start: Callable[..., LocalSystem]) -> None:
     stack = start(second)
     process = reconciler.start(stack.settings)
     assert process is not None
     assert reconciler.start(stack.settings) is None
     assert reconciler.living(stack.settings)
-    (mine,) = json.loads((stack.settings.folder / "keeper.json").read_text())
+    (mine,) = json.loads((stack.settings.folder / "loop.json").read_text())
     eventually(lambda: "keep" in psutil.Process(mine["pid"]).cmdline())  # empty for a moment of its exec
     reconciler.stop(stack.settings)
     process.wait(60)
@@ -114,8 +114,8 @@ def test_the_keeper_works_beside_and_ends_before_what_it_keeps(start: Callable[.
     assert not stack.is_up(), "nobody starts it again"
 
 
-def test_a_full_disk_does_not_end_the_keeper(
-    start: Callable[..., Stack], monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_does_not_end_the_reconciler(
+    start: Callable[..., LocalSystem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIPPOCAMP_LOG_BYTES", str(1 << 20))
     stack = start(second)
@@ -133,12 +133,12 @@ def test_a_full_disk_does_not_end_the_keeper(
     process.wait(60)
 
 
-def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..., Stack]) -> None:
+def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..., LocalSystem]) -> None:
     stack = start(services.redis)
     client = connect(f"redis://127.0.0.1:{stack.settings.ports.redis}/0", retries=0)
     client.set("kept", "yes")
     kill(stack, "redis")
-    assert Keeper(stack).look() == ["redis"]
+    assert Reconciler(stack).look() == ["redis"]
 
     def answers() -> bool:
         with suppress(redis.RedisError):
@@ -150,9 +150,9 @@ def test_a_redis_that_was_killed_comes_back_with_what_it_held(start: Callable[..
 
 
 @pytest.mark.parametrize("text", ["", "[{", '{"a": 1}', '[{"name": "first"}]'])
-def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack], text: str) -> None:
+def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., LocalSystem], text: str) -> None:
     stack = start(second)
-    for name in ("state.json", "restarts.json", "keeper.json"):
+    for name in ("state.json", "restarts.json", "loop.json"):
         (stack.settings.folder / name).write_text(text)
     assert reconciler.restarts(stack.settings) in ({}, {"a": 1})
     assert not reconciler.living(stack.settings)
@@ -162,7 +162,7 @@ def test_a_note_that_a_full_disk_cut_off_is_no_note(start: Callable[..., Stack],
     assert [one for one in marked if _mark(one) == str(stack.settings.folder)] == []
 
 
-def test_down_leaves_no_counters_in_memory(start: Callable[..., Stack]) -> None:
+def test_down_leaves_no_counters_in_memory(start: Callable[..., LocalSystem]) -> None:
     stack = start(second)
     (item,) = stack.remembered()
     process = psutil.Process(item.pid)

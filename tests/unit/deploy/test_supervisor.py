@@ -12,7 +12,7 @@ import pytest
 
 from deploy.local.services import Service
 from deploy.local.settings import LocalSettings
-from deploy.local.supervisor import Stack, StartFailed
+from deploy.local.supervisor import LocalSystem, StartFailed
 from tests.support.waiting import eventually
 
 
@@ -41,14 +41,14 @@ def mayfly(settings: LocalSettings) -> Service:
 
 def test_a_busy_port_is_named_with_its_holder(settings: LocalSettings) -> None:
     with socket.create_server(("127.0.0.1", settings.ports.gateway)), pytest.raises(StartFailed) as failure:
-        Stack(settings, [listener]).up()
+        LocalSystem(settings, [listener]).up()
     text = str(failure.value)
     assert f"listener needs port {settings.ports.gateway}" in text
     assert "\n" not in text
 
 
 def test_a_service_that_dies_is_named_with_its_last_words(settings: LocalSettings) -> None:
-    stack = Stack(settings, [listener, mayfly])
+    stack = LocalSystem(settings, [listener, mayfly])
     with pytest.raises(StartFailed) as failure:
         stack.up()
     assert "mayfly ended with status 1: no such database" in str(failure.value)
@@ -60,7 +60,7 @@ def test_a_service_that_dies_is_named_with_its_last_words(settings: LocalSetting
 
 
 def test_down_takes_grandchildren_along(settings: LocalSettings) -> None:
-    stack = Stack(replace(settings, start_seconds=5), [listener])
+    stack = LocalSystem(replace(settings, start_seconds=5), [listener])
     settings.folder.mkdir(exist_ok=True)
     with pytest.raises(StartFailed, match="did not get ready"):
         stack.up()  # nobody answers /readyz
@@ -70,7 +70,7 @@ def test_down_takes_grandchildren_along(settings: LocalSettings) -> None:
 
 
 def test_a_pid_that_now_belongs_to_another_is_left_alone(settings: LocalSettings) -> None:
-    stack = Stack(settings, [listener])
+    stack = LocalSystem(settings, [listener])
     stack.memory.parent.mkdir(exist_ok=True)
     me = psutil.Process()
     stack.memory.write_text(

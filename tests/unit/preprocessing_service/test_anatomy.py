@@ -101,10 +101,10 @@ def test_volumes_are_sums_of_probability_on_the_calibrated_scale() -> None:
     ball = _ball((28, 70, 30), 8)
     measured = summed({(ONE, LEFT): ball}, 0.002)
     assert measured[ONE, LEFT] == pytest.approx(2 * 4 / 3 * np.pi * 8**3 / 1000, rel=0.01)
-    line = Line(0.9, -0.1, 0.2, 0.01, 10, 12)
-    assert calibrated(measured, {ONE: line})[ONE, LEFT] == pytest.approx(0.9 * measured[ONE, LEFT] - 0.1)
-    assert line(0.05) == 0
-    assert line.spread(10) == pytest.approx(np.hypot(0.2, 0.1))
+    job_store = Line(0.9, -0.1, 0.2, 0.01, 10, 12)
+    assert calibrated(measured, {ONE: job_store})[ONE, LEFT] == pytest.approx(0.9 * measured[ONE, LEFT] - 0.1)
+    assert job_store(0.05) == 0
+    assert job_store.spread(10) == pytest.approx(np.hypot(0.2, 0.1))
 
 
 def test_asymmetry_and_occupancy() -> None:

@@ -82,7 +82,7 @@ def test_a_server_that_restarts_between_requests_is_met_again(client_of: Callabl
         assert len(client.predict(canary_request())) == 1
 
 
-def test_poison_marks_only_its_batch(client_of: Callable[..., ModelServer]) -> None:
+def test_a_dead_letter_marks_only_its_batch(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as server:
         client = client_of(server.url)
         with pytest.raises(BatchRefused):

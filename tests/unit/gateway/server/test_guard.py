@@ -22,9 +22,9 @@ from gateway.server.listeners import listen
 from gateway.server.logs import WithoutRequests
 from gateway.server.phase import Phase
 from gateway.server.replies import Reply
-from gateway.server.wsgi import Answer
+from gateway.server.wsgi import HttpAnswer
 from tests.conftest import free_port
-from tests.support.waiting import PATIENCE_SECONDS, eventually
+from tests.support.waiting import MOST_WAIT_SECONDS, eventually
 from tests.support.wires import send
 
 BIG = bytes(190_000)
@@ -57,7 +57,7 @@ class App:
             await asyncio.sleep(1)
         while scope["path"] == "/held" and not self.released.is_set():
             await asyncio.sleep(0.02)
-        await reply.whole(Answer(200, [], BIG if scope["path"] == "/big" else b"done"))
+        await reply.whole(HttpAnswer(200, [], BIG if scope["path"] == "/big" else b"done"))
         if connection.is_over:
             await connection.gone.wait()
 
@@ -97,13 +97,13 @@ class Server:
     def connect(self, *, window: int = 0, source: str = "127.0.0.1") -> socket.socket:
         if self.address.startswith("unix:"):
             one = socket.socket(socket.AF_UNIX)
-            one.settimeout(PATIENCE_SECONDS)
+            one.settimeout(MOST_WAIT_SECONDS)
             one.connect(self.address.removeprefix("unix:"))
             return one
         one = socket.socket()
         if window:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        one.settimeout(PATIENCE_SECONDS)
+        one.settimeout(MOST_WAIT_SECONDS)
         one.bind((source, 0))
         with contextlib.suppress(ConnectionError):  # the server may be so quick to end it
             one.connect(("127.0.0.1", int(self.address.rpartition(":")[2])))

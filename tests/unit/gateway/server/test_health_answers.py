@@ -13,7 +13,7 @@ import pytest
 from gateway.http.schemas import Dependency, Readiness
 from gateway.monitoring.readiness import CHECKS
 from gateway.server.health import HealthAnswers
-from gateway.server.wsgi import Answer, Environ
+from gateway.server.wsgi import Environ, HttpAnswer
 
 
 def scope(path: str, query: str = "", method: str = "GET") -> dict[str, Any]:
@@ -28,8 +28,8 @@ class Maker:
         self._slow = slow
         self._lock = threading.Lock()
 
-    def __call__(self, environ: Environ) -> Answer:
-        return Answer(200, [], str(self._number(str(environ["PATH_INFO"]))).encode())
+    def __call__(self, environ: Environ) -> HttpAnswer:
+        return HttpAnswer(200, [], str(self._number(str(environ["PATH_INFO"]))).encode())
 
     def ask(self, name: str) -> Dependency:
         if name in self._slow:
