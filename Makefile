@@ -7,7 +7,7 @@ PIP    := $(RUN) -m pip --disable-pip-version-check --quiet
 SOURCES := contracts runtime jobstore imaging gateway preprocessing_service workers model_store client operators pacs deploy bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: audit help setup demo up down status viewer test test-containers unit check format lock clean
+.PHONY: audit client help setup demo up down status viewer test test-containers unit check format lock clean
 
 help:  ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^## / {printf "\n%s\n", substr($$0, 4)} \
@@ -25,6 +25,9 @@ down: $(VENV)/.runtime  ## Stop it
 
 status: $(VENV)/.runtime  ## Say what is running
 	@$(RUN) -m deploy.local status
+
+client: $(VENV)/.runtime  ## Build the client alone as a wheel, into dist/
+	@$(RUN) -m deploy.client_wheel
 
 viewer:  ## Bundle NiiVue for the volume view of the page (Node 20; without it the page draws planes)
 	@cd deploy/viewer && npm ci --no-audit --no-fund --silent && npm run --silent build

@@ -109,7 +109,7 @@ def measure_peers(names: tuple[str, ...], *, quick: bool) -> list[Check]:
     for name in names[:1] if quick else names[:2]:
         print(f"{name:28s}{'CPU s':>8s}{'wall s':>8s}{'mean off':>9s}{'worst':>9s}  (mm; fields: log)")
         for peer in compare_with_peers((name,)):
-            print(peer.job_store(), flush=True)
+            print(peer.line(), flush=True)
         print()
     return []
 

@@ -25,7 +25,12 @@ class AsyncClient:
     """One service as one site sees it, for one event loop; use it with `async with`."""
 
     def __init__(
-        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, retry_policy: RetryPolicy | None = None
+        self,
+        url: str = "",
+        *,
+        key: str = "",
+        timeout_seconds: float = 60.0,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:  # fmt: skip
         self.connection = Connection(url, key, timeout_seconds)
         self._say = Conversations(retry_policy or RetryPolicy())

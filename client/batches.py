@@ -20,7 +20,7 @@ from client.tables import Row
 
 Answer = dict[str, Any]
 _WATCHED = 64
-"""Jobs asked about at once: the job store is first come, first served, so the others cannot end before them."""
+"""Jobs asked about at once: the queue is first come, first served, so the others cannot end before."""
 
 
 class Watcher(Protocol):

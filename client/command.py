@@ -14,6 +14,7 @@ from client.context import Session
 from client.errors import ClientError
 from client.exchange import RetryPolicy
 from client.exit_codes import Exit, exit_of
+from client.version import VERSION
 
 
 class Program(click.Group):
@@ -77,7 +78,7 @@ _COMMANDS: tuple[Callable[..., Any], ...] = (
     model.model,
     completion.completion,
 )
-click.version_option(package_name="hippocamp")(main)
+click.version_option(VERSION)(main)
 for _command in _COMMANDS:
     main.add_command(_command)  # type: ignore[arg-type]
 

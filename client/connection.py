@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import httpx
 
 from client.exchange import Call, ServiceReply
+from client.version import VERSION
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
-def _agent() -> str:
-    try:
-        return f"hippocamp-client/{version('hippocamp')}"
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "hippocamp-client"
+_AGENT = f"hippocamp-client/{VERSION}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class Connection:
 
     def options(self) -> dict[str, Any]:
         """Arguments of httpx.Client and httpx.AsyncClient; redirects are not followed: the key stays here."""
-        headers = {"User-Agent": _agent()}
+        headers = {"User-Agent": _AGENT}
         if key := self.key or os.environ.get("HIPPOCAMP_API_KEY", ""):
             headers["Authorization"] = f"Bearer {key}"
         return {

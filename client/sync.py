@@ -24,7 +24,12 @@ class Client:
     """One service as one site sees it. Threads may share it; close it, or use it with `with`."""
 
     def __init__(
-        self, url: str = "", *, key: str = "", timeout_seconds: float = 60.0, retry_policy: RetryPolicy | None = None
+        self,
+        url: str = "",
+        *,
+        key: str = "",
+        timeout_seconds: float = 60.0,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:  # fmt: skip
         self.connection = Connection(url, key, timeout_seconds)
         self._say = Conversations(retry_policy or RetryPolicy())

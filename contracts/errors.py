@@ -11,7 +11,7 @@ HippocampError
 │   ├── JobNotFound        ├── BatchNotFound      ├── WrongState        ├── Gone
 │   ├── BadRequest         ├── Unauthenticated    ├── Forbidden         ├── QuotaExceeded
 │   └── BadCovariate
-├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── DeadLettered  └── DeadlineExpired     how a job ends
+├── ModelRefused  ├── ModelNotServed  ├── DeliveryFailed  ├── DeadLettered └── DeadlineExpired  how jobs end
 ├── Misconfigured              a part of the system may not use another (500)
 └── Unavailable                a dependency is away (503, retryable)
     ├── StoreUnavailable   ├── DiskNearlyFull   ├── ResourcesExhausted   ├── Backlog

@@ -36,7 +36,7 @@ class DeliveryState(StrEnum):
 
 
 class Stage(StrEnum):
-    """A place in the job store; also the name of the Celery queue that wakes its workers."""
+    """A position in the queue; also the name of the Celery queue that wakes its workers."""
 
     PREPROCESS = "preprocess"
     INFER = "infer"

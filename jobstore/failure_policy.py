@@ -20,7 +20,7 @@ AWAY_SECONDS = 5.0
 
 
 class Outcome(StrEnum):
-    """What became of a claim; LEFT: the job store is away, so its lease runs out and the reaper requeues it."""
+    """How a claim ended; LEFT: the job store is away, so its lease runs out and the reaper requeues it."""
 
     FAILED = "failed"
     RETRIED = "retried"

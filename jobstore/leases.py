@@ -50,7 +50,7 @@ def held(
 ) -> Iterator[threading.Event]:
     """Renew every claim three times per lease, for `most_seconds` at most; the event: one of them is lost.
 
-    A worker that is stopped, cut off or hung past its limit renews nothing, so its jobs go back to the job store;
+    A worker that is stopped, cut off or hung past its limit renews nothing, so its jobs return to the queue;
     its late commit meets a higher fence and is refused. Losing Redis for less than a lease costs nothing.
     """
     hold = _Hold(job_store, list(claims), time.monotonic() + most_seconds)

@@ -1,4 +1,4 @@
-"""Claims of processes that died on this machine go back to the job store at once, long before their lease ends."""
+"""Claims of processes that died on this machine return to the queue at once, long before their lease ends."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     job store's Redis  cached_names   cache key -> name       written by the commit, under its fence
     cache's Redis      <name>         the result, with a TTL  written after it, as far as it goes
 
-The job store knows every name before anything can stand under it, and each name is new (key, job, fence). So a
-result that the job store has forgotten cannot be found, however late somebody writes it; and what erasing has to
+The job store knows every name before anything can stand under it, and each name is new (key, job, fence).
+So a result that it has forgotten cannot be found, however late somebody writes it; and what erasing has to
 delete is a list, STALE_RESULTS, that an entry leaves only once the cache's server has deleted it.
 """
 

@@ -37,5 +37,5 @@ class Uploads:
         return bool(self.run("replace_upload", job.id, job.text("input_blob"), *new))
 
     def withdraw_orphans(self, uploads: Sequence[str], *, this_round: int, grace_rounds: int) -> int:
-        """Note which of these no job names; withdraw and delete those first seen so `grace_rounds` rounds ago."""
+        """Note which of these no job names; delete those first seen `grace_rounds` rounds ago."""
         return int(self.run("orphans", this_round, grace_rounds, json.dumps(list(uploads))))

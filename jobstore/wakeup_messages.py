@@ -8,7 +8,7 @@ from celery import Task
 from celery.worker.request import Request
 
 
-class Hint(Request):
+class WakeUpRequest(Request):
     """A message that was taken off its queue for good.
 
     An acknowledgement that met a broken connection would fill the worker's only slot for ever, since kombu
@@ -24,4 +24,4 @@ class WakeUp(Task[Any, Any]):
     """Base of all tasks: at most once, never restored; the job store knows what is owed."""
 
     abstract = True
-    Request = "jobstore.wakeup_messages:Hint"
+    Request = "jobstore.wakeup_messages:WakeUpRequest"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from client.command import Program, service_options
+from client.version import VERSION
 from operators.commands import audit, doctor, jobs, repair, rescore, sites, top, workers
 
 
@@ -33,7 +34,7 @@ _COMMANDS: tuple[Callable[..., Any], ...] = (
     doctor.doctor,
     audit.audit,
 )
-click.version_option(package_name="hippocamp")(main)
+click.version_option(VERSION)(main)
 for _command in _COMMANDS:
     main.add_command(_command)  # type: ignore[arg-type]
 

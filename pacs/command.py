@@ -16,6 +16,7 @@ from client.commands.webhook import registered, serving
 from client.connection import Connection
 from client.context import Session
 from client.hooks import HookServer
+from client.version import VERSION
 from pacs.inbox import Inbox
 from runtime.logs import configure_logging
 
@@ -142,7 +143,7 @@ def _log_events(service: str) -> None:
     logging.getLogger("pynetdicom").setLevel(logging.WARNING)
 
 
-click.version_option(package_name="hippocamp")(main)
+click.version_option(VERSION)(main)
 
 if __name__ == "__main__":
     sys.exit(main())

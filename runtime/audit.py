@@ -125,7 +125,7 @@ class AuditLog:
 
 
 def line(event: Mapping[str, Any], before: str) -> bytes:
-    """The event chained to the hash before it: `hash` is the SHA-256 of the job store without `hash`."""
+    """The event chained to the hash before it: `hash` is the SHA-256 of the line without `hash`."""
     body = {**event, "before": before}
     return (json.dumps({**body, "hash": _hash(body)}, sort_keys=True) + "\n").encode()
 

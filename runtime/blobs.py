@@ -60,7 +60,7 @@ def sent_path(site: str, upload_id: str) -> str:
 def stack_path(site: str, artifact_prefix: str, pipeline: str) -> str:
     """The prepared stack of a job's bytes by this pipeline; a new model re-scores it without preprocessing.
 
-    artifact_prefix: `Job.artifact_prefix`, one for all jobs of the site with the same bytes until the last of them is erased.
+    artifact_prefix: `Job.artifact_prefix`, one for all jobs of the site with the same bytes.
     """
     return f"stacks/{site}/{artifact_prefix}/{pipeline}.npz"
 

@@ -80,7 +80,7 @@ def start(name: str, *, service: str, parent: str = "", kind: Kind = "internal")
 
 
 def work(claim: Claim) -> Span:
-    """The span of the work on a claim, and before it that of its wait in the job store; the caller ends it."""
+    """The span of the work on a claim, and before it that of its wait in the queue; the caller ends it."""
     record, stage = claim.record, str(claim.stage)
     parent = record.get("traceparent", "")
     if not parent or not is_on():

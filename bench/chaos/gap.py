@@ -1,4 +1,4 @@
-"""Workers that die between pop and un-acked record: what plain Celery loses there, and what the job store does."""
+"""Workers that die between pop and un-acked record: what plain Celery and the job store lose there."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def _rotate(log: Path) -> bool:
 
 
 def _done(event: str, log: Path, step: Callable[[Path], None]) -> bool:
-    """Whether it succeeded: what one log fails with ends neither the reconciler nor the care for the others."""
+    """Whether it succeeded: what one log fails with does not end the care for the others."""
     try:
         step(log)
     except OSError as failure:

@@ -43,7 +43,7 @@ def _ask() -> None:
 
 
 def _note(response: Response) -> Response:
-    """The job store is on disk before the answer leaves; when it cannot be, nothing is shown: the answer is 503.
+    """The entry is on disk before the answer leaves; when it cannot be, nothing is shown: the answer is 503.
 
     Unless something was done: then 503 would make the caller do it twice. It is told in the service's log.
     """

@@ -122,7 +122,7 @@ def own_job(job_id: str) -> Job:
 
 
 def own_place(job_id: str) -> tuple[Job, QueueEstimate]:
-    """The same with its place in the job store, in one round trip."""
+    """The same with its position in the queue, in one round trip."""
     found: list[QueueEstimate] = []
 
     def read(wanted: str) -> Job:

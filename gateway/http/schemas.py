@@ -160,7 +160,7 @@ class JobSummary(Wire):
 
 
 class Job(JobSummary):
-    """One job with its place in the job store."""
+    """One job with its position in the queue."""
 
     queue_position: int | None = Field(
         description="Jobs that start before this one; null when it does not wait"

@@ -191,7 +191,7 @@ def index(query: JobQuery) -> JobPage:
 @blueprint.get("/<job_id>")
 @operation(Operation("Read one job", "jobs", {200: Job}, errors=NO_JOB))
 def read(job_id: str) -> ViewAnswer:
-    """State, place in the job store and links; poll no faster than `Retry-After` says."""
+    """State, position in the queue and links; poll no faster than `Retry-After` says."""
     job = views.view(*own_place(job_id))
     return ViewAnswer(job, 200, {} if job.state.is_terminal else {"Retry-After": _poll_again(job)})
 

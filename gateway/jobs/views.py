@@ -26,12 +26,12 @@ _log = logging.getLogger("hippocamp.gateway")
 
 
 def summary(record: Record) -> JobSummary:
-    """The job without its place in the job store."""
+    """The job without its position in the queue."""
     return JobSummary.model_validate(_fields(record, linker()))
 
 
 def view(record: Record, estimate: QueueEstimate, *, link: Link | None = None, outcome: bool = True) -> Job:
-    """The job with its place in the job store; `link` stands in where no request is served.
+    """The job with its position in the queue; `link` stands in where no request is served.
 
     outcome: whether the caller may know what came out; a key that may only submit may not.
     """

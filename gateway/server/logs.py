@@ -20,7 +20,7 @@ class WithoutRequests(logging.Filter):
     """Keeps of an error its class: a traceback of a parser quotes the bytes that it could not parse."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the job store is written at all."""
+        """Whether the line is written at all."""
         if record.exc_info and record.exc_info[0]:
             record.error = record.exc_info[0].__name__
             record.exc_info = record.exc_text = None

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the key becomes the job's id, so the job store itself refuses to take the same job twice.
+"""`Idempotency-Key`: the key becomes the job's id, so the job store refuses to take the same job twice.
 
 Nothing has to be remembered beside the record: a gateway killed between the durable record and the answer
 leaves exactly what the repeated request will find. Of two requests in flight both upload; one record wins.

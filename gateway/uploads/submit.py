@@ -54,12 +54,12 @@ class Accepted:
 def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
     """Take one volume; when this returns, the record is durable.
 
-    1. See whether the disks have room and, unless it is small, whether the job store is there, before a gigabyte
-       is taken for nothing.
+    1. See whether the disks have room and, unless it is small, whether the job store is there, before a
+       gigabyte is taken for nothing.
     2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
     3. Look for the result of the same bytes, pipeline, model and site.
-    4. When there is none, store the volume, without what names a person; a large one only if the job store has
-       room for it, because a full line must not spend its workers' time on what it will refuse.
+    4. When there is none, store the volume, without what names a person; a large one only if the job store
+       has room for it, because a full queue must not spend its workers' time on what it will refuse.
     5. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
        here discards the volume, once it is certain that no record will ever name it (recording.py).
     6. If the record names another upload, this is a repeated request: discard, answer with the first job,

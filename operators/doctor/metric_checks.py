@@ -69,7 +69,7 @@ _RULES: tuple[Rule, ...] = (
         for stage in ("preprocess", "infer", "deliver")
     ),
     (
-        "age of the job store",
+        "age of the queue",
         lambda f: _oldest(f) > _LONGEST_WAIT,
         lambda f: f"the oldest waits {_oldest(f):.0f} s",
         "Add workers of the stage that is behind (`hippocamp-admin top`)",

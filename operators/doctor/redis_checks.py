@@ -179,7 +179,7 @@ def _quarantine(client: redis.Redis) -> Iterator[Finding]:
     yield Finding("quarantine", Verdict.ODD if kept else Verdict.GOOD, f"{kept} poisoned jobs", advice)
     pending = int(client.llen(keys.PENDING_DELETIONS))
     many = pending > 10_000
-    advice = "Blobs are not being deleted: look for pending_deletion.left in maintain's log" if many else ""
+    advice = "Blobs are not being deleted: look for pending_deletions.left in maintain's log" if many else ""
     yield Finding("garbage", Verdict.ODD if many else Verdict.GOOD, f"{pending} blobs to delete", advice)
 
 

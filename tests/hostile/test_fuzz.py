@@ -17,13 +17,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 
 from contracts import errors
 from contracts.errors import InputError
 from gateway.uploads.sanitize.task import Kind, Task, perform
+from imaging.contents import MANIFEST
 from imaging.deidentify import CODES, DESCRIBED, NUMBERS, UIDS
 from imaging.dicom_file import UnreadableInstance
 from imaging.instances import deidentify
@@ -216,11 +217,13 @@ def test_a_mutated_file_is_a_volume_or_an_input_error(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_cleaning_a_mutated_file_leaves_a_clean_one_or_an_input_error(kind: str) -> None:
-    """And what is left is cleaned to itself: nothing of it was passed over."""
+    """And what is left is cleaned to itself: nothing of it was passed over. A list of what was passed over
+    is taken from nobody, so it is not there the second time."""
     way = KINDS[sniff(_WHOLE[kind][:PEEK]).media]
 
     @thorough
     @given(mutations)
+    @example([("set", 587, b"\xff\xff\xff\x7f")])  # an instance loses its pixels and is passed over
     @within(SECONDS)
     def check(changes: list[tuple[str, int, bytes]]) -> None:
         out = io.BytesIO()
@@ -230,9 +233,17 @@ def test_cleaning_a_mutated_file_leaves_a_clean_one_or_an_input_error(kind: str)
             return
         again, plain = io.BytesIO(), Kind.VOLUME if way is Kind.PACKED else way
         assert "cleaned" in perform(Task(plain, 1 << 24), io.BytesIO(out.getvalue()), again)
-        assert again.getvalue() == out.getvalue()
+        assert entries(again) == entries(out)
 
     check()
+
+
+def entries(stored: io.BytesIO) -> dict[str, bytes]:
+    """What a stored upload holds, by name, without the door's own list."""
+    if not zipfile.is_zipfile(stored):
+        return {"": stored.getvalue()}
+    with zipfile.ZipFile(stored) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
 
 
 @thorough

@@ -73,7 +73,7 @@ def _delete(context: WorkerContext, path: str) -> bool:
     try:
         context.blobs.delete(path)
     except StoreUnavailable as error:
-        _log.warning("pending_deletion.left", extra={"detail": error.detail})
+        _log.warning("pending_deletions.left", extra={"detail": error.detail})
         with context.redis.pipeline(transaction=True) as pipe:
             pipe.lrem(_PENDING, 1, path)
             pipe.rpush(_PENDING, path)

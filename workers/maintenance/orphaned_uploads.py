@@ -19,7 +19,7 @@ _log = logging.getLogger("hippocamp.maintain")
 
 EVERY_ROUNDS = 300
 """From one look at the store to the next: ten minutes at a round every two seconds."""
-ORPHANED_AFTER_ROUNDS = 1800
+GRACE_ROUNDS = 1800
 """No gateway makes an hour of rounds wait between the last byte of an upload and its record."""
 _AT_ONCE = 500
 
@@ -35,9 +35,7 @@ def collect(context: WorkerContext) -> int:
         _log.warning("uploads.not_listed", extra={"detail": error.detail})
         return 0
     found = sum(
-        context.job_store.uploads.withdraw_orphans(
-            some, this_round=this_round, grace_rounds=ORPHANED_AFTER_ROUNDS
-        )
+        context.job_store.uploads.withdraw_orphans(some, this_round=this_round, grace_rounds=GRACE_ROUNDS)
         for some in _chunks(stored)
     )
     _forget_deleted(context, set(stored))

@@ -56,7 +56,7 @@ class Nursery:
         """Until the gateway's process closes its end; children that are left then are killed."""
         open_for_more = True
         while open_for_more:
-            for key, _ in self._events.select(self._patience()):
+            for key, _ in self._events.select(self._wait_seconds()):
                 if key.fileobj is self._requests:
                     open_for_more = self._take()
                 else:
@@ -81,7 +81,7 @@ class Nursery:
         self._events.register(alive, selectors.EVENT_READ)
         return True
 
-    def _patience(self) -> float | None:
+    def _wait_seconds(self) -> float | None:
         if not self._children:
             return None
         return max(0.0, min(child.ends for child in self._children.values()) - time.monotonic())

@@ -178,7 +178,7 @@ def test_what_no_job_names_is_collected(
     url = f"redis://127.0.0.1:{redis_client.get_connection_kwargs()['port']}/0"
     place = WorkerContext(WorkerSettings(redis_url=url, blobs="s3://hippocamp/uploads"), app=None)  # type: ignore[arg-type]
     monkeypatch.setattr(orphaned_uploads, "EVERY_ROUNDS", 1)
-    monkeypatch.setattr(orphaned_uploads, "ORPHANED_AFTER_ROUNDS", 1)
+    monkeypatch.setattr(orphaned_uploads, "GRACE_ROUNDS", 1)
     assert orphaned_uploads.collect(place) == 0
     assert orphaned_uploads.collect(place) >= 1
     maintain.delete_pending(place)

@@ -91,7 +91,7 @@ def test_bad_slices_and_parameters(http: FlaskClient, finished: str) -> None:
 
 
 def test_the_map_lies_on_the_grid_of_the_input(
-    http: FlaskClient, finished: str, blobs: BlobStore, line: object
+    http: FlaskClient, finished: str, blobs: BlobStore, job_store: JobStore
 ) -> None:
     answer = http.get(f"/v1/jobs/{finished}/explanation.nii.gz")
     image = nib.Nifti1Image.from_bytes(gzip.decompress(answer.data))
@@ -99,7 +99,7 @@ def test_the_map_lies_on_the_grid_of_the_input(
     np.testing.assert_allclose(image.affine, head().input_affine, atol=1e-4)
     assert image.get_fdata().max() > 1
     assert finished in answer.headers["Content-Disposition"]
-    assert blobs.exists(paths(line.get(finished)).heatmap("cdr1"))
+    assert blobs.exists(paths(job_store.get(finished)).heatmap("cdr1"))
     assert http.get(f"/v1/jobs/{finished}/explanation.nii.gz").data == answer.data
 
 
@@ -111,9 +111,9 @@ def test_the_slice_list_tells_sides_and_evidence(http: FlaskClient, finished: st
 
 
 def test_pictures_that_are_gone_say_so(
-    http: FlaskClient, finished: str, blobs: BlobStore, line: object
+    http: FlaskClient, finished: str, blobs: BlobStore, job_store: JobStore
 ) -> None:
-    blobs.delete(paths(line.get(finished)).explanation)
+    blobs.delete(paths(job_store.get(finished)).explanation)
     assert http.get(f"/v1/jobs/{finished}/slices").json["code"] == "result.no_pictures"
     assert http.get(f"/v1/jobs/{finished}/slices/1.png").status_code == 200
 

@@ -10,7 +10,7 @@ import redis
 from kombu.utils.imports import symbol_by_name
 
 from contracts.states import Stage
-from jobstore.wakeup_messages import Hint
+from jobstore.wakeup_messages import WakeUpRequest
 from jobstore.wakeups import another, celery_app, wake
 
 pytestmark = pytest.mark.integration
@@ -31,9 +31,9 @@ def test_a_wake_up_under_way_fills_no_slot(redis_url: str, redis_client: redis.R
 
 
 def test_nobody_acknowledges_it() -> None:
-    assert symbol_by_name(celery_app("test", "redis://127.0.0.1:1/0").Task.Request) is Hint
+    assert symbol_by_name(celery_app("test", "redis://127.0.0.1:1/0").Task.Request) is WakeUpRequest
     request: Any = SimpleNamespace(acknowledged=False)
-    Hint.acknowledge(request)  # it has no message whose channel could be broken
+    WakeUpRequest.acknowledge(request)  # it has no message whose channel could be broken
     assert request.acknowledged
 
 

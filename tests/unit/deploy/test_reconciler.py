@@ -1,4 +1,4 @@
-"""The reconciler on real processes: what ends is started again, in its place, with pauses, and `down` ends it."""
+"""The reconciler on real processes: what ends is started again, in its place, and `down` ends it."""
 
 from __future__ import annotations
 

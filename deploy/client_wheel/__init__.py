@@ -1,0 +1,1 @@
+"""`make client`: the client alone as a wheel, for machines that talk to a Hippocamp and run none."""
