@@ -33,7 +33,7 @@ if record.batch then
 end
 redis.call('SADD', 'hc:sites', record.site)
 if record.input_blob then redis.call('SADD', 'hc:uploads_in_use', record.input_blob) end
--- Jobs of the same bytes share a artifact_prefix for what is made of them, for as long as one of them is there.
+-- Jobs of the same bytes share an artifact prefix for what is made of them, for as long as one of them is there.
 local mate = redis.call('SRANDMEMBER', 'hc:content:' .. content)
 local artifact_prefix = mate and redis.call('HGET', rec(mate), 'artifact_prefix')
 if not mate then artifact_prefix = record.content_digest .. '-' .. redis.call('INCR', 'hc:artifact_prefixes') end

@@ -62,7 +62,7 @@ REFUSED = re.compile("no permission|executing the script can't|can't access", re
 class Servers:
     """The line's server and the one that may forget; `urls`: of users, when they are not as here."""
 
-    line: Server
+    job_store: Server
     cache: Server
     urls: Mapping[str, str] = field(default_factory=dict)
 
