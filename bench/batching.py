@@ -31,6 +31,7 @@ from deploy.local import services
 from deploy.local.settings import LocalSettings
 from jobstore import keys
 from workers.inference.model_server import ModelServer
+from workers.inference.prediction import PredictRequest, VolumeInput
 
 LEAST_RATE, MOST_ALONE = 0.95, 1.02
 BATCHES = (1, 2, 4, 8)
@@ -126,7 +127,7 @@ def alone(system: empty.System, volumes: int, stack: str) -> float:
     found = []
     for _ in range(volumes + 2):
         begun = time.perf_counter()
-        server.predict_stored([stack])
+        server.predict(PredictRequest([VolumeInput(stack)]))
         found.append(time.perf_counter() - begun)
     server.close()
     return statistics.median(found[2:])

@@ -1,4 +1,4 @@
-"""Which pipeline and model are in service, and when each last proved that it works."""
+"""Which pipeline and model are in service, and when each last showed that it works."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def named(client: redis.Redis, name: str) -> str:
 
 
 def health(client: redis.Redis, what: str) -> float | None:
-    """Seconds of Unix time at which `what` last proved itself, None when it never did (or not lately)."""
+    """Unix seconds of the last heartbeat of `what`, None when there was none lately."""
     stamp = cast("Any", client.get(keys.health(what)))
     return float(stamp) if stamp else None
 
 
-def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
+def record_heartbeat(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
     now = _now(client)
     with client.pipeline(transaction=True) as pipe:
@@ -87,7 +87,7 @@ def prove(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
         pipe.execute()
 
 
-def disprove(client: redis.Redis, what: str, why: str, *, ttl_seconds: int = 120) -> None:
+def record_failure(client: redis.Redis, what: str, why: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` failed its test just now; real work that it does later takes this back."""
     client.set(keys.health(what, "failed"), why, ex=ttl_seconds)
 
@@ -113,19 +113,19 @@ def _now(client: redis.Redis) -> float:
 
 
 @dataclass
-class Proofs:
-    """Tells what this process does and that it works, but the same thing at most once in `every_seconds`."""
+class Heartbeats:
+    """Publishes that this process works, and with which digest; the same at most once in `every_seconds`."""
 
     client: redis.Redis
     every_seconds: float = 1.0
-    _told: dict[tuple[str, str], float] = field(default_factory=dict)
+    _sent: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def tell(self, what: str, *, of: str = "", digest: str = "") -> None:
-        """Prove `what`; when `digest` is given, publish it as that of `of` ("pipeline" or "model")."""
+    def send(self, what: str, *, of: str = "", digest: str = "") -> None:
+        """A heartbeat of `what`; publish `digest`, when given, as that of `of` ("pipeline" or "model")."""
         now = time.monotonic()
-        if now - self._told.get((what, digest), -self.every_seconds) < self.every_seconds:
+        if now - self._sent.get((what, digest), -self.every_seconds) < self.every_seconds:
             return
         if digest:
             publish(self.client, of, digest)
-        prove(self.client, what)
-        self._told = {key: at for key, at in self._told.items() if key[0] != what} | {(what, digest): now}
+        record_heartbeat(self.client, what)
+        self._sent = {key: at for key, at in self._sent.items() if key[0] != what} | {(what, digest): now}

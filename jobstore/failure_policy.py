@@ -13,7 +13,7 @@ from contracts.states import MOST_ATTEMPTS
 from jobstore.store import JobStore, LeaseLost
 from runtime.redis_failures import about, failure_of
 
-_log = logging.getLogger("hippocamp.outcomes")
+_log = logging.getLogger("hippocamp.failure_policy")
 
 AWAY_SECONDS = 5.0
 """Pause before a job meets a dependency again that was away; such a try uses up no attempt."""
@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     LEFT = "left"
 
 
-def settle(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
+def handle_failure(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
     """Write the error's consequence to the job store.
 
     1. A dependency was away, or is not configured for us: try again later, uncounted, so an outage never
@@ -39,7 +39,7 @@ def settle(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
     try:
         if isinstance(error, LeaseLost):
             raise error
-        return _settle(job_store, claim, error)
+        return _handle(job_store, claim, error)
     except LeaseLost:
         _log.info("claim.lost", extra=claim.context)
         return Outcome.LOST
@@ -56,22 +56,22 @@ def code_of(error: Exception) -> str:
     return type(error).__name__ if type(failure) is HippocampError else failure.code
 
 
-def _settle(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
+def _handle(job_store: JobStore, claim: Claim, error: Exception) -> Outcome:
     note = code_of(error)
-    told = {**claim.context, **about(error), "code": note}
+    details = {**claim.context, **about(error), "code": note}
     if _is_outage(error):
         job_store.release(claim, note, delay_seconds=AWAY_SECONDS, counts=False)
-        _log.warning("job.waits_for_dependency", extra=told)
+        _log.warning("job.waits_for_dependency", extra=details)
         return Outcome.RETRIED
     may_pass = True
     if isinstance(error, HippocampError):
         may_pass = error.retryable
     else:
-        _log.error("job.attempt_broke", extra=told, exc_info=error)
+        _log.error("job.attempt_broke", extra=details, exc_info=error)
         error = DeadLettered(f"The last of {claim.attempt} attempts at {claim.stage} ended in {note}")
     if may_pass and claim.attempt < MOST_ATTEMPTS[claim.stage]:
         job_store.release(claim, note, delay_seconds=2.0 ** (claim.attempt - 1))
-        _log.warning("job.retried", extra=told)
+        _log.warning("job.retried", extra=details)
         return Outcome.RETRIED
     job_store.fail(claim, error)
     _log.info("job.failed", extra={**claim.context, "code": note})

@@ -19,7 +19,7 @@ from contracts.job import Claim
 from contracts.stack import Stack
 from contracts.states import Stage
 from jobstore import deployed, heartbeats, sites
-from jobstore.failure_policy import code_of, settle
+from jobstore.failure_policy import code_of, handle_failure
 from jobstore.leases import held
 from jobstore.orphaned_claims import watch
 from jobstore.store import JobStore, LeaseLost
@@ -79,7 +79,7 @@ class PreprocessingContext:
         self.redis = connect(self.settings.redis_url)
         self.job_store = JobStore(self.redis)
         self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
-        self.proofs = deployed.Proofs(self.redis)
+        self.heartbeats = deployed.Heartbeats(self.redis)
 
 
 def work(place: PreprocessingContext) -> None:
@@ -110,7 +110,7 @@ def work_once(place: PreprocessingContext) -> Claim | None:
             _commit(place, claim, stack)
         except Exception as error:  # noqa: BLE001  whatever a volume provokes must be settled
             span.fail(code_of(error))
-            record_failure(code_of(error), settle(place.job_store, claim, error))
+            record_failure(code_of(error), handle_failure(place.job_store, claim, error))
             return claim
         finally:
             span.end()
@@ -185,7 +185,7 @@ def _commit(place: PreprocessingContext, claim: Claim, stack: Stack) -> None:
 
 def announce(place: PreprocessingContext) -> None:
     """Tell the gateway which pipeline is in service and that it works."""
-    place.proofs.tell("preprocess", of="pipeline", digest=place.digest)
+    place.heartbeats.send("preprocess", of="pipeline", digest=place.digest)
 
 
 def _stack_blob(place: PreprocessingContext, claim: Claim) -> str:

@@ -13,7 +13,7 @@ from jobstore.wakeups import MAINTAIN_QUEUE, MAINTAIN_TASK, TASK, celery_app
 from jobstore.worker_process import configure_worker
 from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.inference import infer
+from workers.inference import infer, model_health
 from workers.maintenance import maintain
 from workers.settings import Settings
 
@@ -32,36 +32,36 @@ def build(settings: Settings) -> Celery:
             "options": {"queue": MAINTAIN_QUEUE, "expires": 10, "ignore_result": True},
         }
     }
-    places: dict[int, WorkerContext] = {}
+    contexts: dict[int, WorkerContext] = {}
 
-    def place() -> WorkerContext:
+    def context() -> WorkerContext:
         """This process's own: connections must not cross a fork."""
-        own = places.get(os.getpid())
+        own = contexts.get(os.getpid())
         if own is None:
-            own = places[os.getpid()] = WorkerContext(settings, app)
+            own = contexts[os.getpid()] = WorkerContext(settings, app)
         return own
 
     limit = int(settings.infer_limit_seconds + infer.TURN_SECONDS) + 2
 
     @app.task(name=TASK[Stage.INFER], time_limit=limit)
     def _infer() -> None:
-        infer.work(place())
+        infer.work(context())
 
-    @app.task(name=maintain.CANARY_TASK, time_limit=limit)
+    @app.task(name=model_health.CANARY_TASK, time_limit=limit)
     def _canary() -> None:
-        maintain.prove(place())
+        model_health.run_canary(context())
 
-    @app.task(name=maintain.PULSE_TASK, time_limit=limit)
-    def _pulse() -> None:
-        maintain.look(place())
+    @app.task(name=model_health.LIVENESS_TASK, time_limit=limit)
+    def _liveness() -> None:
+        model_health.check_liveness(context())
 
     @app.task(name=TASK[Stage.DELIVER], time_limit=int(settings.webhook_seconds) + 32)
     def _deliver() -> None:
-        deliver.work_once(place())
+        deliver.work_once(context())
 
     @app.task(name=MAINTAIN_TASK, time_limit=120)
     def _tick() -> None:
-        maintain.tick(place())
+        maintain.tick(context())
 
     return app
 

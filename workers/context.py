@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from celery import Celery
 
-from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknown
 from jobstore import deployed
 from jobstore.store import JobStore
 from jobstore.worker_identity import worker_name
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect, connect_cache
-from workers.inference.canary import canary_slices
-from workers.inference.model_server import Answer, BatchRefused
+from workers.inference.batch_scorer import BatchScorer
 from workers.inference.replicas import Replicas
 from workers.settings import Settings
 
@@ -38,12 +35,7 @@ class WorkerContext:
         self.cache = connect_cache(self.settings.cache_redis_url) or self.redis
         self.job_store = JobStore(self.redis, cache=self.cache)
         self.blobs = BlobStore(self.settings.blobs, reserve_bytes=self.settings.disk_reserve_bytes)
-        self.proofs = deployed.Proofs(self.redis)
-
-    @property
-    def by_name(self) -> bool:
-        """Whether the model server reads stacks itself, so that their bytes need not pass through us."""
-        return self.settings.model_reads_blobs and self.blobs.folder is not None
+        self.heartbeats = deployed.Heartbeats(self.redis)
 
     @cached_property
     def model(self) -> Replicas:
@@ -57,31 +49,12 @@ class WorkerContext:
             token_file=settings.model_token_file,
         )
 
-    def golden(self) -> None:
-        """Send the canary request and note the proof; raises as `Replicas.prove` does.
+    @property
+    def scorer(self) -> BatchScorer:
+        """What scores a batch; stacks in a bucket are read by us, as the model server has a folder alone."""
+        reads_blobs = self.settings.model_reads_blobs and self.blobs.folder is not None
+        return BatchScorer(self.model, self.blobs, reads_blobs=reads_blobs, wait_seconds=self.wait_seconds)
 
-        Other known models that are served beside it are asked too, so that jobs can name them.
-        """
-        try:
-            answer = self.model.prove(canary_slices())
-        except ModelUnknown as error:
-            deployed.refuse(self.redis, str(error.figures["digest"]))
-            raise
-        self._describe(answer)
-        self.prove_model(answer.digest)
-        for digest in sorted(self.settings.known_models - {answer.digest}):
-            with suppress(ModelNotServed, ModelServerUnavailable, BatchRefused):
-                self._describe(self.model.predict(canary_slices(), version=digest)[0])
-        deployed.prove(self.redis, "other_models", ttl_seconds=60)
-
-    def _describe(self, answer: Answer) -> None:
-        if answer.card:
-            deployed.describe(self.redis, answer.digest, answer.card)
-
-    def healthy(self, version: str = "") -> bool:
-        """Whether the model server that was asked last does real work, given a little time to come back."""
-        return self.model.control(canary_slices(), wait_seconds=self.wait_seconds, version=version)
-
-    def prove_model(self, digest: str) -> None:
-        """A model server answered: tell the gateway."""
-        self.proofs.tell("model_server", of="model", digest=digest)
+    def report_model(self, digest: str) -> None:
+        """A model server answered: publish the heartbeat, and the digest of the model in service if known."""
+        self.heartbeats.send("model_server", of="model", digest=digest)

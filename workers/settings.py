@@ -10,10 +10,10 @@ from contracts.states import LONGEST_WORK_SECONDS
 from runtime.known_models import known_models
 from runtime.settings import SettingError, Shared, env_count, env_flag, env_number, env_text
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _networks() -> tuple[Network, ...]:
+def _networks() -> tuple[IpNetwork, ...]:
     texts = [part.strip() for part in env_text("WEBHOOK_ALLOW", "").split(",") if part.strip()]
     try:
         return tuple(ipaddress.ip_network(text) for text in texts)
@@ -31,14 +31,14 @@ class Settings(Shared):
     """Shared settings plus the model server's and the webhooks'.
 
     model_server: address of TorchServe, or several with commas between them.
-    model_reads_blobs: it has the blob store's folder, named in its own HIPPOCAMP_BLOBS, before its eyes.
+    model_reads_blobs: it reads the blob store's folder, which its own HIPPOCAMP_BLOBS names.
     model_token_file: where TorchServe writes the token that its callers need; None: it asks for none.
     infer_batch: most volumes of one request to the model server.
     model_seconds: longest wait for its answer.
     known_models: digests of the models that may answer; any other is refused.
     most_distance: from the training data; a volume beyond is refused, 0 refuses none. 1 is the 99th centile
         of left-out training subjects.
-    canary_seconds: age of the last proof after which the model server gets a test request.
+    canary_seconds: age of the last heartbeat after which the model server gets a canary request.
     webhook_seconds: whole time one delivery may take, from resolving the name to the status line.
     webhook_allow: networks that webhooks may reach although they are not public.
     retention_seconds: how long ended jobs of a site without a retention of its own are kept; 0: always.
@@ -58,7 +58,7 @@ class Settings(Shared):
     webhook_seconds: float = field(
         default_factory=lambda: env_number("WEBHOOK_TIMEOUT_SECONDS", 10, least=0.1, most=60)
     )
-    webhook_allow: tuple[Network, ...] = field(default_factory=_networks)
+    webhook_allow: tuple[IpNetwork, ...] = field(default_factory=_networks)
     retention_seconds: int = field(default_factory=lambda: env_count("RETENTION_SECONDS", 30 * 86400))
     stop_seconds: float = field(default_factory=lambda: env_number("STOP_SECONDS", 8, least=0, most=600))
 

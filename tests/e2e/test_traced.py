@@ -57,7 +57,7 @@ def test_upload_to_webhook_is_one_trace(
             assert (ids[span.parent_id].name if above else span.parent_id) == (above or "cd" * 8), span
     by_name = {span.name: span for span in spans}
     assert headers["traceparent"] == f"00-{'ab' * 16}-{by_name['POST webhook'].span_id}-01"
-    assert by_name["handle"].about["told"] == f"00-{'ab' * 16}-{by_name['model request'].span_id}-01"
+    assert by_name["handle"].about["traceparent"] == f"00-{'ab' * 16}-{by_name['model request'].span_id}-01"
     assert {span.about["hippocamp.job"] for span in spans if span.name.startswith(STAGES)} == {sent["id"]}
     assert not any(span.failed for span in spans)
     _follow_each_other(by_name, started)

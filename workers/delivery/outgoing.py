@@ -10,7 +10,7 @@ from typing import Any
 import httpcore
 
 from workers.delivery.targets import resolve
-from workers.settings import Network
+from workers.settings import IpNetwork
 
 
 class _Stream(httpcore.NetworkStream):
@@ -51,7 +51,7 @@ class _Stream(httpcore.NetworkStream):
 class _CheckedNetwork(httpcore.NetworkBackend):
     """Resolves a name once, checks every address, and connects to one of the checked."""
 
-    def __init__(self, allow: Sequence[Network], deadline: float) -> None:
+    def __init__(self, allow: Sequence[IpNetwork], deadline: float) -> None:
         self._inner = httpcore.SyncBackend()
         self._allow = allow
         self._deadline = deadline
@@ -73,7 +73,7 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 
 
 def post(
-    url: str, body: bytes, *, headers: Mapping[str, str], allow: Sequence[Network], seconds: float
+    url: str, body: bytes, *, headers: Mapping[str, str], allow: Sequence[IpNetwork], seconds: float
 ) -> int:
     """Send it and return the status; the answer's body is not read.
 

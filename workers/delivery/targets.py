@@ -6,9 +6,9 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
-from workers.settings import Network
+from workers.settings import IpNetwork
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _FORBIDDEN = tuple(
     ipaddress.ip_network(text)
@@ -28,7 +28,7 @@ class TargetRefused(Exception):  # noqa: N818  named for what happened, as in co
     """The name leads to an address that webhooks must not reach."""
 
 
-def is_public(address: Address) -> bool:
+def is_public(address: IpAddress) -> bool:
     """True for a unicast address of the open internet; of IPv6, only what is given out for it (2000::/3)."""
     if address.is_multicast or not address.is_global:
         return False
@@ -37,7 +37,7 @@ def is_public(address: Address) -> bool:
     return not any(address in network for network in _FORBIDDEN if network.version == address.version)
 
 
-def resolve(host: str, port: int, *, allow: Sequence[Network]) -> list[Address]:
+def resolve(host: str, port: int, *, allow: Sequence[IpNetwork]) -> list[IpAddress]:
     """All addresses of the name, checked; TargetRefused if any is forbidden, OSError if it has none.
 
     One forbidden address among good ones refuses all: that mixture is how rebinding starts.
@@ -50,7 +50,7 @@ def resolve(host: str, port: int, *, allow: Sequence[Network]) -> list[Address]:
     return found
 
 
-def _plain(text: str) -> Address:
+def _plain(text: str) -> IpAddress:
     """::ffff:10.0.0.1 is 10.0.0.1, and fe80::1%eth0 is fe80::1."""
     address = ipaddress.ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -1,4 +1,4 @@
-"""The canary inference: a small real request whose only purpose is to prove that the model server works."""
+"""The canary inference: a small real request whose only purpose is to show that the model server works."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.stack import HEIGHT, SLICES, WIDTH
+from workers.inference.prediction import PredictRequest
+
+
+def canary_request(model_version: str = "") -> PredictRequest:
+    """One volume for this model, "" for the server's first."""
+    return PredictRequest.of_slices(canary_slices(), model_version=model_version)
 
 
 @cache

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from contracts.stack import HEIGHT, SLICES, WIDTH
 from imaging.grid import GRID_TO_MNI
 
-Span = tuple[float, float]
+Extent = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Box:
-    """Spans in MNI152 mm; `side` is |x|, so a box stands in both hemispheres."""
+    """Extents in MNI152 mm; `side` is |x|, so a box stands in both hemispheres."""
 
-    side: Span
-    y: Span
-    z: Span
+    side: Extent
+    y: Extent
+    z: Extent
 
 
 REGIONS: dict[str, tuple[Box, ...]] = {

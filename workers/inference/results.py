@@ -13,21 +13,22 @@ from contracts.explanation import Explanation
 from contracts.job import Claim
 from contracts.result import CDR, LABELS, Cdr, Clinical, Intervals, Probabilities, Result
 from contracts.series_read import SeriesRead
-from workers.inference.model_server import Answer
+from workers.inference.prediction import ModelAnswer
 from workers.inference.regions import activation_by_region
 
 
-def refuse_strange(answer: Answer, most: float) -> None:
+def refuse_out_of_distribution(answer: ModelAnswer, most: float) -> None:
     """OutOfDistribution when the volume lies farther than `most` from the training data; 0 refuses none."""
-    if most and not answer.ood <= most:
+    distance = answer.out_of_distribution
+    if most and not distance <= most:
         raise OutOfDistribution(
-            f"its distance from the training data is {answer.ood:.2f}; 0 to {most:g} is accepted",
-            out_of_distribution=round(answer.ood, 4),
+            f"its distance from the training data is {distance:.2f}; 0 to {most:g} is accepted",
+            out_of_distribution=round(distance, 4),
             most_out_of_distribution=most,
         )
 
 
-def result_of(claim: Claim, answer: Answer) -> Result:
+def result_of(claim: Claim, answer: ModelAnswer) -> Result:
     """The public answer; figures of the record join those of the model."""
     p = _bounded(answer.probabilities)
     spans = [(round(float(low), 6), round(float(high), 6)) for low, high in answer.interval]
@@ -41,7 +42,7 @@ def result_of(claim: Claim, answer: Answer) -> Result:
         interval=Intervals(cdr0=spans[0], cdr05=spans[1], cdr1=spans[2]),
         prediction_set=kept,
         uncertain=len(kept) == len(CDR),
-        out_of_distribution=answer.ood,
+        out_of_distribution=answer.out_of_distribution,
         model_digest=answer.digest,
         pipeline_digest=claim.record.get("pipeline_digest", ""),
         model_engine=answer.engine,
@@ -53,7 +54,7 @@ def result_of(claim: Claim, answer: Answer) -> Result:
     )
 
 
-def _clinical(claim: Claim, answer: Answer) -> Clinical | None:
+def _clinical(claim: Claim, answer: ModelAnswer) -> Clinical | None:
     if not np.isfinite(answer.clinical).all():
         return None
     p = _bounded(answer.clinical)
@@ -67,6 +68,6 @@ def _bounded(probabilities: npt.NDArray[np.float32]) -> list[float]:
     return [min(1.0, max(0.0, float(p))) for p in probabilities]
 
 
-def explanation_of(answer: Answer) -> Explanation:
+def explanation_of(answer: ModelAnswer) -> Explanation:
     """The maps as they are drawn later."""
     return Explanation(maps=answer.maps, slice_logits=answer.slice_logits)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from contracts.job import Claim
 from runtime import tracing
 from runtime.tracing import Span
-from workers.inference.model_server import Answer
-from workers.inference.scoring import Predict, Stack
+from workers.inference.prediction import ModelAnswer
 
-Ask = Callable[[Sequence[Stack], str], list[Answer]]
+
+@dataclass(frozen=True)
+class RequestSpans:
+    """One request to a model server, shown in the trace of every job that is kept."""
+
+    spans: Sequence[Span]
+
+    @property
+    def traceparent(self) -> str:
+        """What the server's own span hangs from, "" while nothing is kept."""
+        return self.spans[0].traceparent if self.spans else ""
+
+    def show_server(self, answer: ModelAnswer) -> None:
+        """The handler's part, by its own clock: it came with the answer, so it needs no sender of its own."""
+        if not answer.started:
+            return
+        begins, ends = answer.started * 1000, (answer.started + answer.seconds) * 1000
+        for span in self.spans:
+            handled = span.child("handle", service="model_server", kind="server", at_ms=begins)
+            handled.note(engine=answer.engine, model=answer.digest[:12], traceparent=answer.traceparent)
+            handled.end(at_ms=ends)
 
 
 class BatchSpans:
@@ -20,25 +41,19 @@ class BatchSpans:
         self._work = {claim.id: tracing.work(claim) for claim in claims}
         self._kept = [span for span in self._work.values() if span.is_kept]
 
-    def around(self, ask: Ask[Stack]) -> Predict[Stack]:
-        """`ask` as `score` calls it; each request shows in every trace, a bisected batch as several."""
-        return lambda stacks: self._watched(ask, stacks)
-
-    def _watched(self, ask: Ask[Stack], stacks: Sequence[Stack]) -> list[Answer]:
+    @contextmanager
+    def request(self, volumes: int) -> Iterator[RequestSpans]:
+        """Around one request; a bisected batch shows as several."""
         spans = [one.child("model request", kind="client") for one in self._kept]
         try:
-            answers = ask(stacks, spans[0].traceparent if spans else "")
+            yield RequestSpans(spans)
         except Exception as error:
             for span in spans:
                 span.fail(type(error).__name__)
             raise
-        else:
-            for span in spans:
-                _show_server(span, answers[0])
-            return answers
         finally:
             for span in spans:
-                span.note(volumes=len(stacks))
+                span.note(volumes=volumes)
                 span.end()
 
     def failed(self, claim: Claim, code: str) -> None:
@@ -49,12 +64,3 @@ class BatchSpans:
         """The batch is through."""
         for span in self._work.values():
             span.end()
-
-
-def _show_server(request: Span, answer: Answer) -> None:
-    """The handler's part, by its own clock: TorchServe told it to us, so it needs no sender of its own."""
-    if not answer.started:
-        return
-    handled = request.child("handle", service="model_server", kind="server", at_ms=answer.started * 1000)
-    handled.note(engine=answer.engine, model=answer.digest[:12], told=answer.traceparent)
-    handled.end(at_ms=(answer.started + answer.seconds) * 1000)

@@ -24,21 +24,21 @@ GRACE_ROUNDS = 1800
 _AT_ONCE = 500
 
 
-def collect(place: WorkerContext) -> int:
+def collect(context: WorkerContext) -> int:
     """Count this round; in every 300th, delete what no job has named for 1,800 of them; how many."""
-    this_round = int(place.redis.incr(keys.ORPHAN_ROUNDS))
+    this_round = int(context.redis.incr(keys.ORPHAN_ROUNDS))
     if this_round % EVERY_ROUNDS:
         return 0
     try:
-        stored = place.blobs.list_all("inputs")
+        stored = context.blobs.list_all("inputs")
     except StoreUnavailable as error:
         _log.warning("uploads.not_listed", extra={"detail": error.detail})
         return 0
     found = sum(
-        place.job_store.uploads.withdraw_orphans(some, this_round=this_round, grace_rounds=GRACE_ROUNDS)
+        context.job_store.uploads.withdraw_orphans(some, this_round=this_round, grace_rounds=GRACE_ROUNDS)
         for some in _chunks(stored)
     )
-    _forget_deleted(place, set(stored))
+    _forget_deleted(context, set(stored))
     if found:
         _log.warning("uploads.orphaned", extra={"count": found})
     return found
@@ -49,7 +49,7 @@ def _chunks(paths: list[str]) -> Iterator[list[str]]:
         yield paths[start : start + _AT_ONCE]
 
 
-def _forget_deleted(place: WorkerContext, stored: set[str]) -> None:
-    noted = cast("list[str]", place.redis.zrange(keys.ORPHANED_UPLOADS, 0, -1))
+def _forget_deleted(context: WorkerContext, stored: set[str]) -> None:
+    noted = cast("list[str]", context.redis.zrange(keys.ORPHANED_UPLOADS, 0, -1))
     for gone in _chunks([path for path in noted if path not in stored]):
-        place.redis.zrem(keys.ORPHANED_UPLOADS, *gone)
+        context.redis.zrem(keys.ORPHANED_UPLOADS, *gone)

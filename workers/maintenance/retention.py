@@ -21,45 +21,45 @@ MOST_AT_ONCE = 500
 """Jobs of one site forgotten in one round, so that a round stays short."""
 
 
-def retire(place: WorkerContext) -> int:
+def retire(context: WorkerContext) -> int:
     """Erase ended jobs that are old enough, without a tombstone; how many. At most once in EVERY_SECONDS."""
-    if not place.redis.set(keys.retention("asked"), 1, nx=True, ex=EVERY_SECONDS):
+    if not context.redis.set(keys.retention("asked"), 1, nx=True, ex=EVERY_SECONDS):
         return 0
-    names = sorted(cast("set[str]", place.redis.smembers(keys.SITES)))
-    kept = {name: _kept_seconds(place, name) for name in names}
-    _forget_cards(place, [place.settings.retention_seconds, *kept.values()])
-    return sum(_retire(place, name, seconds) for name, seconds in kept.items() if seconds)
+    names = sorted(cast("set[str]", context.redis.smembers(keys.SITES)))
+    kept = {name: _kept_seconds(context, name) for name in names}
+    _forget_cards(context, [context.settings.retention_seconds, *kept.values()])
+    return sum(_retire(context, name, seconds) for name, seconds in kept.items() if seconds)
 
 
-def _kept_seconds(place: WorkerContext, name: str) -> int:
-    site = sites.find(place.redis, name)
-    return site.retention_seconds if site else place.settings.retention_seconds
+def _kept_seconds(context: WorkerContext, name: str) -> int:
+    site = sites.find(context.redis, name)
+    return site.retention_seconds if site else context.settings.retention_seconds
 
 
-def _forget_cards(place: WorkerContext, kept: list[int]) -> None:
+def _forget_cards(context: WorkerContext, kept: list[int]) -> None:
     """Only where every site's results end some day."""
-    if all(kept) and (gone := deployed.forget_cards(place.redis, after_seconds=max(kept))):
+    if all(kept) and (gone := deployed.forget_cards(context.redis, after_seconds=max(kept))):
         _log.info("cards.forgotten", extra={"models": gone})
 
 
-def _retire(place: WorkerContext, name: str, kept: int) -> int:
+def _retire(context: WorkerContext, name: str, kept: int) -> int:
     oldest = int((time.time() - kept) * 1000)
     ids = cast(
         "list[str]",
-        place.redis.zrangebyscore(keys.jobs_of_site(name), "-inf", oldest, start=0, num=MOST_AT_ONCE),
+        context.redis.zrangebyscore(keys.jobs_of_site(name), "-inf", oldest, start=0, num=MOST_AT_ONCE),
     )
-    forgotten = sum(_forget(place, job_id) for job_id in ids)
+    forgotten = sum(_forget(context, job_id) for job_id in ids)
     if forgotten:
         _log.info("jobs.forgotten", extra={"site": name, "count": forgotten})
     return forgotten
 
 
-def _forget(place: WorkerContext, job_id: str) -> bool:
-    fields = place.job_store.record(job_id)
+def _forget(context: WorkerContext, job_id: str) -> bool:
+    fields = context.job_store.record(job_id)
     if fields.get("kind") != "job" or not Job(fields).state.is_terminal:
         return False
     try:
-        place.job_store.erase(Job(fields), tombstone=False)
+        context.job_store.erase(Job(fields), tombstone=False)
     except JobNotFound:
         return False
     return True

@@ -64,7 +64,7 @@ class Carrier:
         deployed.publish(self.client, "model", MODEL)
         while not self.stop.wait(0.005):
             for what in ("preprocess", "model_server"):
-                deployed.prove(self.client, what)
+                deployed.record_heartbeat(self.client, what)
             if self.pause.is_set():
                 continue
             for claim in self.job_store.claim(Stage.PREPROCESS, "stand-in", limit=16):

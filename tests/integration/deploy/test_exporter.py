@@ -110,7 +110,7 @@ def test_a_lease_that_nobody_reaps_shows(redis_client: redis.Redis) -> None:
 
 
 def test_proofs_and_build_are_told(redis_client: redis.Redis) -> None:
-    deployed.prove(redis_client, "model_server")
+    deployed.record_heartbeat(redis_client, "model_server")
     deployed.publish(redis_client, "model", "ef" * 32)
     found = scrape(redis_client)
     age = found.get_sample_value("hippocamp_heartbeat_age_seconds", {"part": "model_server"})

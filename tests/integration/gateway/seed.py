@@ -112,8 +112,8 @@ def main(gateway: str, redis_url: str, blobs_url: str) -> None:
     """One sure, one uncertain, one refused, one at work, one waiting; prints their ids."""
     client, blobs = connect(redis_url), BlobStore(blobs_url)
     job_store, stack = JobStore(client), template_stack()
-    deployed.prove(client, "preprocess")
-    deployed.prove(client, "model_server")
+    deployed.record_heartbeat(client, "preprocess")
+    deployed.record_heartbeat(client, "model_server")
     for name, seed in (("sure", 1), ("unsure", 2), ("refused", 3), ("working", 4), ("waiting", 5)):
         sys.stdout.write(f"{name} {submit(gateway, seed)}\n")
         if name == "waiting":

@@ -28,7 +28,7 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
     assert http.get("/readyz?only=line,blobs,audit").status_code == 200
     before = time.time()
     for what in ("preprocess", "model_server"):
-        deployed.prove(redis_client, what)
+        deployed.record_heartbeat(redis_client, what)
     answer = http.get("/readyz")
     assert answer.status_code == 200
     assert answer.json["dependencies"]["model_server"]["age_seconds"] <= time.time() - before + 1
@@ -40,7 +40,7 @@ def test_ready_only_when_every_dependency_proved_itself(http: FlaskClient, redis
 def test_an_idle_stage_is_woken_to_prove_itself(http: FlaskClient, redis_client: redis.Redis) -> None:
     def worker() -> None:
         assert redis_client.blpop(["preprocess"], timeout=60)
-        deployed.prove(redis_client, "preprocess")
+        deployed.record_heartbeat(redis_client, "preprocess")
 
     idle = threading.Thread(target=worker)
     idle.start()
@@ -90,5 +90,5 @@ def test_a_model_that_is_not_known_is_named(http: FlaskClient, redis_client: red
     found = http.get("/readyz").json["dependencies"]["model_server"]
     assert (found["ok"], found["detail"]) == (False, f"runs the model {'f' * 64}, which is not known here")
     assert "HIPPOCAMP_MODELS" in advice("model_server", found)
-    deployed.prove(redis_client, "model_server")
+    deployed.record_heartbeat(redis_client, "model_server")
     assert http.get("/readyz").json["dependencies"]["model_server"]["ok"]

@@ -22,7 +22,7 @@ from gateway.http.problems import kind_of
 from gateway.settings import Settings
 from jobstore import api_keys, sites
 from jobstore.api_keys import Scope
-from jobstore.failure_policy import Outcome, settle
+from jobstore.failure_policy import Outcome, handle_failure
 from jobstore.store import JobStore
 from operators.doctor.checks import Verdict
 from operators.doctor.redis_checks import redis_checks
@@ -130,9 +130,9 @@ def test_a_refusal_is_no_fault_of_the_job(server: Server, client: redis.Redis, n
         with pytest.raises(redis.RedisError) as caught:
             job_store.submit(submission())
         if name not in {"full", "broken script"}:
-            assert settle(job_store, claim, caught.value) is Outcome.LEFT
+            assert handle_failure(job_store, claim, caught.value) is Outcome.LEFT
     client.connection_pool.disconnect()
-    assert settle(job_store, claim, caught.value) is Outcome.RETRIED
+    assert handle_failure(job_store, claim, caught.value) is Outcome.RETRIED
     kept = job_store.get(job.id)
     assert kept.state is JobState.QUEUED
     assert kept.attempt == (1 if name == "broken script" else 0)

@@ -37,7 +37,7 @@ from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, FakeTorchServe
 from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.inference import infer
+from workers.inference import infer, model_health
 from workers.maintenance import maintain
 from workers.settings import Settings
 
@@ -114,7 +114,7 @@ def work(servers: Servers, folder: Path) -> None:
         assert len(infer.work_once(places["infer"])) == 1
         assert deliver.work_once(places["deliver"]) is not None
         maintain.tick(places["maintain"])
-        maintain.prove(places["maintain"])
+        model_health.run_canary(places["maintain"])
         assert len(receiver.received) == 1
         assert [operator.llen(stage) for stage in Stage] == [1, 1, 1], "a wake-up was not sent"
         for one in places.values():

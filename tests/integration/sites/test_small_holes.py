@@ -25,7 +25,7 @@ from runtime.logs import JsonLines
 from runtime.redis_failures import frames_of
 from tests.integration.gateway.conftest import finish, nifti
 from tests.integration.sites.conftest import RAW, Caller
-from workers.delivery.deliver import told_to_site
+from workers.delivery.failures import reason_for_site
 from workers.delivery.targets import TargetRefused, resolve
 
 __all__ = ["finish"]
@@ -99,7 +99,7 @@ def refused_target() -> TargetRefused:
     ids=lambda error: type(error).__name__,
 )
 def test_a_failed_delivery_tells_the_site_no_address_of_ours(error: Exception) -> None:
-    told = told_to_site(error)
+    told = reason_for_site(error)
     assert told != "The delivery failed"
     for part in ("10.1.2.3", "127.0.0.1", "9390", "Errno", type(error).__name__):
         assert part not in told
@@ -112,7 +112,7 @@ def test_the_list_of_deliveries_shows_the_same(
     finish(str(send(http, north)["id"]))
     job_store = JobStore(redis_client)
     (claim,) = job_store.claim(Stage.DELIVER, "test")
-    job_store.release(claim, told_to_site(refused_target()), delay_seconds=5)
+    job_store.release(claim, reason_for_site(refused_target()), delay_seconds=5)
     (shown,) = http.get("/v1/webhook-deliveries", headers=north.headers).json["deliveries"]
     assert shown["last_error"].startswith("The name leads to an address that is not public")
 

@@ -15,7 +15,7 @@ from tests.integration.workers.scene import submit
 from tests.support.receiver import Receiver
 from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.delivery.deliver import SCHEDULE, pause_after
+from workers.delivery.endpoint_rest import SCHEDULE, pause_after
 
 pytestmark = pytest.mark.integration
 

@@ -30,7 +30,8 @@ from deploy.local.ports import free_ports
 from jobstore import keys
 from model_store.release.digest import model_digest
 from tests.integration.workers.scene import eventually
-from workers.inference.canary import canary_slices
+from workers.inference.canary import canary_request, canary_slices
+from workers.inference.prediction import PredictRequest
 from workers.inference.replicas import Replicas
 
 pytestmark = pytest.mark.integration
@@ -155,7 +156,7 @@ def post(address: str, body: bytes) -> tuple[int, bytes]:
 
 
 def post_when_ready(address: str, body: bytes, *, seconds: float) -> tuple[int, bytes]:
-    """`/ping` says Healthy before the model can answer: the canary request itself is the readiness check."""
+    """`/ping` says Healthy before the model can answer: only the canary inference shows readiness."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -215,24 +216,24 @@ def test_two_replicas_share_the_work_until_one_is_killed(
     """Each breaker is its own, the idle one is asked, and a death costs no answer."""
     for served in (shipped, other):
         post_when_ready(served.url, packed(canary_slices()), seconds=180)
-    stack = np.repeat(canary_slices(), 6, axis=0)
+    six = PredictRequest.of_slices(np.repeat(canary_slices(), 6, axis=0))
     urls = [shipped.url, other.url]
     ours, theirs = (Replicas(urls, timeout_seconds=60, shared=redis_client) for _ in range(2))
     with closing(ours), closing(theirs):
-        assert ours.prove(canary_slices()).digest == model_digest()
+        assert ours.predict_on_all(canary_request()).digest == model_digest()
         before = [served.requests() for served in (shipped, other)]
-        busy = Thread(target=theirs.predict, args=(stack,))
+        busy = Thread(target=theirs.predict, args=(six,))
         busy.start()
         eventually(lambda: redis_client.keys(keys.asked("*")))
         at_work = next(n for n, url in enumerate(urls) if redis_client.exists(keys.asked(url)))
-        ours._turn = itertools.count(at_work)  # by turns it would be asked now
-        ours.predict(stack[:1])
+        ours.in_flight.turns = itertools.count(at_work)  # by turns it would be asked now
+        ours.predict(canary_request())
         busy.join(60)
         got = [served.requests() - was for served, was in zip((shipped, other), before, strict=True)]
         assert got == [1, 1]
 
         os.killpg(other.process.pid, signal.SIGKILL)
-        answers = [ours.predict(stack[:1]) for _ in range(6)]
+        answers = [ours.predict(canary_request()) for _ in range(6)]
         assert [len(found) for found in answers] == [1] * 6
         failures = {replica.url: replica.breaker.failures for replica in ours.all}
         assert failures[shipped.url] == 0

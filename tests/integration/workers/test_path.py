@@ -33,7 +33,7 @@ from tests.support.receiver import Receiver
 from tests.support.torchserve import DIGEST, OTHER, POISON, FakeTorchServe
 from workers.context import WorkerContext
 from workers.delivery import deliver
-from workers.inference import infer
+from workers.inference import infer, model_health
 from workers.maintenance import maintain
 
 pytestmark = pytest.mark.integration
@@ -174,12 +174,12 @@ def test_a_model_that_is_not_known_answers_nobody(
     job = clocked.get(job_id)
     assert (job.state, job.attempt) == (JobState.QUEUED_INFER, 0)
     assert job.text("last_error") == "unavailable.model_unknown"
-    assert not maintain.prove(place)
+    assert not model_health.run_canary(place)
     assert deployed.refused(place.redis) == "f" * 64
     assert deployed.health(place.redis, "model_server") is None
     assert deployed.current(place.redis)[1] == ""
     torchserve.digest = DIGEST
-    assert maintain.prove(place)
+    assert model_health.run_canary(place)
     clocked.now_ms += 6000
     infer.work_once(place)
     assert clocked.get(job_id).state is JobState.SUCCEEDED
@@ -208,13 +208,13 @@ def test_a_model_beside_the_one_in_service_is_found_while_that_is_busy(
     place: WorkerContext, torchserve: FakeTorchServe
 ) -> None:
     torchserve.others = (OTHER,)
-    place.prove_model(DIGEST)
-    assert maintain.ask_for_proof(place)
-    assert maintain.prove(place)
+    place.report_model(DIGEST)
+    assert maintain.request_canary(place)
+    assert model_health.run_canary(place)
     assert deployed.described(place.redis) == [DIGEST, OTHER]
     assert deployed.current(place.redis)[1] == DIGEST
     place.redis.delete(keys.canary("asked"))
-    assert not maintain.ask_for_proof(place), "each is looked for once a minute"
+    assert not maintain.request_canary(place), "each is looked for once a minute"
 
 
 def test_a_model_that_nobody_serves_fails_who_named_it_alone(
@@ -290,7 +290,7 @@ def test_a_sick_model_server_uses_up_no_attempt_and_opens_the_breaker(
     assert place.model.all[0].breaker.failures == 3
     assert clocked.get(job_id).state is JobState.QUEUED_INFER
     torchserve.mode = "ok"
-    assert maintain.prove(place)
+    assert model_health.run_canary(place)
     infer.work_once(place)
     job = clocked.get(job_id)
     assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
@@ -434,12 +434,12 @@ def test_a_pending_deletion_stays_listed_until_it_is_gone(
     assert not place.blobs.exists("inputs/a/1")
 
 
-def test_the_golden_request_is_asked_for_only_when_the_proof_is_old(place: WorkerContext) -> None:
-    assert maintain.ask_for_proof(place)
-    assert not maintain.ask_for_proof(place)
+def test_a_canary_is_requested_only_when_the_heartbeat_is_old(place: WorkerContext) -> None:
+    assert maintain.request_canary(place)
+    assert not maintain.request_canary(place)
     place.redis.delete(keys.canary("asked"))
-    assert maintain.prove(place)
-    assert not maintain.ask_for_proof(place)
+    assert model_health.run_canary(place)
+    assert not maintain.request_canary(place)
     assert deployed.current(place.redis)[1] == DIGEST
 
 
@@ -452,29 +452,29 @@ def readiness(place: WorkerContext, tmp_path: Path) -> Dependency:
 def test_readiness_follows_a_model_server_without_workers_within_one_round(
     place: WorkerContext, torchserve: FakeTorchServe, tmp_path: Path, fault: str
 ) -> None:
-    assert maintain.prove(place)
-    assert maintain.look(place)
+    assert model_health.run_canary(place)
+    assert model_health.check_liveness(place)
     assert readiness(place, tmp_path).ok
     torchserve.mode = fault
-    assert not maintain.look(place)
+    assert not model_health.check_liveness(place)
     found = readiness(place, tmp_path)
     assert not found.ok
     assert found.detail == f"failed its last test: HTTP {fault}"
     torchserve.mode = "ok"
     asked = len(torchserve.sizes)
-    assert maintain.look(place)
+    assert model_health.check_liveness(place)
     assert len(torchserve.sizes) == asked + 1, "one that is back does a whole inference before it counts"
     assert readiness(place, tmp_path).ok
 
 
-def test_a_pulse_is_asked_for_each_round_while_nothing_else_shows_that_the_server_lives(
+def test_a_liveness_check_is_requested_each_round_while_nothing_else_shows_that_the_server_lives(
     place: WorkerContext,
 ) -> None:
-    assert maintain.ask_for_pulse(place)
-    assert not maintain.ask_for_pulse(place)
-    place.redis.delete(keys.canary("pulse"))
-    deployed.prove(place.redis, "model_server")
-    assert not maintain.ask_for_pulse(place)
+    assert maintain.request_liveness_check(place)
+    assert not maintain.request_liveness_check(place)
+    place.redis.delete(keys.canary("liveness"))
+    deployed.record_heartbeat(place.redis, "model_server")
+    assert not maintain.request_liveness_check(place)
 
 
 def test_a_stack_that_vanished_is_made_again(

@@ -17,10 +17,11 @@ from tests.conftest import free_port
 from tests.integration.workers.scene import eventually
 from tests.support.torchserve import FakeTorchServe
 from workers.inference import replicas as replicas_module
-from workers.inference.addresses import addresses_of
-from workers.inference.canary import canary_slices
+from workers.inference.canary import canary_request
 from workers.inference.model_server import BatchRefused
-from workers.inference.replicas import Replicas
+from workers.inference.prediction import PredictRequest
+from workers.inference.replicas import Replicas, addresses_of
+from workers.inference.requests_in_flight import RequestsInFlight
 
 pytestmark = pytest.mark.integration
 Make = Callable[..., Replicas]
@@ -43,8 +44,8 @@ def client(redis_client: redis.Redis) -> Iterator[Make]:
         yield make
 
 
-def volumes(count: int) -> np.ndarray:
-    return np.full((count, 32, 208, 176), 9, np.uint8)
+def volumes(count: int) -> PredictRequest:
+    return PredictRequest.of_slices(np.full((count, 32, 208, 176), 9, np.uint8))
 
 
 def test_idle_replicas_take_turns(two: tuple[FakeTorchServe, ...], client: Make) -> None:
@@ -57,14 +58,13 @@ def test_idle_replicas_take_turns(two: tuple[FakeTorchServe, ...], client: Make)
 def test_every_process_sees_what_the_others_wait_for(
     two: tuple[FakeTorchServe, ...], client: Make, redis_client: redis.Redis
 ) -> None:
-    ours, theirs = (client(*(server.url for server in two)) for _ in range(2))
-    taken = theirs._least_waiting(theirs.all, "somebody:4")
-    waiting = next(server for server in two if server.url == taken.url)
-    idle = next(server for server in two if server.url != taken.url)
-    for _ in range(4):
-        ours.predict(volumes(1))
-    assert (len(waiting.sizes), len(idle.sizes)) == (0, 4)
-    theirs._leave(taken, "somebody:4")
+    ours, theirs = client(*(server.url for server in two)), RequestsInFlight(redis_client, entry_seconds=70)
+    with theirs.least_waiting([server.url for server in two], volumes=4) as taken:
+        waiting = next(server for server in two if server.url == taken)
+        idle = next(server for server in two if server.url != taken)
+        for _ in range(4):
+            ours.predict(volumes(1))
+        assert (len(waiting.sizes), len(idle.sizes)) == (0, 4)
     ours.predict(volumes(1))
     ours.predict(volumes(1))
     assert len(waiting.sizes) == 1
@@ -109,7 +109,7 @@ def test_all_dead_is_said_and_stops_the_claims(client: Make) -> None:
             replicas.predict(volumes(1))
     assert replicas.allowance(4) == 0
     with pytest.raises(ModelServerUnavailable):
-        replicas.prove(canary_slices())
+        replicas.predict_on_all(canary_request())
 
 
 def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe, ...], client: Make) -> None:
@@ -122,10 +122,10 @@ def test_the_control_goes_to_the_replica_that_refused(two: tuple[FakeTorchServe,
             replicas.predict(volumes(1))
         except BatchRefused:
             refused += 1
-            assert not replicas.control(canary_slices(), wait_seconds=0)
+            assert not replicas.passes_canary(canary_request(), wait_seconds=0)
     assert refused == 2
     sick.mode = "ok"
-    assert replicas.prove(canary_slices()).engine == "fake"
+    assert replicas.predict_on_all(canary_request()).engine == "fake"
     assert [replica.breaker.failures for replica in replicas.all] == [0, 0]
 
 
@@ -145,7 +145,7 @@ def test_replicas_behind_a_name_come_and_go(
     urls = [server.url for server in two]
     there = urls[:1]
     monkeypatch.setattr(replicas_module, "addresses_of", lambda _: there)
-    monkeypatch.setattr(replicas_module, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(replicas_module, "_RESOLVE_SECONDS", 0.0)
     replicas = client("http://model-server:8080")
     (stays,) = replicas.all
     stays.breaker.failed()

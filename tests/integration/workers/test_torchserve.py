@@ -22,8 +22,9 @@ from contracts.errors import ModelNotServed, ModelServerUnavailable, ModelUnknow
 from deploy.local import services
 from deploy.local.settings import ROOT, LocalSettings
 from model_store.release.digest import MANIFEST, RELEASE, file_digest, model_digest
-from workers.inference.canary import canary_slices
+from workers.inference.canary import canary_request, canary_slices
 from workers.inference.model_server import ModelServer
+from workers.inference.prediction import PredictRequest
 
 pytestmark = pytest.mark.integration
 
@@ -96,7 +97,7 @@ def changed_release(folder: Path) -> Path:
 def wait_for(client: ModelServer, log: Path) -> None:
     for _ in range(360):
         try:
-            client.predict(canary_slices())
+            client.predict(canary_request())
         except ModelServerUnavailable:
             time.sleep(0.5)
         else:
@@ -108,14 +109,12 @@ def test_two_models_answer_side_by_side(client: ModelServer) -> None:
     assert client._known is not None
     shipped = model_digest()
     (other,) = client._known - {shipped}
-    first, named, second = (
-        client.predict(canary_slices(), version=version)[0] for version in ("", shipped, other)
-    )
+    first, named, second = (client.predict(canary_request(version))[0] for version in ("", shipped, other))
     assert (first.digest, named.digest, second.digest) == (shipped, shipped, other)
     assert first.probabilities.max() > second.probabilities.max()
     assert first.slice_logits == pytest.approx(second.slice_logits, abs=1e-4)
     with pytest.raises(ModelNotServed, match="ffff"):
-        client.predict(canary_slices(), version="f" * 64)
+        client.predict(canary_request("f" * 64))
 
 
 def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
@@ -125,15 +124,17 @@ def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
     only = {"known": frozenset({other}), "token_file": running.token}
     with closing(ModelServer(client.url, timeout_seconds=60, **only)) as stranger:
         with pytest.raises(ModelUnknown, match=model_digest()):
-            stranger.predict(canary_slices())
-        assert stranger.predict(canary_slices(), version=other)[0].digest == other
+            stranger.predict(canary_request())
+        assert stranger.predict(canary_request(other))[0].digest == other
 
 
 def test_what_is_known_of_a_person_gives_the_second_answer(client: ModelServer) -> None:
     """MMSE 15 at 80, MMSE 30 at 80, and nothing, in one request."""
     unknown = np.nan
     told = np.array([[15, 80, unknown, unknown], [30, 80, unknown, unknown], [unknown] * 4], np.float32)
-    low, high, none = client.predict(np.repeat(canary_slices(), 3, axis=0), covariates=told)
+    low, high, none = client.predict(
+        PredictRequest.of_slices(np.repeat(canary_slices(), 3, axis=0), covariates=told)
+    )
     assert low.clinical[0] < 0.5 < high.clinical[0]
     assert np.isnan(none.clinical).all()
     assert low.probabilities == pytest.approx(none.probabilities, abs=1e-6)
@@ -141,8 +142,8 @@ def test_what_is_known_of_a_person_gives_the_second_answer(client: ModelServer) 
 
 def test_each_volume_of_a_batch_gets_the_answer_it_would_get_alone(client: ModelServer) -> None:
     other = np.ascontiguousarray(canary_slices()[:, :, ::-1] // 2)
-    alone = [client.predict(canary_slices())[0], client.predict(other)[0]]
-    together = client.predict(np.concatenate([canary_slices(), other]))
+    alone = [client.predict(canary_request())[0], client.predict(PredictRequest.of_slices(other))[0]]
+    together = client.predict(PredictRequest.of_slices(np.concatenate([canary_slices(), other])))
     for one, two in zip(alone, together, strict=True):
         np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-5)
         np.testing.assert_allclose(one.slice_logits, two.slice_logits, atol=1e-3)
@@ -157,13 +158,13 @@ def test_a_process_without_the_token_can_ask_for_nothing(running: Running) -> No
     ports = running.settings.ports
     with closing(ModelServer(running.client.url, timeout_seconds=60)) as stranger:
         with pytest.raises(ModelServerUnavailable, match="HIPPOCAMP_MODEL_TOKEN_FILE"):
-            stranger.predict(canary_slices())
+            stranger.predict(canary_request())
         with pytest.raises(ModelServerUnavailable):
-            stranger.pulse()
+            stranger.check_alive()
     for port in (ports.model_server, ports.model_metrics):
         scaled = httpx.put(f"http://127.0.0.1:{port}/models/hippocamp?min_worker=0", trust_env=False)
         assert scaled.status_code >= 400
-    assert running.client.predict(canary_slices())
+    assert running.client.predict(canary_request())
 
 
 def test_management_is_a_socket_that_only_we_may_enter_and_a_port_that_asks_for_the_token(
@@ -180,7 +181,7 @@ def test_management_is_a_socket_that_only_we_may_enter_and_a_port_that_asks_for_
     with httpx.Client(http1=False, http2=True, trust_env=False) as http:
         answer = http.post(f"{address}/{MANAGEMENT}/ScaleWorker", content=SCALE_TO_NOTHING, headers=grpc)
     assert answer.headers["grpc-status"] == "7", "PERMISSION_DENIED"
-    assert running.client.predict(canary_slices())
+    assert running.client.predict(canary_request())
 
 
 MANAGEMENT = "org.pytorch.serve.grpc.management.ManagementAPIsService"
@@ -188,14 +189,14 @@ SCALE_TO_NOTHING = b"\x00\x00\x00\x00\x0b\x0a\x09hippocamp"
 """A message of gRPC, not compressed, 11 bytes: a ScaleWorkerRequest with the model's name alone."""
 
 
-def test_a_pulse_finds_workers_that_are_gone_and_back(running: Running) -> None:
+def test_a_liveness_check_finds_workers_that_are_gone_and_back(running: Running) -> None:
     """Ended as a caller of the management port could, and as a crash does."""
-    running.client.pulse()
+    running.client.check_alive()
     scale(running, 0)
     with pytest.raises(ModelServerUnavailable):
-        running.client.pulse()
+        running.client.check_alive()
     scale(running, 1)
-    running.client.pulse()
+    running.client.check_alive()
 
 
 def scale(running: Running, workers: int) -> None:

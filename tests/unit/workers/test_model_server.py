@@ -11,8 +11,9 @@ import pytest
 
 from contracts.errors import ModelServerUnavailable
 from tests.support.torchserve import DIGEST, POISON, FakeTorchServe
-from workers.inference.canary import canary_slices
+from workers.inference.canary import canary_request
 from workers.inference.model_server import BatchRefused, ModelServer
+from workers.inference.prediction import PredictRequest
 
 
 @pytest.fixture
@@ -23,8 +24,9 @@ def client_of() -> Iterator[Callable[..., ModelServer]]:
         )
 
 
-def volumes(*levels: int) -> np.ndarray:
-    return np.stack([np.full((32, 208, 176), level, np.uint8) for level in levels])
+def volumes(*levels: int) -> PredictRequest:
+    stacks = [np.full((32, 208, 176), level, np.uint8) for level in levels]
+    return PredictRequest.of_slices(np.stack(stacks))
 
 
 def test_one_answer_per_volume_in_order(client_of: Callable[..., ModelServer]) -> None:
@@ -68,16 +70,16 @@ def test_an_answer_for_another_number_of_volumes_is_not_taken(
     with FakeTorchServe() as server:
         respond = server.respond
         monkeypatch.setattr(server, "respond", lambda path, body: (200, respond(path, body)[1][:-40]))
-        with pytest.raises(ModelServerUnavailable, match="not ours"):
+        with pytest.raises(ModelServerUnavailable, match="another format than ours"):
             client_of(server.url).predict(volumes(1))
 
 
 def test_a_server_that_restarts_between_requests_is_met_again(client_of: Callable[..., ModelServer]) -> None:
     with FakeTorchServe() as first:
         client = client_of(first.url)
-        client.predict(canary_slices())
+        client.predict(canary_request())
     with FakeTorchServe(port=first.port):
-        assert len(client.predict(canary_slices())) == 1
+        assert len(client.predict(canary_request())) == 1
 
 
 def test_a_dead_letter_marks_only_its_batch(client_of: Callable[..., ModelServer]) -> None:
