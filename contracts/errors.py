@@ -4,7 +4,7 @@ HippocampError
 ├── InputError                 the bytes are not a volume we can read (415/422, never retried)
 │   ├── NotAVolume             ├── EmptyFile          ├── TruncatedFile     ├── CorruptFile
 │   ├── TooLarge               ├── NotThreeD          ├── BadGeometry       ├── BadVoxels
-│   ├── BadSeries          ├── SeveralStudies     └── ContrastEnhanced
+│   ├── BadSeries          ├── SeveralStudies     ├── ContrastEnhanced  └── IncompleteSeries
 ├── QualityRefused             readable, but not a T1 head we may answer for (422, never retried)
 │   ├── NotAHead  ├── NotT1w  ├── Coverage  ├── RegistrationFailed  ├── Noise  └── OutOfDistribution
 ├── RequestError               the request itself is at fault (4xx)
@@ -125,6 +125,13 @@ class ContrastEnhanced(InputError):
 
     code = "input.contrast_enhanced"
     title = "Only a contrast-enhanced T1 series was sent"
+
+
+class IncompleteSeries(InputError):
+    """Too little of every T1 series of a study came, and nothing more for as long as it is waited for."""
+
+    code = "input.incomplete_series"
+    title = "Images of the series are missing"
 
 
 class QualityRefused(HippocampError):

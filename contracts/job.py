@@ -30,6 +30,8 @@ class Submission:
     covariates: what was told of the person, as contracts/covariates.py writes it.
     deadline_ms, not_before_ms: Unix time in milliseconds. answer_key: under which `result` was found, to be
     looked at once more when it is recorded. traceparent: of its trace, "" when none is kept.
+    inbox: the collected study it was made of (jobstore/inbox.py). supersedes: the job whose place it takes.
+    error_code, error_detail: why it ends as failed at once.
     """
 
     id: str
@@ -56,6 +58,10 @@ class Submission:
     result: str = ""
     answer_key: str = ""
     cache: str = "miss"
+    inbox: str = ""
+    supersedes: str = ""
+    error_code: str = ""
+    error_detail: str = ""
 
     def to_record(self) -> str:
         """JSON object of hash fields without those that are None, "" or False; numbers always stay."""

@@ -10,6 +10,7 @@ from flask import Flask, Response, request
 from gateway.access import login
 from gateway.access.auditing import note_requests
 from gateway.access.auth import protect
+from gateway.dicomweb import inbox_routes
 from gateway.dicomweb import routes as dicomweb
 from gateway.http import documents
 from gateway.http.problems import handle_errors
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         direct_routes,
         batch_routes,
         dicomweb,
+        inbox_routes,
         results,
         event_routes,
         picture_routes,

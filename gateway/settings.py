@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.dicomweb.settings import InboxSettings
 from gateway.uploads.sanitize.limits import Limits
 from jobstore.sites import NAME
 from runtime.audit import MOST_BYTES
@@ -52,6 +53,7 @@ class Settings(Shared):
     operators: sites whose admins see all sites' figures on the page for operators; others see their own.
     model_card: the card that the page shows (Markdown).
     cleaning: what reading one upload may cost, and how many one process has read at a time.
+    inbox: how long DICOM instances are collected, and how much of one site.
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
 
@@ -67,6 +69,7 @@ class Settings(Shared):
     operators: str = field(default_factory=lambda: env_text("OPERATORS", ""))
     model_card: Path = field(default_factory=lambda: Path(env_text("MODEL_CARD", str(_CARD))))
     cleaning: Limits = field(default_factory=lambda: cleaning_limits())
+    inbox: InboxSettings = field(default_factory=InboxSettings)
     health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))
 
     @property

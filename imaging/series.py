@@ -37,6 +37,8 @@ class Why(StrEnum):
     DERIVED = "derived"
     NOT_T1 = "not_t1"
     ANOTHER = "another_t1"
+    INCOMPLETE = "incomplete"
+    MISSING = "missing_images"
 
 
 REASONS = {
@@ -54,6 +56,8 @@ REASONS = {
     Why.DERIVED: "derived or reformatted, and an original is there",
     Why.NOT_T1: "neither its names nor its times are those of a T1 series",
     Why.ANOTHER: "a T1 series too; another one was preferred",
+    Why.INCOMPLETE: "slices are missing",
+    Why.MISSING: "images of the series that was read did not come",
 }
 
 Key = TypeVar("Key", bound=Hashable)

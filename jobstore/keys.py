@@ -296,3 +296,8 @@ def tickets(site: str) -> str:
 def load(scope: str) -> str:
     """String: the load figures that the operations page shows, kept for a moment."""
     return _key("load", scope)
+
+
+def inbox(*parts: str) -> str:
+    """The index of the inbox (inbox.py): studies, series, instances, chunks, who holds what, what is due."""
+    return _key("inbox", *parts)

@@ -14,6 +14,7 @@ _LUA = Path(__file__).parent / "lua"
 _NAMES = (
     "submit", "claim", "renew", "commit", "release", "cancel", "reap", "position", "replay", "reopen",
     "erase", "rescore", "room", "withdraw", "replace_upload", "orphans",
+    "inbox_add", "inbox_claim", "inbox_settle", "inbox_close", "inbox_forget",
 )  # fmt: skip
 _REPLICATED_MS = 500
 

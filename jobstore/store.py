@@ -74,7 +74,7 @@ class JobStore:
         Backlog when full, QuotaExceeded, BatchNotFound when the site has no such batch, NotReplicated,
         AnswerForgotten, JobStoreUnavailable when the upload was withdrawn.
         """
-        state = JobState.SUCCEEDED if submission.result else ""
+        state = JobState.SUCCEEDED if submission.result else JobState.FAILED if submission.error_code else ""
         answer, lacking, record = self._run_replicated("submit", submission.to_record(), most_waiting, state)
         if answer == "forgotten":
             raise AnswerForgotten(submission.id)

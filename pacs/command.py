@@ -17,7 +17,7 @@ from client.connection import Connection
 from client.context import Session
 from client.hooks import HookServer
 from client.version import VERSION
-from pacs.inbox import Inbox
+from pacs.inbox import Spool
 from runtime.logs import configure_logging
 
 
@@ -28,7 +28,6 @@ class Options(TypedDict):
     title: str
     host: str
     port: int
-    quiet: float
     keep: str
 
 
@@ -59,9 +58,6 @@ def main() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=11112, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
-    "--quiet", default=10.0, show_default=True, help="Seconds without an instance that end a series."
-)
-@click.option(
     "--keep",
     default="",
     type=click.Choice(["", "age", "sex", "age,sex"]),
@@ -75,17 +71,13 @@ def listen(session: Session, /, senders: Path, **options: Unpack[Options]) -> No
     _log_events("listener")
     url = Connection(session.url).address
     listener = Listener(
-        url, read_senders(senders), Inbox(options["spool"]), options["title"], options["quiet"]
+        url, read_senders(senders), Spool(options["spool"]), options["title"], options["keep"]
     )
-    listener.keep = options["keep"]
     server, stopped = listener.start(options["host"], options["port"]), _until_signalled()
     click.echo(
         f"{options['title']} listens on {options['host']}:{options['port']}, forwards to {url}", err=True
     )
-    pause = 1.0
-    while not stopped.wait(pause):
-        listener.forward()
-        pause = min(30.0, 2 * pause) if listener.inbox.unsent() else 1.0
+    listener.run(stopped)
     server.shutdown()
 
 

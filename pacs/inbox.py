@@ -1,32 +1,33 @@
-"""Series on their way in: instances on disk by sender and series, until a series has been quiet."""
+"""Instances on their way in: a folder that keeps each until the gateway has taken it, also over a restart."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.sources import PIECE
 
 _UID = re.compile(r"[0-9.]{1,64}")
-BOUNDARY = "hippocamp-series"
+BOUNDARY = "hippocamp-instances"
+MOST_FILES, MOST_BYTES = 50, 32 << 20
+"""Of one request; a larger instance travels alone."""
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """One series: who sent it, and its folder of instances."""
+class Group:
+    """Instances of one sender that travel together. files: by the UID of each instance."""
 
     sender: str
-    folder: Path
+    files: dict[str, Path]
 
     def body(self) -> Iterator[bytes]:
         """multipart/related, one part an instance (PS3.18, 8.6.1.2), read from disk in pieces."""
-        for file in sorted(self.folder.glob("*.dcm")):
+        for file in self.files.values():
             yield f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
             with file.open("rb") as instance:
                 while piece := instance.read(PIECE):
@@ -34,45 +35,91 @@ class Waiting:
             yield b"\r\n"
         yield f"--{BOUNDARY}--\r\n".encode()
 
-    def forget(self) -> None:
-        """Remove it from disk."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def forget(self, uids: Sequence[str]) -> None:
+        """Remove these from disk: the gateway has them, or does not want them."""
+        for uid in uids:
+            if uid in self.files:
+                self.files[uid].unlink(missing_ok=True)
 
 
 @dataclass
-class Inbox:
-    """A folder that survives a restart: `<folder>/<sender>/<series>/<instance>.dcm`."""
+class Spool:
+    """A folder that survives a restart: `<folder>/<sender>/<number>-<instance>.dcm`, in the order of arrival.
+
+    arrived: set by every instance that came.
+    """
 
     folder: Path
+    arrived: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _last: int = 0
 
-    def add(self, sender: str, series: str, *, instance: str, data: bytes) -> None:
-        """Keep an instance; it is on disk when this returns. ValueError for names that are no UIDs."""
-        if not (_UID.fullmatch(series) and _UID.fullmatch(instance)):
-            raise ValueError("the instance's identifiers are no DICOM UIDs")
-        with self._lock:
-            folder = self.folder / sender / series
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"{instance}.part"
+    def add(self, sender: str, *, instance: str, data: bytes) -> None:
+        """Keep an instance; it is on disk when this returns. ValueError for a name that is no UID."""
+        if not _UID.fullmatch(instance):
+            raise ValueError("the instance's identifier is no DICOM UID")
+        folder = self.folder / sender
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{threading.get_ident()}-{instance}.part"
+        try:
             with part.open("wb") as out:
                 out.write(data)
                 out.flush()
                 os.fsync(out.fileno())
-            part.replace(folder / f"{instance}.dcm")
+            part.replace(folder / f"{self._number():020d}-{instance}.dcm")
+            _sync(folder)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        self.arrived.set()
 
-    def take_quiet(self, seconds: float) -> list[Waiting]:
-        """Series to which nothing came for so long; moved aside, so that a late instance begins a new one."""
-        found = []
+    def _number(self) -> int:
+        """Larger than any before, also of an earlier process."""
         with self._lock:
-            for folder in self.folder.glob("*/*"):
-                if folder.suffix == ".sending":
-                    found.append(Waiting(folder.parent.name, folder))  # a restart, or the last try failed
-                elif time.time() - folder.stat().st_mtime >= seconds:
-                    aside = folder.with_name(f"{folder.name}.{time.time_ns()}.sending")
-                    folder.rename(aside)
-                    found.append(Waiting(aside.parent.name, aside))
-        return found
+            now = max(self._last + 1, _next_number(self.folder) if not self._last else 0)
+            self._last = now
+            return now
 
-    def unsent(self) -> bool:
-        """Whether a series is left that was tried and could not be sent."""
-        return any(self.folder.glob("*/*.sending"))
+    def groups(self, *, most_files: int = MOST_FILES) -> Iterator[Group]:
+        """What waits, by sender, the oldest first."""
+        for folder in sorted(self.folder.glob("*")):
+            files = _by_uid(folder)
+            while files:
+                yield Group(folder.name, _taken(files, most_files))
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not any(self.folder.glob("*/*.dcm"))
+
+
+def _by_uid(folder: Path) -> list[tuple[str, Path]]:
+    return [(file.stem.partition("-")[2], file) for file in sorted(folder.glob("*.dcm"))]
+
+
+def _taken(files: list[tuple[str, Path]], most: int) -> dict[str, Path]:
+    """The first of them that fit one request, no UID twice."""
+    found: dict[str, Path] = {}
+    held = 0
+    while files and len(found) < most and files[0][0] not in found:
+        size = files[0][1].stat().st_size
+        if found and held + size > MOST_BYTES:
+            break
+        uid, file = files.pop(0)
+        found[uid] = file
+        held += size
+    return found
+
+
+def _next_number(folder: Path) -> int:
+    numbers = [int(file.name.partition("-")[0]) for file in folder.glob("*/*.dcm")]
+    return max(numbers, default=0) + 1
+
+
+def _sync(folder: Path) -> None:
+    """The new name, too, is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -220,6 +220,11 @@ class BlobStore:
             at += len(piece)
             yield piece
 
+    def part(self, path: str, at: int, size: int) -> bytes:
+        """`size` bytes of the blob from `at` on; FileNotFoundError, StoreUnavailable."""
+        with self._trying("Reading", path):
+            return bytes(self._fs.cat_file(self._full(path), start=at, end=at + size))
+
     def exists(self, path: str) -> bool:
         """Whether the blob is there."""
         with self._trying("Asking for", path):

@@ -64,9 +64,12 @@ class Orthanc:
 
 @contextmanager
 def running_orthanc(
-    folder: Path, modalities: Mapping[str, tuple[str, int]] | None = None
+    folder: Path,
+    modalities: Mapping[str, tuple[str, int]] | None = None,
+    *,
+    web: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Iterator[Orthanc]:
-    """Start it, empty; `modalities`: AE title -> (host, port) of those it may talk to."""
+    """Start it, empty. modalities: AE title -> (host, port) of those it may talk to; web: by DICOMweb."""
     binary = program("Orthanc", package="orthanc", extra=("orthanc-dicomweb",))
     http, dicom = free_port(), free_port()
     known = {title: [title, *where] for title, where in (modalities or {}).items()}
@@ -84,7 +87,7 @@ def running_orthanc(
         "AuthenticationEnabled": True,
         "RegisteredUsers": {USER: PASSWORD},
         "Plugins": [str(_PLUGIN)],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "Servers": dict(web or {})},
     }
     config = folder / "orthanc.json"
     config.write_text(json.dumps(settings))

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from contracts.states import JobState, Stage
 from jobstore import keys
+from jobstore.inbox import collected
 from jobstore.load import OTHER, SiteLoad, cap, read_sites
 
 
@@ -19,6 +20,7 @@ def figures(client: redis.Redis, *, most_sites: int) -> Iterator[Metric]:
     now_ms = seconds * 1000 + micros // 1000
     loads = cap(read_sites(client), most_sites)
     yield from _by_site(loads, now_ms)
+    yield from _collected(client, most_sites, now_ms)
     yield from _by_stage(client, now_ms)
     about = "Blobs that wait to be deleted"
     yield GaugeMetricFamily("hippocamp_pending_deletions", about, client.llen(keys.PENDING_DELETIONS))
@@ -37,6 +39,23 @@ def _by_site(loads: Mapping[str, SiteLoad], now_ms: int) -> Iterator[Metric]:
         for state in JobState:
             jobs.add_metric([site, state], load.jobs.get(state, 0))
     yield from (waiting, oldest, jobs, _through(loads))
+
+
+def _collected(client: redis.Redis, most_sites: int, now_ms: int) -> Iterator[Metric]:
+    """What STOW-RS and C-STORE brought and is kept in the inbox; sites beyond the most are one."""
+    about = "Studies whose DICOM instances are collected"
+    studies = GaugeMetricFamily("hippocamp_inbox_studies", about, labels=["site"])
+    about = "Since anything came of the study that is quiet for longest"
+    oldest = GaugeMetricFamily("hippocamp_inbox_oldest_seconds", about, labels=["site"])
+    found = sorted(collected(client).items(), key=lambda one: (-one[1].studies, one[0]))
+    rest = found[most_sites:]
+    rows = [(site, held.studies, held.oldest_ms) for site, held in found[:most_sites]]
+    if rest:
+        rows.append((OTHER, sum(one.studies for _, one in rest), min(one.oldest_ms for _, one in rest)))
+    for site, count, last_ms in rows:
+        studies.add_metric([site], count)
+        oldest.add_metric([site], max(0, now_ms - last_ms) / 1000)
+    yield from (studies, oldest)
 
 
 def _through(loads: Mapping[str, SiteLoad]) -> Metric:

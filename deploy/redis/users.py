@@ -21,10 +21,10 @@ QUEUES = ("preprocess*", "infer*", "deliver*", "maintain*", "_kombu.*", "unacked
 LINE = (
     "artifact_prefixes", "batch", "batches_unused", "bytes", "cards", "claims", "configured", "content",
     "count", "count_of", "deadlines", "deliveries", "deliveries_of", "deliveries_owed", "deployed",
-    "depth", "done", "drained", "endpoints", "endpoints_off", "health", "jobs", "jobs_of", "later",
-    "lease", "longer", "owed", "pace", "pending_deletions", "quarantine", "reading", "rec", "site",
-    "sites", "stale_results", "sweep", "totals", "turn", "uploads_in_use", "vtime", "wait", "withdrawals",
-    "withdrawn", "workers",
+    "depth", "done", "drained", "endpoints", "endpoints_off", "health", "inbox", "jobs", "jobs_of",
+    "later", "lease", "longer", "owed", "pace", "pending_deletions", "quarantine", "reading", "rec",
+    "site", "sites", "stale_results", "sweep", "totals", "turn", "uploads_in_use", "vtime", "wait",
+    "withdrawals", "withdrawn", "workers",
 )  # fmt: skip
 """What moving a job touches (jobstore/lua/prelude.lua), by the part of the name behind the prefix."""
 
@@ -36,8 +36,8 @@ SECRETS = (
 """Hashes of API keys, sessions, tickets, what operators did: the gateway's and the operator's alone."""
 
 WATCHED = (
-    "count", "deployed", "depth", "done", "drained", "health", "jobs", "later", "lease", "owed", "pace",
-    "pending_deletions", "quarantine", "sites", "totals", "turn", "wait", "workers",
+    "count", "deployed", "depth", "done", "drained", "health", "inbox", "jobs", "later", "lease", "owed",
+    "pace", "pending_deletions", "quarantine", "sites", "totals", "turn", "wait", "workers",
 )  # fmt: skip
 
 

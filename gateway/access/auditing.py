@@ -14,7 +14,9 @@ from gateway.http.trace import trace_id
 from gateway.resources import resources
 from runtime.audit import AuditLog, Event
 
-_QUIET = frozenset({"events.stream", "jobs.index", "jobs.read", "pages.home", "pages.job"})
+_QUIET = frozenset({
+    "events.stream", "inbox.index", "inbox.jobs", "jobs.index", "jobs.read", "pages.home", "pages.job",
+})  # fmt: skip
 """Routes that tell states, no health data, and are asked several times a second."""
 
 _KEY = "hippocamp.audit"

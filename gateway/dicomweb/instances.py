@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pydicom
@@ -25,6 +25,7 @@ from imaging.dicom_file import open_instance as taken_apart
 from imaging.instances import deidentified
 from imaging.limits import MAX_DICOM_FILE
 from imaging.patient import Patient
+from imaging.places import Place, place_of
 from imaging.series import Why
 
 CANNOT_UNDERSTAND, NOT_SUPPORTED, BAD_SYNTAX, MISMATCH, RESOURCES = 0xC000, 0x0122, 0xC122, 0xA900, 0xA700
@@ -44,7 +45,7 @@ class Unusable(Exception):  # noqa: N818  named for what happened
 
 @dataclass(frozen=True)
 class Instance:
-    """Identity and acquisition of an instance. person: tells people of one request apart; names nobody."""
+    """Identity and acquisition of an instance. person: tells people of one study apart; names nobody."""
 
     study: str
     series: str
@@ -53,16 +54,19 @@ class Instance:
     described: Described
     patient: Patient
     person: str = ""
+    place: Place = field(default_factory=Place)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {**vars(self), "described": self.described.to_json(), "patient": vars(self.patient)}
+        plain = {"described": self.described.to_json(), "patient": vars(self.patient)}
+        return {**vars(self), **plain, "place": self.place.to_list()}
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Instance:
         """Read what `to_json` wrote."""
         described, patient = Described.of(told["described"]), Patient(**told["patient"])
-        return cls(**{**told, "described": described, "patient": patient})
+        place = Place.of(told["place"])
+        return cls(**{**told, "described": described, "patient": patient, "place": place})
 
 
 def open_instance(
@@ -101,10 +105,11 @@ def _identified(dataset: pydicom.Dataset, described: Described, *, pixels: bool)
         described=described,
         patient=patient_of(dataset),
         person=_person(dataset),
+        place=place_of(dataset, described),
     )
 
 
 def _person(dataset: pydicom.Dataset) -> str:
-    """A digest that lives as long as the request; it is compared and never stored."""
+    """A digest that lives as long as the request; of one made of it some bits are stored (collecting.py)."""
     known = str(dataset.get("PatientID") or dataset.get("PatientName") or "").strip().upper()
     return hashlib.sha256(known.encode()).hexdigest() if known else ""

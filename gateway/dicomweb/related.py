@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from contracts.errors import BadRequest
 
 _MOST_HEADER = 1 << 14
+_MOST_BOUNDARY = 200
+"""RFC 2046 allows 70 characters; Orthanc writes 73."""
 
 
 @dataclass
@@ -23,8 +25,8 @@ class PartReader:
     """Cuts a stream at its boundaries. BadRequest when the body is no multipart or breaks off."""
 
     def __init__(self, body: Iterator[bytes], boundary: str, *, most_bytes: int) -> None:
-        if not 1 <= len(boundary) <= 70:
-            raise BadRequest("multipart/related needs a boundary of 1 to 70 characters (RFC 2046)")
+        if not 1 <= len(boundary) <= _MOST_BOUNDARY:
+            raise BadRequest(f"multipart/related needs a boundary of 1 to {_MOST_BOUNDARY} characters")
         self._body = body
         self._mark = b"\r\n--" + boundary.encode("latin-1", "replace")
         self._most = most_bytes

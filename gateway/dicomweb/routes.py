@@ -1,9 +1,9 @@
-"""STOW-RS: `POST /dicom-web/studies` takes what a PACS sends and makes one job of each T1 series."""
+"""STOW-RS: `POST /dicom-web/studies` collects what a PACS sends; what is collected, and that it is whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import IO, Any
 
 import redis
@@ -11,24 +11,24 @@ from flask import Blueprint, Request, Response, request, url_for
 from werkzeug.exceptions import ClientDisconnected
 
 from contracts.errors import Backlog, BadRequest, StoreUnavailable, TooLarge
-from contracts.job import Job, new_job_id
 from gateway.access.auth import current_site
+from gateway.dicomweb.collecting import Sender, collect
 from gateway.dicomweb.related import PartReader
-from gateway.dicomweb.series import SeriesUpload
 from gateway.dicomweb.store import MEDIA_TYPE, Store
 from gateway.http.errors import UnsupportedMediaType
-from gateway.http.operations import Header, Operation, operation
-from gateway.http.schemas import KEEP
-from gateway.http.trace import trace
+from gateway.http.operations import Header, Operation, operation, validated
+from gateway.http.schemas import KEEP, SubmitOptions
+from gateway.http.trace import trace_id
 from gateway.monitoring.metrics import count_upload
 from gateway.resources import resources
+from gateway.server.handover import ARRIVAL
 from gateway.uploads.receive import payer
 from gateway.uploads.sanitize.task import Kind, Task
 from gateway.uploads.spool import nameless, spooled
-from gateway.uploads.submit import accept, check_room
+from gateway.uploads.submit import check_room
 from imaging.limits import MAX_DICOM_FILE
 from jobstore import sites
-from runtime.redis_failures import failure_of
+from jobstore.inbox import Inbox
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
@@ -42,6 +42,7 @@ def _check_head() -> int:
     most = _most_bytes()
     _boundary(request)
     check_room(resources(), current_site())
+    request.environ[ARRIVAL] = _inbox().arrives(current_site())
     return most
 
 
@@ -66,7 +67,7 @@ _STORE = Operation(
 @blueprint.post("")
 @operation(_STORE)
 def store() -> Response:
-    """One job a T1 series, named as RetrieveURL of its instances; others are listed with the reason."""
+    """Collect T1 series by study. RetrieveURL: where the study's jobs are found once it is whole."""
     return _store("")
 
 
@@ -78,19 +79,38 @@ def store_study(study_uid: str) -> Response:
 
 
 def _store(study_uid: str) -> Response:
+    """While it is on its way, no study that it may belong to is taken for whole."""
+    arrival = request.environ.get(ARRIVAL) or _inbox().arrives(current_site())
+    try:
+        return _stored(study_uid)
+    finally:
+        with suppress(redis.RedisError):
+            _inbox().arrived(current_site(), arrival)
+
+
+def _inbox() -> Inbox:
+    return Inbox(resources().client)
+
+
+def _stored(study_uid: str) -> Response:
+    to = resources()
     request.max_content_length = _most_bytes()
     parts = PartReader(_body(request), _boundary(request), most_bytes=MAX_DICOM_FILE).parts()
-    check_room(resources(), current_site())
-    keep = request.headers.get("Hippocamp-Keep")
-    options = {"keep": keep} if keep else {}
-    transaction = Store(study_uid, options=options)
+    check_room(to, current_site())
+    transaction = Store(study_uid)
     with ExitStack() as held:
-        sent = held.enter_context(spooled(transaction.instances(parts), resources().blobs))
-        clean = held.enter_context(nameless(resources().blobs))
-        transaction.sort(_read(sent.file, clean, transaction.sizes), clean)
-        transaction.submit(_submit, allow_agent=_allows_contrast())
+        sent = held.enter_context(spooled(transaction.instances(parts), to.blobs))
+        clean = held.enter_context(nameless(to.blobs))
+        transaction.sort(_read(sent.file, clean, transaction.sizes))
+        transaction.note(collect(transaction.brought, clean, _sender(), to))
     answer = transaction.answer(_address)
     return Response(answer.to_json(), transaction.status, content_type=_ANSWER)
+
+
+def _sender() -> Sender:
+    keep = validated(SubmitOptions, {"keep": request.headers.get("Hippocamp-Keep")}).keep
+    secret = resources().settings.uid_secret
+    return Sender(current_site(), keep or "", secret, trace_id(), _allows_contrast())
 
 
 def _allows_contrast() -> bool:
@@ -122,12 +142,5 @@ def _body(sent: Request) -> Iterator[bytes]:
         raise BadRequest(f"The upload broke off: {error}") from error
 
 
-def _submit(upload: SeriesUpload) -> Job:
-    try:
-        return accept(upload, resources(), job_id=new_job_id(), site=current_site(), trace=trace()).job
-    except redis.RedisError as error:
-        raise failure_of(error) from error
-
-
-def _address(job: Job) -> str:
-    return url_for("jobs.read", job_id=job.id, _external=True)
+def _address(study_uid: str) -> str:
+    return url_for("inbox.jobs", study_uid=study_uid, _external=True)

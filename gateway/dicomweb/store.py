@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from pydicom import Dataset
 
-from contracts.errors import HippocampError, SeveralStudies, TooLarge
-from contracts.job import Job
-from contracts.series_read import PassedOver
-from gateway.dicomweb.instances import (
-    CANNOT_UNDERSTAND,
-    MISMATCH,
-    NOT_SUPPORTED,
-    RESOURCES,
-    Instance,
-    Unusable,
-)
+from contracts.errors import TooLarge
+from gateway.dicomweb.collecting import Brought, Verdict
+from gateway.dicomweb.instances import CANNOT_UNDERSTAND, MISMATCH, RESOURCES, Instance, Unusable
 from gateway.dicomweb.related import Part
-from gateway.dicomweb.series import Series, SeriesUpload
 from imaging.limits import MAX_INSTANCES
-from imaging.series import passed_over, select
 
 MEDIA_TYPE = "application/dicom"
 MOST_PARTS = MAX_INSTANCES
 """Parts of a request; the next one ends it."""
 _MOST_UNREAD = 100
 """Parts without an identity that the answer lists one by one."""
-Submit = Callable[[SeriesUpload], Job]
 
 
 @dataclass
 class Store:
-    """One request. study: the only one it may hold, "" for any. sizes: of instances. options: of its jobs."""
+    """One request. study: the only one it may hold, "" for any. sizes: of instances. brought: each."""
 
     study: str = ""
     sizes: list[int] = field(default_factory=list)
-    options: dict[str, str] = field(default_factory=dict)
-    series: dict[str, Series] = field(default_factory=dict)
-    stored: list[tuple[Instance, Job]] = field(default_factory=list)
+    brought: list[Brought] = field(default_factory=list)
+    stored: list[Instance] = field(default_factory=list)
     failed: list[tuple[Instance | None, Unusable]] = field(default_factory=list)
     _count: int = 0
 
@@ -68,8 +55,8 @@ class Store:
         if part.media not in {MEDIA_TYPE, ""}:
             raise Unusable(CANNOT_UNDERSTAND, f"a part of type {part.media}")
 
-    def sort(self, found: Iterable[Mapping[str, Any]], spool: IO[bytes]) -> None:
-        """Sort what was found (gateway.uploads.sanitize.task) into series; it lies cleaned in `spool`."""
+    def sort(self, found: Iterable[Mapping[str, Any]]) -> None:
+        """Note what was found (gateway.uploads.sanitize.task) of each instance."""
         for one in found:
             if "reason" in one:
                 self.failed.append((None, Unusable(one["reason"], one["text"])))
@@ -78,48 +65,15 @@ class Store:
             if self.study and instance.study != self.study:
                 self.failed.append((instance, Unusable(MISMATCH, f"of another study than {self.study}")))
             else:
-                series = self.series.setdefault(instance.series, Series(instance, spool))
-                series.add(instance, tuple(one["place"]) if one["place"] else None)
+                self.brought.append(Brought(instance, *(one["place"] or ())))
 
-    def submit(self, submit: Submit, *, allow_agent: bool = False) -> None:
-        """Make one job of the T1 series of each study; what is passed over or refused is noted as failed."""
-        studies: dict[str, dict[str, Series]] = defaultdict(dict)
-        for uid, series in self.series.items():
-            studies[series.first.study][uid] = series
-        for study in studies.values():
-            self._submit_study(study, submit, allow_agent=allow_agent)
-
-    def _submit_study(self, study: dict[str, Series], submit: Submit, *, allow_agent: bool) -> None:
-        described = {uid: series.described for uid, series in study.items()}
-        selection = select(described, allow_agent=allow_agent, strict=True)
-        listed = [passed_over(described[uid], why) for uid, why in selection.passed.items()]
-        for (uid, _), one in zip(selection.passed.items(), listed, strict=True):
-            self._fail(study[uid], Unusable(NOT_SUPPORTED, f"ignored: {one.reason}"))
-        if selection.chosen is None:
-            return
-        chosen = study[selection.chosen]
-        if len({one.person for one in chosen.instances.values()} - {""}) > 1:
-            self._fail(chosen, Unusable(MISMATCH, f"{SeveralStudies.code}: images of several patients"))
-            return
-        self._submit_one(chosen, listed, submit)
-
-    def _submit_one(self, series: Series, listed: list[PassedOver], submit: Submit) -> None:
-        """A refusal that may pass, or a fault of ours, is raised while nothing is stored; later it is one of
-        these series alone, so that nobody sends those again that were taken.
-        """
-        try:
-            job = submit(SeriesUpload(series, listed, options=self.options))
-        except HippocampError as error:
-            ours = error.retryable or error.status >= 500
-            if ours and not self.stored:
-                raise
-            reason = RESOURCES if ours else CANNOT_UNDERSTAND
-            self._fail(series, Unusable(reason, f"{error.code}: {error.detail}"))
-        else:
-            self.stored += [(one, job) for one in series.instances.values()]
-
-    def _fail(self, series: Series, why: Unusable) -> None:
-        self.failed += [(one, why) for one in series.instances.values()]
+    def note(self, verdicts: Iterable[Verdict]) -> None:
+        """What was taken and what was not."""
+        for instance, failure in verdicts:
+            if failure:
+                self.failed.append((instance, failure))
+            else:
+                self.stored.append(instance)
 
     @property
     def status(self) -> int:
@@ -128,10 +82,12 @@ class Store:
             return 409
         return 202 if self.failed else 200
 
-    def answer(self, link: Callable[[Job], str]) -> Dataset:
-        """Store Instances Response (PS3.18, annex I): RetrieveURL is the job's address."""
+    def answer(self, link: Callable[[str], str]) -> Dataset:
+        """Store Instances Response (PS3.18, annex I). link: study -> where its jobs are to be found."""
         answer = Dataset()
-        stored = [_item(one, RetrieveURL=link(job)) for one, job in self.stored]
+        stored = [_item(one, RetrieveURL=link(one.study)) for one in self.stored]
+        if len({one.study for one in self.stored}) == 1:
+            answer.RetrieveURL = link(self.stored[0].study)
         failed = [_item(one, FailureReason=why.reason, TextValue=why.text) for one, why in self.failed if one]
         unread = _unread([why for one, why in self.failed if not one])
         for name, items in (("ReferencedSOP", stored), ("FailedSOP", failed), ("OtherFailures", unread)):

@@ -6,7 +6,7 @@ RequestError
 ├── DeliveryNotFound     404   ├── NotAcceptable        406   ├── UploadNotFound       404
 ├── NoDirectUploads      409   ├── UploadMissing        409   ├── UploadUsed           409
 ├── TooManyEndpoints     409   ├── TooManyBatches       409   ├── Malformed            400
-├── TooSlow              408   ├── HeadTooLarge         431
+├── TooSlow              408   ├── HeadTooLarge         431   ├── StudyNotFound        404
 └── KeyReused            422   (and Unavailable: StreamsBusy, SandboxBusy, ServerBusy 503)
 """
 
@@ -40,6 +40,14 @@ class MethodNotAllowed(RequestError):
     code = "request.method_not_allowed"
     title = "The method is not allowed here"
     status = 405
+
+
+class StudyNotFound(RequestError):
+    """Nothing of this study is collected for the site, and no job was made of it."""
+
+    code = "study.not_found"
+    title = "No such study"
+    status = 404
 
 
 class NotAcceptable(RequestError):

@@ -153,6 +153,8 @@ class JobSummary(Wire):
     patient: KeptPatient | None = Field(description="Null unless `keep` asked for it")
     model: str | None = Field(description="Digest of the model that was asked for by name")
     rescored_from: str | None = Field(description="The job whose prepared slices were scored again")
+    supersedes: str | None = Field(description="The job whose place it takes: more of the study came since")
+    superseded_by: str | None = Field(description="The job that took its place")
     covariates: Covariates | None = Field(description="What was told of the person for the clinical answer")
     error: Problem | None = Field(description="Why it failed or expired")
     outcome: Outcome | None = Field(description="The answer of a job that succeeded")
@@ -198,6 +200,9 @@ class JobResult(Result):
     notices: list[Notice] = Field(description="What a reader must know beside the answer")
     content_digest: str = Field(description="SHA-256 of the uploaded bytes")
     cache: Literal["hit", "miss"]
+    superseded_by: str | None = Field(
+        default=None, description="The job over more images of the same study that took its place"
+    )
     created_at: datetime
     finished_at: datetime
 

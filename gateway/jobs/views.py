@@ -68,7 +68,10 @@ def created(record: Record) -> datetime:
 def notices(record: Record) -> list[Notice]:
     """What a reader of the record's result must know; [] when there is none."""
     found = record.result
-    return notices_of(Result.model_validate(found), age=age_of(record)) if found else []
+    if not found:
+        return []
+    later = record.text("superseded_by")
+    return notices_of(Result.model_validate(found), age=age_of(record), superseded_by=later)
 
 
 def age_of(record: Record) -> float | None:
@@ -109,6 +112,8 @@ def _fields(record: Record, link: Link) -> dict[str, object]:
         "patient": _patient(record),
         "model": record.text("wanted_model") or None,
         "rescored_from": record.text("rescored_from") or None,
+        "supersedes": record.text("supersedes") or None,
+        "superseded_by": record.text("superseded_by") or None,
         "covariates": Covariates.of(record.text("covariates")) if record.text("covariates") else None,
         "error": problem(record),
         "outcome": _outcome(record),

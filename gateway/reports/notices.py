@@ -25,6 +25,9 @@ UNUSUAL = 1.0
 NEAR = 0.8
 """Share of that distance from which on it is told."""
 
+MISSING = "missing_images"
+"""Code under which `passed_over` lists images of the series itself that were announced and did not come."""
+
 
 class Severity(StrEnum):
     """info: how the answer came about. warning: it may be wrong for this reason."""
@@ -43,15 +46,27 @@ class Notice(BaseModel):
     severity: Severity
 
 
-def notices_of(result: Result, *, age: float | None) -> list[Notice]:
-    """Of a result; age: in years, as the sender gave it or as the header's was kept, None when unknown."""
+def notices_of(result: Result, *, age: float | None, superseded_by: str = "") -> list[Notice]:
+    """Of a result; age: in years, as the sender gave it or as the header's was kept, None when unknown.
+
+    superseded_by: the job that was made when more images of the study came, "" when none did.
+    """
     found = [
+        *_of_the_study(superseded_by),
         *_of_the_image(result),
         *_of_the_series(result.series),
         *_of_the_person(age),
         *_of_the_model(result),
     ]
     return sorted(found, key=lambda one: one.severity is Severity.INFO)
+
+
+def _of_the_study(superseded_by: str) -> Iterator[Notice]:
+    if superseded_by:
+        yield _warning(
+            "result.superseded",
+            f"More images of the study came after this result. Use job {superseded_by}, made of all of them.",
+        )
 
 
 def _of_the_image(result: Result) -> Iterator[Notice]:
@@ -89,6 +104,13 @@ def _of_the_series(series: SeriesRead | None) -> Iterator[Notice]:
             "series.contrast_agent",
             "The series was taken with a contrast agent, and the model has never seen one. Use a plain T1.",
         )
+    for one in series.passed_over:
+        if one.code == MISSING:
+            yield _warning(
+                "series.incomplete",
+                f"Images may be missing: {one.reason}. The series was read without them. Compare it with the "
+                "archive before using the result.",
+            )
     if series.candidates > 1:
         yield _info(
             "series.chosen",

@@ -37,7 +37,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Report:
-    """One finished job with all that a document about it shows. age: in years, None when it is not known."""
+    """One finished job with all that a document about it shows. age: in years, None when it is not known.
+
+    superseded_by: the job that took its place, "" when none did.
+    """
 
     job_id: str
     content_digest: str
@@ -47,11 +50,12 @@ class Report:
     stack: Stack
     explanation: Explanation
     age: float | None = None
+    superseded_by: str = ""
 
     @property
     def notices(self) -> list[Notice]:
         """What a reader must know beside the answer, warnings first."""
-        return notices_of(self.result, age=self.age)
+        return notices_of(self.result, age=self.age, superseded_by=self.superseded_by)
 
     @property
     def passed_over(self) -> tuple[str, ...]:
@@ -112,4 +116,5 @@ def gather(job: Job, blobs: BlobStore) -> Report:
         stack=load_stack(blobs, job),
         explanation=load_explanation(blobs, job),
         age=age_of(job),
+        superseded_by=job.text("superseded_by"),
     )

@@ -41,6 +41,7 @@ def read(job_id: str) -> JobResult | Response:
         "notices": views.notices(record),
         "content_digest": record.text("content_digest"),
         "cache": views.cache(record),
+        "superseded_by": record.text("superseded_by") or None,
         "created_at": views.created(record),
         "finished_at": record.time("finished_ms"),
     }

@@ -10,7 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from gateway.http.operations import operation_of
 from gateway.server.bodies import SMALL
-from gateway.server.handover import ALLOWANCE, HEAD_ONLY, SITE
+from gateway.server.handover import ALLOWANCE, ARRIVAL, HEAD_ONLY, SITE
 from gateway.server.wsgi import Environ, HttpAnswer, encoded
 from gateway.uploads.receive import RAW
 from imaging.sniff import is_known
@@ -56,5 +56,5 @@ def _admitted(environ: Environ) -> Admitted:
     if (request.content_length or 0) > most:
         raise RequestEntityTooLarge
     raw = bool(spec and spec.uploads) and request.mimetype in {"", *RAW}
-    carried = {ALLOWANCE: environ[ALLOWANCE]} if ALLOWANCE in environ else {}
+    carried = {name: environ[name] for name in (ALLOWANCE, ARRIVAL) if name in environ}
     return Admitted(environ.get(SITE, ""), most, raw, carried)

@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from gateway.access import audit_intake
 from gateway.access.auditing import audit_log
 from gateway.app import create_app
+from gateway.dicomweb import closing
 from gateway.resources import resources
 from gateway.server.connections import Connections
 from gateway.server.front import Front
@@ -74,7 +75,9 @@ class Process:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _start(self, state: dict[str, Any]) -> None:
-        """What reads uploads is there before the first of them; operators' deeds are taken over."""
+        """What reads uploads is there before the first of them; operators' deeds are taken over; what
+        is collected becomes jobs.
+        """
         most, exempt = self._settings.connections_within_limits(), self._settings.trusted_proxies.holds
         state[CONNECTIONS] = Connections(most, self._settings.connections_each, exempt=exempt)
         state[OPS_CONNECTIONS] = Connections(_OPS_CONNECTIONS, _OPS_CONNECTIONS, exempt=exempt)
@@ -85,6 +88,7 @@ class Process:
         threading.Thread(target=self._to.children.start, daemon=True).start()
         with self._app.app_context():
             audit_intake.start(self._to.client, audit_log())
+        closing.start(self._to)
 
     async def _stop(self) -> None:
         for task in self._tasks:

@@ -48,6 +48,11 @@ if batch then
     redis.call('DEL', 'hc:batch:' .. batch, 'hc:count_of:' .. batch)
   end
 end
+local study = redis.call('HGET', rec(id), 'inbox')
+if study then
+  redis.call('ZREM', inbox('jobs', study), id)
+  if redis.call('HGET', inbox('study', study), 'job') == id then forget_study(study) end
+end
 redis.call('DEL', rec(id), 'hc:deliveries_of:' .. id)
 if ARGV[4] == '1' then
   redis.call('HSET', rec(id), 'id', id, 'kind', 'tombstone', 'site', site, 'erased_ms', now)

@@ -136,12 +136,13 @@ end
 
 local announced = 0 -- by this script
 
--- The outbox: every terminal job owes each of its site's webhook endpoints one delivery.
+-- The outbox: every terminal job owes each of its site's webhook endpoints one delivery, and a superseded one more.
 local function announce(id, state, now)
   local site, trace, parent, round = unpack(get(id, 'site', 'trace_id', 'traceparent', 'round'))
   for _, endpoint in ipairs(redis.call('HKEYS', 'hc:endpoints:' .. site)) do
     local delivery = 'whd_' .. string.sub(id, 5) .. '_' .. string.sub(endpoint, 5)
     if round then delivery = delivery .. '_r' .. round end -- ended before, and was opened again
+    if state == 'superseded' then delivery = delivery .. '_s' end -- beside the one that told how it ended
     if redis.call('EXISTS', rec(delivery)) == 0 then
       redis.call('HSET', rec(delivery), 'id', delivery, 'kind', 'delivery', 'site', site, 'priority', 'routine',
         'created_ms', now, 'attempt', 0, 'fence', 0, 'job_id', id, 'event', 'job.' .. state,
@@ -217,6 +218,34 @@ local function withdraw(input)
 end
 
 local function is_withdrawn(input) return redis.call('ZSCORE', 'hc:withdrawn', input) ~= false end
+
+local function inbox(what, name) return 'hc:inbox:' .. what .. ':' .. name end
+
+-- Nothing more is known of a study that was collected, and its blobs go; its jobs stay.
+local function forget_study(study)
+  local site, bytes, instances = unpack(redis.call('HMGET', inbox('study', study), 'site', 'bytes', 'instances'))
+  if not site then return false end
+  for _, chunk in ipairs(redis.call('SMEMBERS', inbox('chunks', study))) do
+    withdraw(chunk)
+    discard(chunk)
+  end
+  redis.call('HINCRBY', inbox('held', site), 'bytes', 0 - tonumber(bytes))
+  redis.call('HINCRBY', inbox('held', site), 'instances', 0 - tonumber(instances))
+  redis.call('ZREM', inbox('studies', site), study)
+  redis.call('ZREM', 'hc:inbox:due', study)
+  redis.call('DEL', inbox('study', study), inbox('instances', study), inbox('series', study), inbox('chunks', study))
+  return true
+end
+
+-- A newer job over the same study takes the place of an old one, which ends if it has not; its result stays.
+local function supersede(old, id, site, now)
+  local kind, owner, state = unpack(get(old, 'kind', 'site', 'state'))
+  if kind ~= 'job' or owner ~= site or old == id then return end
+  redis.call('HSET', rec(old), 'superseded_by', id)
+  redis.call('HINCRBY', rec(old), 'version', 1)
+  if not TERMINAL[state] then finish(old, 'canceled', now, '', '') end
+  announce(old, 'superseded', now)
+end
 
 -- A claim is held only while state, fence and stage are those it was given with.
 local function holds(id, stage, fence)

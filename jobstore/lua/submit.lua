@@ -40,11 +40,13 @@ if not mate then artifact_prefix = record.content_digest .. '-' .. redis.call('I
 if artifact_prefix then redis.call('HSET', rec(record.id), 'artifact_prefix', artifact_prefix) end
 redis.call('SADD', 'hc:content:' .. content, record.id)
 total('submitted')
+if record.inbox then redis.call('ZADD', inbox('jobs', record.inbox), now, record.id) end
 if state ~= '' then
-  total('cache_hit')
-  finish(record.id, state, now, '', '')
+  if state == 'succeeded' then total('cache_hit') end
+  finish(record.id, state, now, record.error_code or '', record.error_detail or '')
 else
   if record.deadline_ms then redis.call('ZADD', 'hc:deadlines', record.deadline_ms, record.id) end
   enqueue('preprocess', record.id, now, tonumber(record.not_before_ms or '0'))
 end
+if record.supersedes then supersede(record.supersedes, record.id, record.site, now) end
 return {'ok', state == '' and lacking('preprocess') or 0, redis.call('HGETALL', rec(record.id))}

@@ -26,6 +26,8 @@ _ADVICE = {
 """What to do about a Redis that refuses, by the code of the refusal."""
 _TICK_SECONDS = 30
 """Age of the reconciler's last round (one every two seconds) above which it stands."""
+_DUE_MS, _QUIET_MS = 120_000, 7_200_000
+"""A study that no gateway looked at for so long after it was due; one that waits for images for so long."""
 
 
 def redis_checks(address: str) -> Iterator[Finding]:
@@ -40,6 +42,7 @@ def redis_checks(address: str) -> Iterator[Finding]:
         "drained": _drained,
         "lists": _quarantine,
         "sites": _doors,
+        "inbox": _inbox,
     }
     try:
         with redis_at(address) as client:
@@ -181,6 +184,24 @@ def _quarantine(client: redis.Redis) -> Iterator[Finding]:
     many = pending > 10_000
     advice = "Blobs are not being deleted: look for pending_deletions.left in maintain's log" if many else ""
     yield Finding("garbage", Verdict.ODD if many else Verdict.GOOD, f"{pending} blobs to delete", advice)
+
+
+def _inbox(client: redis.Redis) -> Iterator[Finding]:
+    from jobstore import inbox
+
+    now = now_ms(client)
+    found = inbox.collected(client).values()
+    count, waiting = sum(one.studies for one in found), inbox.overdue(client, now_ms=now, most_ms=_DUE_MS)
+    oldest = min((one.oldest_ms for one in found), default=now)
+    shown = f"{count} studies collected" + (f", the oldest quiet since {ago(oldest, now)}" if count else "")
+    if waiting:
+        advice = "No gateway looks at them: is one running, and what does inbox.failed in its log say?"
+        yield Finding("inbox", Verdict.BAD, f"{shown}; {waiting} are overdue", advice)
+    elif now - oldest > _QUIET_MS:
+        advice = "See GET /v1/inbox of the site: what it waits for; POST .../close ends the wait"
+        yield Finding("inbox", Verdict.ODD, shown, advice)
+    else:
+        yield Finding("inbox", Verdict.GOOD, shown)
 
 
 def _doors(client: redis.Redis) -> Iterator[Finding]:

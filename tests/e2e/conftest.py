@@ -32,6 +32,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         tmp_path_factory.mktemp("system"),
         HIPPOCAMP_WEBHOOK_ALLOW="127.0.0.0/8",
         HIPPOCAMP_LEASE_SECONDS=str(LEASE_SECONDS),
+        HIPPOCAMP_INBOX_QUIET_SECONDS="2",
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_BSP_SCHEDULE_DELAY="200",
     )

@@ -17,6 +17,7 @@ from fhir.resources.R4B.bundle import Bundle
 from client import Client
 from deploy.local.supervisor import LocalSystem
 from tests.support.hospital import Hospital
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -73,8 +74,10 @@ def test_a_dicom_series_by_stow(stack: LocalSystem, hospital: Hospital, keep: Pa
     answer = pacs.store_instances(instances)
     pacs._session.close()
     (address,) = {item.RetrieveURL for item in answer.ReferencedSOPSequence}
-    job_id = urlsplit(address).path.rsplit("/", 1)[-1]
     with Client(stack.settings.gateway_url, key=hospital.key) as client:
+        path, found = urlsplit(address).path, list[str]()
+        eventually(lambda: found.extend(one["id"] for one in client.get(path).json()["jobs"]) or found)
+        job_id = found[-1]
         assert client.wait(job_id, timeout=300).state == "succeeded"
         document = pydicom.dcmread(io.BytesIO(documents(client, job_id, keep)["sr"]))
     assert document.StudyInstanceUID == instances[0].StudyInstanceUID

@@ -85,7 +85,7 @@ def test_a_pacs_sends_a_series_and_gets_the_answer_back(
         orthanc.add(volumes.dicom_series(volume))
         (series,) = orthanc.series("MR")
         goal = orthanc.address if way == "dimse" else orthanc.web_address
-        listen = ("listen", senders, "--spool", tmp_path / "spool", "--port", dicom, "--quiet", "4")
+        listen = ("listen", senders, "--spool", tmp_path / "spool", "--port", dicom)
         push = ("push", goal, "--port", hook, "--register", f"http://127.0.0.1:{hook}/")
         with (
             running(stack, hospital, *listen, ready="listens"),

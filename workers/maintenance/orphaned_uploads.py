@@ -22,6 +22,8 @@ EVERY_ROUNDS = 300
 GRACE_ROUNDS = 1800
 """No gateway makes an hour of rounds wait between the last byte of an upload and its record."""
 _AT_ONCE = 500
+_FOLDERS = ("inputs", "inbox")
+"""Uploads of jobs, and instances that are collected (jobstore/inbox.py)."""
 
 
 def collect(context: WorkerContext) -> int:
@@ -30,7 +32,7 @@ def collect(context: WorkerContext) -> int:
     if this_round % EVERY_ROUNDS:
         return 0
     try:
-        stored = context.blobs.list_all("inputs")
+        stored = [path for folder in _FOLDERS for path in context.blobs.list_all(folder)]
     except StoreUnavailable as error:
         _log.warning("uploads.not_listed", extra={"detail": error.detail})
         return 0

@@ -12,6 +12,7 @@ from typing import cast
 from contracts.errors import JobNotFound
 from contracts.job import Job
 from jobstore import deployed, keys, sites
+from jobstore.inbox import Inbox
 from workers.context import WorkerContext
 
 _log = logging.getLogger("hippocamp.maintain")
@@ -51,7 +52,16 @@ def _retire(context: WorkerContext, name: str, kept: int) -> int:
     forgotten = sum(_forget(context, job_id) for job_id in ids)
     if forgotten:
         _log.info("jobs.forgotten", extra={"site": name, "count": forgotten})
+    _forget_collected(context, name, oldest)
     return forgotten
+
+
+def _forget_collected(context: WorkerContext, name: str, oldest: int) -> None:
+    """Studies of which nothing came since; a gateway forgets them much sooner, unless none runs."""
+    inbox = Inbox(context.redis)
+    found = inbox.studies(name, until_ms=oldest, most=MOST_AT_ONCE)
+    if gone := sum(inbox.forget(study) for study in found):
+        _log.info("studies.forgotten", extra={"site": name, "count": gone})
 
 
 def _forget(context: WorkerContext, job_id: str) -> bool:

@@ -95,6 +95,8 @@ export function showAnswer(result, job) {
     ["Volume SHA-256", result.content_digest], ["Pipeline", result.pipeline_digest],
     ["Model", result.model_digest], ["Arithmetic", result.model_engine || "–"], ["Trace", job.trace_id], ["Job", job.id],
     ...(job.rescored_from ? [["Scored again from", job.rescored_from]] : []),
+    ...(job.supersedes ? [["Takes the place of", job.supersedes]] : []),
+    ...(job.superseded_by ? [["Superseded by", job.superseded_by]] : []),
   ]);
   const files = [
     [job.links.result, "Result (JSON)", "stage, probabilities, intervals, provenance"],

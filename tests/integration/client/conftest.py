@@ -22,6 +22,9 @@ from contracts.errors import NotT1w
 from contracts.job import Claim
 from contracts.states import Stage
 from gateway.app import create_app
+from gateway.dicomweb import closing
+from gateway.dicomweb.settings import InboxSettings
+from gateway.resources import resources
 from gateway.settings import Settings
 from jobstore import deployed
 from jobstore.result_cache import CacheEntry, cache_key
@@ -96,7 +99,13 @@ class Carrier:
 
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> Settings:
-    return Settings(redis_url=redis_url, blobs=str(tmp_path / "blobs"), max_upload_bytes=4 << 20, site="here")
+    return Settings(
+        redis_url=redis_url,
+        blobs=str(tmp_path / "blobs"),
+        max_upload_bytes=4 << 20,
+        site="here",
+        inbox=InboxSettings(quiet_seconds=0.5),
+    )
 
 
 @pytest.fixture
@@ -119,10 +128,15 @@ def carrier(settings: Settings, redis_client: redis.Redis) -> Iterator[Carrier]:
 @pytest.fixture
 def url(settings: Settings, carrier: Carrier, hospital: Hospital) -> Iterator[str]:
     """Where the gateway listens; it has a configured site, so that nobody is served without a key."""
-    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    app, stopped = create_app(settings), threading.Event()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
+    with app.app_context():
+        closer = closing.start(resources(), stopped)
     yield f"http://127.0.0.1:{server.port}"
+    stopped.set()
+    closer.join(60)
     server.shutdown()
     thread.join(60)
     server.server_close()

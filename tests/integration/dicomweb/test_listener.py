@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,18 +13,19 @@ from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 
 from gateway.settings import Settings
 from jobstore import keys
-from pacs.inbox import Inbox
+from pacs.inbox import Spool
 from pacs.listener import Listener, read_senders
 from tests.conftest import free_port
 from tests.integration.client.conftest import Carrier, Run
 from tests.integration.dicomweb.series import slices
+from tests.integration.inbox.sending import Sender
 from tests.support.hospital import Hospital
 
 
 @pytest.fixture
 def listener(url: str, carrier: Carrier, hospital: Hospital, tmp_path: Path) -> Listener:
     carrier.pause.set()
-    return Listener(url, {"SCANNER": hospital.key}, Inbox(tmp_path / "spool"), quiet_seconds=0.3)
+    return Listener(url, {"SCANNER": hospital.key}, Spool(tmp_path / "spool"))
 
 
 @pytest.fixture
@@ -49,36 +49,22 @@ def send(port: int, instances: list[FileDataset], *, title: str = "SCANNER") -> 
     return found
 
 
-def test_a_series_becomes_a_job_once_it_is_quiet(
-    listener: Listener, port: int, redis_client: redis.Redis
-) -> None:
-    assert set(send(port, slices("1.2.3.1")) or []) == {0}
-    assert listener.forward() == 0 or redis_client.zcard(keys.jobs_of_site("here")) == 1
-    time.sleep(0.4)
-    listener.forward()
-    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
-    assert list(listener.inbox.folder.glob("*/*")) == []
-    assert listener.forward() == 0
-
-
 @pytest.mark.privacy
 def test_no_name_reaches_the_disk_or_the_gateway(
-    listener: Listener, port: int, settings: Settings, redis_client: redis.Redis, hospital: Hospital
+    listener: Listener, port: int, settings: Settings, hospital: Hospital
 ) -> None:
     listener.keep = "age,sex"
     send(port, slices("1.2.3.1", PatientAge="093Y", PatientSex="F"))
-    spooled = [path.read_bytes() for path in listener.inbox.folder.rglob("*.dcm")]
-    time.sleep(0.4)
-    listener.forward()
+    spooled = [path.read_bytes() for path in listener.spool.folder.rglob("*.dcm")]
+    assert listener.forward() == 20
+    with hospital.http(listener.url) as http:
+        job = Sender(http).job()
     kept = [path.read_bytes() for path in Path(settings.blobs).rglob("*") if path.is_file()]
     assert len(spooled) == 20
-    assert len(kept) == 1
+    assert len(kept) == 2
     for data in spooled + kept:
         assert b"canary" not in data.lower()
         assert b"19400101" not in data
-    (job_id,) = redis_client.zrange(keys.jobs_of_site("here"), 0, -1)
-    with hospital.http(listener.url) as http:
-        job = http.get(f"/v1/jobs/{job_id}").json()
     assert job["patient"] == {"age_years": 90, "sex": "F"}
 
 
@@ -94,31 +80,39 @@ def test_other_classes_are_not_negotiated(port: int) -> None:
     association.abort()
 
 
-def test_an_outage_and_a_restart_lose_nothing(
-    listener: Listener, port: int, redis_client: redis.Redis
-) -> None:
+def test_an_outage_and_a_restart_lose_nothing(listener: Listener, port: int, hospital: Hospital) -> None:
     send(port, slices("1.2.3.1"))
-    time.sleep(0.4)
-    away = Listener(f"http://127.0.0.1:{free_port()}", listener.senders, listener.inbox, quiet_seconds=0.3)
+    folder = listener.spool.folder
+    away = Listener(f"http://127.0.0.1:{free_port()}", listener.senders, Spool(folder))
     assert away.forward() == 0
-    again = Listener(listener.url, listener.senders, Inbox(listener.inbox.folder), quiet_seconds=0.3)
-    assert again.forward() == 1
-    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
+    again = Listener(listener.url, listener.senders, Spool(folder))
+    assert again.forward() == 20
+    with hospital.http(listener.url) as http:
+        assert Sender(http).job()["state"] == "queued"
 
 
 def test_what_is_no_t1_is_dropped_after_its_answer(
     listener: Listener, port: int, redis_client: redis.Redis
 ) -> None:
     send(port, slices("1.2.3.2", SeriesDescription="t2_flair"))
-    time.sleep(0.4)
-    assert listener.forward() == 1
+    assert listener.forward() == 20
     assert redis_client.zcard(keys.jobs_of_site("here")) == 0
-    assert list(listener.inbox.folder.glob("*/*")) == []
+    assert listener.spool.is_empty()
+
+
+def test_what_finds_the_inbox_full_stays_in_the_spool(
+    listener: Listener, port: int, settings: Settings, redis_client: redis.Redis
+) -> None:
+    redis_client.hset(keys.inbox("held", "here"), "instances", settings.inbox.most_instances - 5)
+    send(port, slices("1.2.3.1", 6))
+    assert listener.forward() == 0
+    redis_client.delete(keys.inbox("held", "here"))
+    assert listener.forward() == 6
 
 
 def test_a_full_disk_is_told_to_the_sender(listener: Listener, port: int) -> None:
-    listener.inbox.folder.parent.mkdir(exist_ok=True)
-    listener.inbox.folder.write_text("a file where the folder must be")
+    listener.spool.folder.parent.mkdir(exist_ok=True)
+    listener.spool.folder.write_text("a file where the folder must be")
     assert send(port, slices("1.2.3.1", 1)) == [0xA700]
 
 

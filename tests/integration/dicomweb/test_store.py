@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +24,9 @@ from preprocessing_service.steps.read import read
 from tests.hostile.dicom_files import bottomless, deflated_bomb, enhanced, image
 from tests.integration.client.conftest import Carrier
 from tests.integration.dicomweb.series import CANARY, encoded, slices
+from tests.integration.inbox.sending import Sender
 from tests.support.hospital import Hospital
+from tests.support.waiting import eventually
 
 T1, T2, LOCALISER = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 
@@ -45,53 +47,69 @@ def pacs(url: str, carrier: Carrier, hospital: Hospital) -> Iterator[DICOMwebCli
     client._session.close()
 
 
-def inputs(settings: Settings) -> list[Path]:
-    return [path for path in Path(settings.blobs).rglob("inputs/**/*") if path.is_file()]
+@pytest.fixture
+def inputs(http: httpx.Client, settings: Settings) -> Callable[[], list[Path]]:
+    """The uploads of the jobs that the study became, which is said to be whole."""
+
+    def found() -> list[Path]:
+        Sender(http).close()
+        Sender(http).job()
+        return [path for path in Path(settings.blobs).rglob("inputs/**/*") if path.is_file()]
+
+    return found
 
 
-def test_one_job_a_t1_series(http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
-    sent = slices(T1) + slices(T2, SeriesDescription="t2_tse_tra", EchoTime=90) + slices(LOCALISER, 3)
+def test_one_job_a_study(http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis) -> None:
+    few = slices(LOCALISER, 3)
+    sent = slices(T1) + slices(T2, SeriesDescription="t2_tse_tra", EchoTime=90) + few
     answer = pacs.store_instances(sent)
     stored = {item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence}
-    assert stored == {f"{T1}.{n}" for n in range(1, 21)}
-    (job_url,) = {item.RetrieveURL for item in answer.ReferencedSOPSequence}
-    path = urlsplit(job_url).path  # this client's Host header has no port
-    assert http.get(path).json()["state"] == "queued"
+    assert stored == {f"{T1}.{n}" for n in range(1, 21)} | {one.SOPInstanceUID for one in few}
+    (where,) = {item.RetrieveURL for item in answer.ReferencedSOPSequence}
     reasons = {
         item.ReferencedSOPInstanceUID: (item.FailureReason, item.TextValue)
         for item in answer.FailedSOPSequence
     }
     assert reasons[f"{T2}.1"] == (0x0122, "ignored: another contrast than plain T1 (named 't2')")
-    assert "3 slices" in reasons[f"{LOCALISER}.1"][1]
+    Sender(http).job()
+    found = http.get(urlsplit(where).path).json()  # this client's Host header has no port
+    assert [one["state"] for one in found["jobs"]] == ["queued"]
     assert JobStore(redis_client).depth(Stage.PREPROCESS) == 1
 
 
-def test_preprocessing_reads_what_is_stored(pacs: DICOMwebClient, settings: Settings) -> None:
+def test_preprocessing_reads_what_is_stored(pacs: DICOMwebClient, inputs: Callable[[], list[Path]]) -> None:
     pacs.store_instances(slices(T1))
-    (stored,) = inputs(settings)
+    (stored,) = inputs()
     volume = read(stored)
     assert volume.shape == (20, 16, 12)
     assert volume.source is not None
     assert (volume.source.study, volume.source.series) == ("1.2.3", T1)
 
 
-def test_nothing_that_names_a_person_is_stored(pacs: DICOMwebClient, settings: Settings) -> None:
+def test_nothing_that_names_a_person_is_stored(
+    pacs: DICOMwebClient, inputs: Callable[[], list[Path]], settings: Settings
+) -> None:
     pacs.store_instances(slices(T1))
-    (stored,) = inputs(settings)
-    data = stored.read_bytes()
-    for word in (b"Canary", b"CANARY", CANARY.encode(), b"19400101", b"20261122"):
-        assert word not in data
+    (stored,) = inputs()
+    kept = [path.read_bytes() for path in Path(settings.blobs).rglob("*") if path.is_file()]
+    assert len(kept) == 2
+    for data in kept:
+        for word in (b"Canary", b"CANARY", CANARY.encode(), b"19400101", b"20261122"):
+            assert word not in data
     with zipfile.ZipFile(stored) as archive:
         assert archive.namelist()[0] == "00001.dcm"
         pixels = pydicom.dcmread(archive.open("00001.dcm")).pixel_array
-    assert pixels.tobytes() == slices(T1)[0].PixelData
+    assert pixels.tobytes() in {one.PixelData for one in slices(T1)}
 
 
 def test_the_same_series_in_another_order_is_the_same_input(
-    pacs: DICOMwebClient, redis_client: redis.Redis
+    http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis
 ) -> None:
-    pacs.store_instances(slices(T1))
-    pacs.store_instances(slices(T1)[::-1])
+    for count, sent in enumerate((slices(T1), slices(T1)[::-1]), start=1):
+        pacs.store_instances(sent)
+        Sender(http).close()
+        Sender(http).job(count=count)
+        http.delete("/dicom-web/studies/1.2.3").raise_for_status()
     job_store = JobStore(redis_client)
     digests = {
         job_store.get(job_id).text("content_digest")
@@ -133,12 +151,12 @@ def test_a_site_may_allow_contrast_agents(pacs: DICOMwebClient, redis_client: re
 
 @pytest.mark.inputs
 def test_of_two_t1_series_of_a_study_one_is_read_and_the_other_listed(
-    pacs: DICOMwebClient, settings: Settings
+    pacs: DICOMwebClient, inputs: Callable[[], list[Path]]
 ) -> None:
     answer = pacs.store_instances(slices(T1) + slices("1.2.3.8", 24, SeriesDescription="t1 +c"))
     assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
     assert "contrast agent" in answer.FailedSOPSequence[0].TextValue
-    (stored,) = inputs(settings)
+    (stored,) = inputs()
     found = read(stored).series
     assert found is not None
     assert [(one.code, one.images) for one in found.passed_over] == [("contrast_agent", 24)]
@@ -178,17 +196,19 @@ def test_broken_instances_beside_good_ones(http: httpx.Client, carrier: Carrier)
     assert {item.FailureReason for item in data.OtherFailuresSequence} == {0xC000}
 
 
-def test_a_series_that_was_taken_is_said_to_be_although_the_next_is_not(
+def test_while_no_job_may_wait_a_study_does(
     http: httpx.Client, pacs: DICOMwebClient, redis_client: redis.Redis
 ) -> None:
-    """The sender sends the refused series again, and only that."""
+    """What is collected stays collected; more is not taken, which its sender is told."""
     redis_client.hset(keys.site("here"), "most_waiting", 1)
-    other = slices("1.2.3.9", StudyInstanceUID="1.2.4")
-    answer = pacs.store_instances(slices(T1) + other)
-    assert {item.ReferencedSOPInstanceUID.rpartition(".")[0] for item in answer.ReferencedSOPSequence} == {T1}
-    assert {item.FailureReason for item in answer.FailedSOPSequence} == {0xA700}
-    assert post(http, [encoded(one) for one in other]).status_code == 429
-    assert redis_client.zcard(keys.jobs_of_site("here")) == 1
+    pacs.store_instances(slices(T1))
+    pacs.store_instances(slices("1.2.3.9", StudyInstanceUID="1.2.4"))
+    sender = Sender(http)
+    eventually(lambda: redis_client.zcard(keys.jobs_of_site("here")) == 1)
+    eventually(lambda: "quota.exceeded" in str(sender.collected()))
+    assert post(http, [encoded(slices("1.2.3.10", 1)[0])]).status_code == 429
+    redis_client.hset(keys.site("here"), "most_waiting", 2)
+    eventually(lambda: redis_client.zcard(keys.jobs_of_site("here")) == 2)
 
 
 def test_compressed_and_multi_frame_instances_are_taken(http: httpx.Client, carrier: Carrier) -> None:
@@ -228,12 +248,11 @@ def test_bombs_and_bottomless_headers_are_answered(
 
 def test_age_and_sex_are_noted_when_asked_for(http: httpx.Client, carrier: Carrier) -> None:
     carrier.pause.set()
-    parts = [encoded(one) for one in slices(T1, PatientAge="071Y", PatientSex="M")]
-    jobs = [post(http, parts), post(http, parts, keep="age")]
     found = []
-    for answer in jobs:
-        (link,) = {item.RetrieveURL for item in pydicom.Dataset.from_json(answer.text).ReferencedSOPSequence}
-        found.append(http.get(urlsplit(link).path).json()["patient"])
+    for study, keep in (("1.2.3", ""), ("1.2.4", "age")):
+        sent = slices(f"{study}.1", StudyInstanceUID=study, PatientAge="071Y", PatientSex="M")
+        assert post(http, [encoded(one) for one in sent], keep=keep).status_code == 200
+        found.append(Sender(http).job(study=study)["patient"])
     assert found == [None, {"age_years": 71, "sex": None}]
 
 

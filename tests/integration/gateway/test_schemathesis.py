@@ -42,6 +42,10 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 503]
 include-operation-id = ["jobs_submit", "dicomweb_store", "dicomweb_store_study"]
 checks.positive_data_acceptance.enabled = false
 
+[[operations]] # nothing is collected
+include-operation-id = ["inbox_jobs", "inbox_close", "inbox_drop"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404]
+
 [[operations]] # the others still need their jobs
 include-operation-id = "erase_erase"
 parameters = {{ "path.job_id" = {{ dictionary = "spare", probability = 0.7 }} }}
@@ -91,7 +95,8 @@ def ids(gateway: Running, caller: Hospital, finish: Callable[[str], None]) -> di
         return jobs | {"batch": batch, "endpoint": endpoint}
 
 
-UNREACHED = {"/dicom-web/studies", "/dicom-web/studies/<study_uid>", "/v1/jobs/<job_id>/cancel",
+UNREACHED = {"/dicom-web/studies", "/dicom-web/studies/<study_uid>", "/dicom-web/studies/<study_uid>/jobs",
+    "/dicom-web/studies/<study_uid>/close", "/v1/jobs/<job_id>/cancel",
     "/v1/webhook-deliveries/<delivery_id>/replay"}  # fmt: skip
 """Calls that need DICOM, a job that nobody else ends, or a delivery: their own tests see them succeed."""
 

@@ -19,7 +19,7 @@ from pynetdicom.sop_class import MRImageStorage
 
 from client import Client, RetryPolicy
 from client.errors import Unavailable
-from pacs.inbox import Inbox
+from pacs.inbox import Spool
 from pacs.listener import Listener
 from tests.conftest import free_port
 from tests.integration.gateway.conftest import nifti
@@ -97,7 +97,7 @@ def client_library(caller: Caller, sent: Scan) -> Answer:
 
 
 def c_store(caller: Caller, sent: Scan) -> Answer:
-    listener = Listener(caller.url, {"SCANNER": caller.key}, Inbox(caller.folder / "spool"), quiet_seconds=0)
+    listener = Listener(caller.url, {"SCANNER": caller.key}, Spool(caller.folder / "spool"))
     port = free_port()
     server = listener.start("127.0.0.1", port)
     try:
@@ -121,7 +121,7 @@ def c_store(caller: Caller, sent: Scan) -> Answer:
         logging.getLogger("hippocamp.listener").removeHandler(heard_by)
     if done:
         return TAKEN
-    assert listener.inbox.unsent(), "what the gateway does not take now stays on disk"
+    assert not listener.spool.is_empty(), "what the gateway does not take now stays on disk"
     assert reasons == ["HTTP 429"]
     return FULL
 

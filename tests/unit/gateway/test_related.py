@@ -51,3 +51,13 @@ def test_what_breaks_off_is_refused(data: bytes) -> None:
 def test_a_header_without_end() -> None:
     with pytest.raises(BadRequest, match="header"):
         read(b"--B\r\n" + b"x" * 20000, cuts=500)
+
+
+def test_a_boundary_of_73_characters_is_taken() -> None:
+    """Orthanc's: two identifiers and a hyphen; RFC 2046 allows 70."""
+    mark = "b7549d57-0957-4bc9-a2e3-6039cd2f6875-" * 2
+    sent = body([b"x"]).replace(b"--B", b"--" + mark[:73].encode())
+    (part,) = PartReader(iter([sent]), mark[:73], most_bytes=1000).parts()
+    assert part.data == b"x"
+    with pytest.raises(BadRequest):
+        PartReader(iter([sent]), "b" * 201, most_bytes=1000)
