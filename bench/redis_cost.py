@@ -18,7 +18,7 @@ from jobstore import api_keys
 from jobstore.result_cache import CacheEntry, cache_key
 from jobstore.sites import Site
 from jobstore.store import JobStore
-from jobstore.wakeups import wake
+from jobstore.wakeups import celery_app, wake
 from runtime.redis_connections import connect
 from tests.redis_servers import DURABLE, FORGETFUL, Server
 
@@ -73,6 +73,7 @@ def measure(jobs: int = 3000, sites: int = 20) -> Cost:
         servers = [Server(Path(folder) / "line", DURABLE), Server(Path(folder) / "cache", FORGETFUL)]
         try:
             line_client, cache_client = (connect(server.start().url) for server in servers)
+            celery = celery_app("bench", servers[0].url)
             job_store = JobStore(line_client, cache=cache_client)
             keys = [
                 configure(line_client, Site(name=f"site{n}", requests_per_second=RATE)) for n in range(sites)
@@ -81,11 +82,12 @@ def measure(jobs: int = 3000, sites: int = 20) -> Cost:
             for n in range(jobs):
                 _admit(line_client, keys[n % sites])
                 if job_store.submit(_submission(f"site{n % sites}")).lacking:
-                    wake(line_client, Stage.PREPROCESS)
+                    wake(celery, Stage.PREPROCESS)
             waiting = Counters.of(line_client)
             _work_off(job_store)
             ended, cache_ended = Counters.of(line_client), Counters.of(cache_client)
             line_client.close()
+            celery.close()
             cache_client.close()
         finally:
             for server in servers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import redis
+from celery import Celery
 from flask import Flask, current_app
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
@@ -13,6 +14,7 @@ from redis.retry import Retry
 from gateway.settings import Settings
 from gateway.uploads.sanitize.children import Children, children_of
 from jobstore.store import JobStore
+from jobstore.wakeups import celery_app
 from runtime.blobs import BlobStore
 from runtime.disk_space import Disks
 from runtime.redis_connections import connect, connect_cache
@@ -26,6 +28,7 @@ class Resources:
 
     settings: Settings
     client: redis.Redis
+    celery: Celery
     job_store: JobStore
     blobs: BlobStore
     disks: Disks
@@ -44,6 +47,7 @@ def open_resources(app: Flask, settings: Settings) -> None:
     app.extensions[_KEY] = Resources(
         settings=settings,
         client=client,
+        celery=celery_app("gateway", settings.redis_url, timeout_seconds=settings.line_seconds),
         job_store=JobStore(
             client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas
         ),

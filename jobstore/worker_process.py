@@ -11,11 +11,10 @@ from typing import Any, NoReturn
 from billiard import active_children
 from billiard.util import get_logger as pool_logger
 from celery import signals
-from celery.apps import worker as celery_worker
 
 from jobstore.leases import hand_back
 from runtime import tracing
-from runtime.logs import JsonLines, configure_logging
+from runtime.logs import configure_logging
 from runtime.metrics import serve_from_workers
 
 _log = logging.getLogger("hippocamp.worker")
@@ -48,12 +47,6 @@ def configure_worker(service: str, *, stop_seconds: float) -> None:
 
     tracing.check()
 
-    def say(message: str, *_: Any) -> None:
-        """Celery's last words, written inside a signal handler: one JSON line, and no lock of logging."""
-        about = {"msg": message, "levelname": "INFO", "name": "celery"}
-        os.write(2, (JsonLines(service).format(logging.makeLogRecord(about)) + "\n").encode())
-
-    celery_worker.safe_say = say  # type: ignore[attr-defined]
     serve_from_workers()
     signals.celeryd_init.connect(set_up_logging, weak=False)  # before Celery warns of anything
     signals.setup_logging.connect(set_up_logging, weak=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from celery import Celery, signals
+from opentelemetry.trace import Span
 
 from contracts.errors import ContrastEnhanced
 from contracts.job import Claim
@@ -23,7 +24,7 @@ from jobstore.failure_policy import code_of, handle_failure
 from jobstore.leases import held
 from jobstore.orphaned_claims import watch
 from jobstore.store import JobStore, LeaseLost
-from jobstore.wakeups import TASK, another, celery_app, wake
+from jobstore.wakeups import TASK, celery_app, wake
 from jobstore.worker_identity import worker_name
 from jobstore.worker_process import configure_worker
 from preprocessing_service.allocation import keep_memory
@@ -36,7 +37,6 @@ from preprocessing_service.spans import Steps
 from runtime import tracing
 from runtime.blobs import BlobStore, brain_path, sheet_path, stack_path
 from runtime.redis_connections import connect
-from runtime.tracing import Span
 
 _log = logging.getLogger("hippocamp.preprocess")
 
@@ -83,13 +83,11 @@ class PreprocessingContext:
 
 
 def work(place: PreprocessingContext) -> None:
-    """Take jobs for about TURN_SECONDS; while none waits, tell that the stage works, and listen."""
+    """Take jobs for about TURN_SECONDS; when none waits, report that the stage works."""
     ends = time.monotonic() + TURN_SECONDS
-    while (left := ends - time.monotonic()) > 0:
-        if work_once(place):
-            continue
-        announce(place)
-        if not another(place.redis, Stage.PREPROCESS, left):
+    while time.monotonic() < ends:
+        if not work_once(place):
+            announce(place)
             return
 
 
@@ -109,7 +107,7 @@ def work_once(place: PreprocessingContext) -> Claim | None:
             stack, reused = _stack_of(place, claim, span)
             _commit(place, claim, stack)
         except Exception as error:  # noqa: BLE001  whatever a volume provokes must be settled
-            span.fail(code_of(error))
+            tracing.fail(span, code_of(error))
             record_failure(code_of(error), handle_failure(place.job_store, claim, error))
             return claim
         finally:
@@ -179,7 +177,7 @@ def _commit(place: PreprocessingContext, claim: Claim, stack: Stack) -> None:
         "series": json.dumps(stack.series.to_json() if stack.series else None),
     }
     if place.job_store.advance(claim, Stage.INFER, fields).lacking:
-        wake(place.redis, Stage.INFER)
+        wake(place.app, Stage.INFER)
     announce(place)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Self
 
-from runtime.tracing import NOTHING, Span
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from contracts.states import Stage
+from runtime import tracing
 
 
 class Steps:
@@ -12,15 +15,17 @@ class Steps:
 
     def __init__(self, around: Span) -> None:
         self._around = around
-        self._present = NOTHING
+        self._present: Span = INVALID_SPAN
 
     def enter(self, step: str) -> None:
         """The pipeline is at `step` now."""
         self._present.end()
-        self._present = self._around.child(step)
+        self._present = tracing.begin_part(self._around, step, service=Stage.PREPROCESS)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
-        self._present.__exit__(kind, error, where)
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if error is not None:
+            tracing.fail(self._present, type(error).__name__)
+        self._present.end()

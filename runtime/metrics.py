@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,7 @@ from wsgiref.simple_server import WSGIServer
 from celery import signals
 from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 from prometheus_client.core import Metric
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from runtime.settings import SettingError, env_count, env_text
@@ -39,14 +37,16 @@ class _AllProcesses(Collector):
 
     def collect(self) -> Iterator[Metric]:
         with _alone_in(self._folder):
-            fold(self._folder)
+            for file in self._folder.glob("gauge_live*.db"):
+                if _has_ended(file):
+                    mark_process_dead(_process_of(file), str(self._folder))  # type: ignore[no-untyped-call]
             found = MultiProcessCollector(None, str(self._folder)).collect()  # type: ignore[no-untyped-call]
             yield from list(found)
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """No other scrape of this folder at the same time: one would miss what the other is folding.
+    """No scrape and no adoption in this folder at the same time: a scrape would miss a file that is renamed.
 
     Unlocked by word, not by closing: a pool process forked meanwhile has a copy of the handle, and would
     keep the lock for as long as it lives.
@@ -60,63 +60,32 @@ def _alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def fold(folder: Path) -> None:
-    """Add the files of ended processes to `<kind>_ended.db`; a kill at any moment counts nothing twice.
+def adopt_counts(folder: Path) -> None:
+    """Continue the files of a process that has ended; call it in a new process before it counts anything.
 
-    A pool that recycles its children would otherwise fill the folder, and lose counts if they were deleted.
+    Files of ended processes stay, since their counts still belong to the totals. A pool whose children are
+    killed or recycled would fill the folder, so each new child continues where one of them stopped.
     """
-    for kind in _SUMMED:
-        _finish(folder, kind)
-        ended = [file for file in folder.glob(f"{kind}_*.db") if _has_ended(file)]
-        if ended:
-            _write_sums(folder, kind, ended)
-            _finish(folder, kind)
-    for gauge in folder.glob("gauge_live*.db"):
-        if _has_ended(gauge):
-            gauge.unlink()
+    with _alone_in(folder):
+        for kind in _SUMMED:
+            own = folder / f"{kind}_{os.getpid()}.db"
+            ended = (file for file in sorted(folder.glob(f"{kind}_*.db")) if _has_ended(file))
+            if not own.exists() and (file := next(ended, None)):
+                file.rename(own)
+
+
+def _process_of(file: Path) -> int:
+    return int(file.stem.rpartition("_")[2])
 
 
 def _has_ended(file: Path) -> bool:
-    pid = file.stem.rpartition("_")[2]
-    if not pid.isdigit():
-        return False
     try:
-        os.kill(int(pid), 0)
+        os.kill(_process_of(file), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
+    except (PermissionError, ValueError):
         return False
     return False
-
-
-def _write_sums(folder: Path, kind: str, ended: list[Path]) -> None:
-    """Write the new sums beside the old, then the journal: from then on the fold will be finished."""
-    sums: dict[str, tuple[float, float]] = {}
-    kept = folder / f"{kind}_ended.db"
-    for file in [*ended, *([kept] if kept.exists() else [])]:
-        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            before = sums.get(key, (0.0, 0.0))
-            sums[key] = (before[0] + value, max(before[1], stamp))
-    fresh, draft = folder / f"{kind}.fresh", folder / f"{kind}.draft"
-    fresh.unlink(missing_ok=True)
-    out = MmapedDict(str(fresh))  # type: ignore[no-untyped-call]
-    for key, (value, stamp) in sums.items():
-        out.write_value(key, value, stamp)  # type: ignore[no-untyped-call]
-    out.close()  # type: ignore[no-untyped-call]
-    draft.write_text(json.dumps([file.name for file in ended]))
-    draft.replace(folder / f"{kind}.journal")
-
-
-def _finish(folder: Path, kind: str) -> None:
-    """Take the last steps of a fold whose journal stands, each of which may be repeated."""
-    journal, fresh = folder / f"{kind}.journal", folder / f"{kind}.fresh"
-    if not journal.exists():
-        return
-    if fresh.exists():
-        fresh.replace(folder / f"{kind}_ended.db")
-    for name in json.loads(journal.read_text()):
-        (folder / name).unlink(missing_ok=True)
-    journal.unlink()
 
 
 def serve_from_workers() -> None:
@@ -135,6 +104,8 @@ def serve_from_workers() -> None:
     def leave_to_parent(**_: object) -> None:
         for server in servers:  # a child that held the socket would keep the port after its parent's end
             server.socket.close()
+        if _FOLDER in os.environ:
+            adopt_counts(Path(os.environ[_FOLDER]))
 
     signals.worker_init.connect(start, weak=False)
     signals.worker_process_init.connect(leave_to_parent, weak=False)

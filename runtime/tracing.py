@@ -5,58 +5,39 @@
                    ├─ infer wait ─────── infer ── model request ── model server
                    └─ deliver wait ───── deliver
 
-The record carries the `traceparent` of the first span, and every later one hangs from it. OpenTelemetry is
-imported, and its sender started, by the first span of a process: after any fork, and never while it is off.
+The record carries the `traceparent` of the first span, and every later one hangs from it. OpenTelemetry's SDK
+is imported, and its sender started, by the first span of a process: after any fork, never while it is off.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Literal, Self
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NoOpTracer,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from contracts.job import Claim
 from runtime.settings import SettingError
 
-Kind = Literal["internal", "server", "client", "consumer"]
-Value = str | int | float | bool
 _ADDRESSES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """OpenTelemetry's own variables; its others (sampler, headers, batch delay) are honoured too."""
+_FIELD = "traceparent"
 
-
-class Span:
-    """A stretch of time in a trace, closed by `end` or by leaving its block; this one keeps nothing."""
-
-    traceparent = ""
-    is_kept = False
-
-    def child(
-        self, name: str, *, kind: Kind = "internal", service: str = "", at_ms: float | None = None
-    ) -> Span:
-        """A part of it that began now, or at a time of Unix milliseconds; in another service when named."""
-        del name, kind, service, at_ms
-        return self
-
-    def note(self, **about: Value) -> None:
-        """Add what is known about it."""
-
-    def fail(self, code: str) -> None:
-        """Mark it as failed."""
-
-    def end(self, *, at_ms: float | None = None) -> None:
-        """Close it, now or at a time of Unix milliseconds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
-        if error is not None:
-            self.fail(type(error).__name__)
-        self.end()
-
-
-NOTHING = Span()
-"""What is kept while traces are off."""
+_propagator = TraceContextTextMapPropagator()
+_nothing = NoOpTracer()
 
 
 def is_on() -> bool:
@@ -65,35 +46,78 @@ def is_on() -> bool:
 
 
 def check() -> None:
-    """SettingError when traces are wanted and OpenTelemetry is not installed."""
-    if is_on() and find_spec("opentelemetry") is None:
-        raise SettingError(f"{' or '.join(_ADDRESSES)} is set: install 'hippocamp[tracing]', or unset it")
+    """SettingError when traces are wanted and OpenTelemetry's SDK is not installed."""
+    if is_on() and find_spec("opentelemetry.sdk") is None:
+        raise SettingError(
+            f"{' or '.join(_ADDRESSES)} is set: install the optional dependencies `tracing`, or unset it"
+        )
 
 
-def start(name: str, *, service: str, parent: str = "", kind: Kind = "internal") -> Span:
-    """A span that begins now, below a `traceparent`; without one it begins a trace."""
+def tracer(service: str) -> Tracer:
+    """What starts spans of a service; it records nothing while traces are off."""
     if not is_on():
-        return NOTHING
+        return _nothing
     from runtime import otlp
 
-    return otlp.start(name, service=service, parent=parent, kind=kind)
+    return otlp.tracer(service)
+
+
+def below(traceparent: str) -> Context:
+    """Where a span begins that hangs from a `traceparent`; without a usable one it begins a trace."""
+    return _propagator.extract({_FIELD: traceparent}, Context())
+
+
+def traceparent(span: Span) -> str:
+    """What a record or a header carries of a span; "" of none."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, set_span_in_context(span))
+    return carrier.get(_FIELD, "")
 
 
 def work(claim: Claim) -> Span:
     """The span of the work on a claim, and before it that of its wait in the queue; the caller ends it."""
     record, stage = claim.record, str(claim.stage)
-    parent = record.get("traceparent", "")
+    parent = record.get(_FIELD, "")
     if not parent or not is_on():
-        return NOTHING
-    from runtime import otlp
-
+        return INVALID_SPAN
+    about = {f"hippocamp.{name}": value for name, value in claim.context.items()}
     since, until = float(record.get("queued_ms") or record["created_ms"]), float(record["claimed_ms"])
-    waited = otlp.start(f"{stage} wait", service=stage, parent=parent, kind="internal", at_ms=since)
-    found = otlp.start(stage, service=stage, parent=parent, kind="consumer")
-    for each in (waited, found):
-        each.note(**{f"hippocamp.{name}": value for name, value in claim.context.items()})
-    waited.end(at_ms=until)
-    return found
+    start, where = tracer(stage).start_span, below(parent)
+    start(f"{stage} wait", where, attributes=about, start_time=nanoseconds(since)).end(nanoseconds(until))
+    return start(stage, where, SpanKind.CONSUMER, about)
+
+
+@contextmanager
+def part(around: Span, name: str, *, service: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
+    """A part of a span, for as long as the block lasts; none of a span that is not kept.
+
+    An error is noted by its class alone: its text may hold what identifies a person.
+    """
+    span = begin_part(around, name, service=service, kind=kind)
+    try:
+        yield span
+    except BaseException as error:
+        fail(span, type(error).__name__)
+        raise
+    finally:
+        span.end()
+
+
+def begin_part(around: Span, name: str, *, service: str, kind: SpanKind = SpanKind.INTERNAL) -> Span:
+    """As `part`; the caller ends it."""
+    if not around.is_recording():
+        return INVALID_SPAN
+    return tracer(service).start_span(name, set_span_in_context(around), kind)
+
+
+def fail(span: Span, code: str) -> None:
+    """Mark a span as failed."""
+    span.set_status(Status(StatusCode.ERROR, code))
+
+
+def nanoseconds(milliseconds: float) -> int:
+    """OpenTelemetry's unit of Unix time."""
+    return int(milliseconds * 1e6)
 
 
 def flush() -> None:

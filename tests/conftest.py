@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery import Celery
 from hypothesis import HealthCheck, settings
 
 from deploy.local.ports import free_ports
 from jobstore.store import JobStore
+from jobstore.wakeups import celery_app
 from runtime.redis_connections import connect
 from tests.support.waiting import eventually
 
@@ -82,6 +84,14 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture
+def celery(redis_url: str) -> Iterator[Celery]:
+    """What sends wake-ups."""
+    app = celery_app("tests", redis_url)
+    yield app
+    app.close()
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from bench.chaos.disks import mounted, without_a_byte
 from bench.chaos.parts import WORKERS
 from bench.chaos.system import System
 from contracts.states import Stage
-from jobstore.wakeups import wake
-from runtime.redis_connections import connect
+from jobstore.wakeups import celery_app, wake
 
 
 def kill_children(system: System, over: threading.Event) -> None:
@@ -78,15 +77,15 @@ def kill_gateway(system: System, over: threading.Event) -> None:
 
 def double_everything(system: System, over: threading.Event) -> None:
     """Send twenty wake-ups too many a second, and stop children for longer than their lease."""
-    client = connect(system.redis_url)
+    celery = celery_app("bench", system.redis_url)
     while not over.wait(1):
         for stage in Stage:
-            wake(client, stage, 20)
+            wake(celery, stage, 20)
         with suppress(psutil.Error, ProcessLookupError, IndexError):
             victim = system.random.choice(system.children("preprocess"))
             victim.suspend()
             threading.Timer(4, victim.resume).start()
-    client.close()
+    celery.close()
 
 
 def scale_down_and_up(system: System, over: threading.Event) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import secrets
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis
+import requests
+from authlib.integrations.base_client import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
 
 from contracts.errors import Unauthenticated, Unavailable
 from gateway.access.bounded_records import Owner, keep_latest
@@ -24,7 +23,6 @@ _SECONDS = 600
 """How long a person may take at the provider."""
 _MOST_ATTEMPTS = 100
 _TIMEOUT = 10.0
-_MOST_BYTES = 1 << 20
 _KNOWN_SECONDS = 3600.0
 
 
@@ -43,12 +41,6 @@ class Attempt:
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         return cls(state, nonce, verifier, next_page)
 
-    @property
-    def challenge(self) -> str:
-        """The verifier's SHA-256 in base64url, as RFC 7636 writes it."""
-        digest = hashlib.sha256(self.verifier.encode()).digest()
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
 
 @dataclass
 class Provider:
@@ -60,39 +52,46 @@ class Provider:
 
     def address(self, attempt: Attempt, redirect_uri: str) -> str:
         """Where to send the browser."""
-        asked = {
-            "response_type": "code",
-            "client_id": self.settings.client_id,
-            "redirect_uri": redirect_uri,
-            "scope": self.settings.login_scopes,
-            "state": attempt.state,
-            "nonce": attempt.nonce,
-            "code_challenge": attempt.challenge,
-            "code_challenge_method": "S256",
-        }
-        return f"{self._endpoint('authorization_endpoint')}?{urllib.parse.urlencode(asked)}"
+        where = self._endpoint("authorization_endpoint")
+        with self._client(redirect_uri) as client:
+            address, _ = client.create_authorization_url(
+                where, state=attempt.state, code_verifier=attempt.verifier, nonce=attempt.nonce
+            )
+        return str(address)
 
     def redeem(self, attempt: Attempt, code: str, redirect_uri: str) -> str:
         """The ID token that the code stands for; Unauthenticated when the provider refuses it."""
-        form = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": redirect_uri,
-            "client_id": self.settings.client_id,
-            "code_verifier": attempt.verifier,
-        }
-        if self.settings.client_secret:
-            form["client_secret"] = self.settings.client_secret
-        told = _json(self._endpoint("token_endpoint"), urllib.parse.urlencode(form).encode())
-        token = told.get("id_token")
+        where = self._endpoint("token_endpoint")
+        try:
+            with self._client(redirect_uri) as client:
+                answer = client.fetch_token(where, code=code, code_verifier=attempt.verifier)
+        except OAuthError:
+            raise Unauthenticated("The provider refused the login") from None
+        except (requests.RequestException, ValueError) as error:
+            if 400 <= _status(error) < 500:
+                raise Unauthenticated("The provider refused the login") from error
+            raise _unavailable(error) from error
+        token = answer.get("id_token")
         if not isinstance(token, str):
             raise Unauthenticated("The provider sent no ID token")
         return token
 
+    def _client(self, redirect_uri: str) -> OAuth2Session:
+        secret = self.settings.client_secret
+        return OAuth2Session(
+            self.settings.client_id,
+            secret or None,
+            token_endpoint_auth_method="client_secret_post" if secret else "none",
+            scope=self.settings.login_scopes,
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            default_timeout=_TIMEOUT,
+        )
+
     def _endpoint(self, name: str) -> str:
         if time.monotonic() > self._until:
             issuer = self.settings.issuer.rstrip("/")
-            self._found = _json(f"{issuer}/.well-known/openid-configuration")
+            self._found = _described(f"{issuer}/.well-known/openid-configuration")
             self._until = time.monotonic() + _KNOWN_SECONDS
         found = self._found.get(name)
         if not isinstance(found, str) or not found.startswith(("https://", "http://")):
@@ -117,17 +116,24 @@ def _record(state: str) -> str:
     return keys.login(hashlib.sha256(state.encode()).hexdigest())
 
 
-def _json(address: str, body: bytes | None = None) -> dict[str, Any]:
-    asked = urllib.request.Request(address, data=body, headers={"Accept": "application/json"})  # noqa: S310
+def _described(address: str) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(asked, timeout=_TIMEOUT) as answer:  # noqa: S310  the operator's own setting
-            told = json.loads(answer.read(_MOST_BYTES))
-    except urllib.error.HTTPError as error:
-        if body is not None and error.code < 500:
-            raise Unauthenticated("The provider refused the login") from None
-        raise Unavailable(f"The provider answered {error.code}") from None
-    except (OSError, ValueError) as error:
-        raise Unavailable("The provider does not answer; try again, or log in with a key") from error
-    if not isinstance(told, dict):
-        raise Unavailable("The provider's answer makes no sense")
-    return told
+        answer = requests.get(address, headers={"Accept": "application/json"}, timeout=_TIMEOUT)
+        answer.raise_for_status()
+        found = answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise _unavailable(error) from error
+    if not isinstance(found, dict):
+        raise Unavailable("The provider does not describe itself at its address for discovery")
+    return found
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    if status := _status(error):
+        return Unavailable(f"The provider answered {status}; try again later, or log in with a key")
+    return Unavailable("The provider does not answer; try again, or log in with a key")
+
+
+def _status(error: Exception) -> int:
+    answer = error.response if isinstance(error, requests.RequestException) else None
+    return 0 if answer is None else answer.status_code

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import uuid
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from flask import Flask, Response, g, request
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from gateway.access.scopes import needed
 from gateway.server.handover import head_only
 from runtime import tracing
-from runtime.tracing import NOTHING, Span
 
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
 _NONE = "0" * 32
@@ -23,7 +24,16 @@ class Trace:
     """What a job inherits from its request: the id, and the span that all its others hang from."""
 
     id: str
-    span: Span = NOTHING
+    span: Span = INVALID_SPAN
+
+    def part(self, name: str) -> AbstractContextManager[Span]:
+        """A part of the request, for as long as the block lasts."""
+        return tracing.part(self.span, name, service=_SERVICE)
+
+    @property
+    def traceparent(self) -> str:
+        """What the record carries; "" while no trace is kept."""
+        return tracing.traceparent(self.span)
 
 
 def trace_id() -> str:
@@ -35,7 +45,7 @@ def trace_id() -> str:
 
 def trace() -> Trace:
     """The present request's."""
-    return Trace(trace_id(), g.get("span", NOTHING))
+    return Trace(trace_id(), g.get("span", INVALID_SPAN))
 
 
 def trace_requests(app: Flask) -> None:
@@ -52,23 +62,22 @@ def _begin() -> None:
     if request.url_rule is None or needed(request.endpoint or "") is None or head_only():
         return
     name = f"{request.method} {request.url_rule.rule}"
-    g.span = tracing.start(
-        name, service=_SERVICE, parent=request.headers.get("traceparent", ""), kind="server"
-    )
-    g.trace_id = _id_in(g.span.traceparent)
+    above = tracing.below(request.headers.get("traceparent", ""))
+    g.span = tracing.tracer(_SERVICE).start_span(name, above, SpanKind.SERVER)
+    g.trace_id = _id_in(tracing.traceparent(g.span))
 
 
 def _note(response: Response) -> Response:
     if span := g.get("span"):
-        span.note(
-            **{
+        span.set_attributes(
+            {
                 "http.request.method": request.method,
                 "http.route": request.url_rule.rule if request.url_rule else "",
                 "http.response.status_code": response.status_code,
             }
         )
         if response.status_code >= 500:
-            span.fail(str(response.status_code))
+            tracing.fail(span, str(response.status_code))
     return response
 
 

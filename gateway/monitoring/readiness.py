@@ -95,7 +95,7 @@ def _rounded(age: float | None) -> float | None:
 def _wake_once(of: Resources, stage: Stage) -> None:
     """Not while one lies there already: probes of a dead stage must not pile them up."""
     if not of.client.llen(str(stage)):
-        wake(of.client, stage)
+        wake(of.celery, stage)
 
 
 def _age(of: Resources, what: str) -> float | None:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, g, render_template
+from flask import Blueprint, Response, current_app, g, render_template
 from markdown_it import MarkdownIt
 
 from contracts.model_card import read_card
@@ -21,6 +21,7 @@ from gateway.resources import resources
 from jobstore import deployed
 
 blueprint = Blueprint("pages", __name__)
+_API = "hippocamp.api_page"
 
 _VIEWER = "vendor/niivue.js"
 
@@ -78,16 +79,13 @@ def _model_page(digest: str) -> str:
 
 @blueprint.get("/api")
 def api() -> str:
-    """Every call and every type, for people; made from the document that programs read."""
-    return render_template("api.html", body=_api(current_app._get_current_object()))  # type: ignore[attr-defined]
-
-
-@cache
-def _api(app: Flask) -> str:
-    """What is the same for everybody: all but the frame, which names the caller."""
-    document = describe_api(app)
-    tags, schemas = calls_by_tag(document), members_by_schema(document)
-    return render_template("api_body.html", tags=tags, schemas=schemas, version=document["openapi"])
+    """Every call and every type, for people; made once from the document that programs read."""
+    made = current_app.extensions
+    if _API not in made:
+        document = describe_api(current_app)
+        tags, schemas = calls_by_tag(document), members_by_schema(document)
+        made[_API] = render_template("api_body.html", tags=tags, schemas=schemas, version=document["openapi"])
+    return render_template("api.html", body=made[_API])
 
 
 @blueprint.get("/problems")

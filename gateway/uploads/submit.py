@@ -71,14 +71,14 @@ def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Tr
         to.client.ping()
     path = input_path(site, new_job_id())
     with ExitStack() as held:
-        with trace.span.child("receive upload"):
+        with trace.part("receive upload"):
             sent = upload.whole() or held.enter_context(spooled(upload.chunks(), to.blobs))
         bare = _bare(
             Received(path, sent.size_bytes, sent.sha256), upload, job_id=job_id, site=site, trace=trace
         )
 
         def store(submission: Submission) -> Submission:
-            with trace.span.child("store upload"):
+            with trace.part("store upload"):
                 return _stored(submission, upload, sent, to)
 
         holding = Holding(lambda: _discard(to, path), store)
@@ -105,7 +105,7 @@ def admit(
     """Steps 3 to 7, for bytes that have been seen whole."""
     with _or_discarded(holding):
         submission = holding.store(_look_up(_with_options(bare, given, to), to))
-    with trace.span.child("record"):
+    with trace.part("record"):
         try:
             recorded = record(submission, to, holding.discard)
         except AnswerForgotten:
@@ -117,7 +117,7 @@ def admit(
         return _repeated(submission, job, to, holding)
     _log.info("job.accepted", extra={**job.context, "cache": job.text("cache")})
     if recorded.lacking:
-        wake(to.client, Stage.PREPROCESS)
+        wake(to.celery, Stage.PREPROCESS)
     return Accepted(job)
 
 
@@ -182,7 +182,7 @@ def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace
         size_bytes=received.size_bytes,
         media=upload.sniffed.media if upload.sniffed else "",
         trace_id=trace.id,
-        traceparent=trace.span.traceparent,
+        traceparent=trace.traceparent,
     )
 
 

@@ -132,7 +132,7 @@ def replay(delivery_id: str) -> ViewAnswer:
         raise DeliveryNotFound(f"No webhook delivery {delivery_id}")
     if not to.job_store.replay(delivery_id):
         raise WrongState(f"The delivery is {fields['state']}; only one that has ended can be replayed")
-    wake(to.client, Stage.DELIVER)
+    wake(to.celery, Stage.DELIVER)
     return ViewAnswer(_delivery(Record(to.job_store.record(delivery_id))), 202)
 
 

@@ -115,12 +115,17 @@ class FloatNetwork:
 
 def _same(schema: str) -> Step:
     """The operator as it stands; its keyword-only arguments are the last ones."""
-    parsed = torch._C.parse_schema(schema)
+    parsed = torch.parse_schema(schema)
     packet = getattr(torch.ops.aten, parsed.name.removeprefix("aten::"))
     operator = getattr(packet, parsed.overload_name or "default")
     keywords = [argument.name for argument in parsed.arguments if argument.kwarg_only]
     first = len(parsed.arguments) - len(keywords)
     return lambda v: operator(*v[:first], **dict(zip(keywords, v[first:], strict=True)))
+
+
+def has_vnni() -> bool:
+    """Whether this CPU multiplies 8-bit numbers without saturating their sums."""
+    return bool(torch.cpu.get_capabilities().get("avx512_vnni", False))
 
 
 def accelerated(script: torch.jit.ScriptModule, gpu_id: int | None) -> Accelerated | None:
@@ -131,7 +136,7 @@ def accelerated(script: torch.jit.ScriptModule, gpu_id: int | None) -> Accelerat
     device = device_wanted(gpu_id)
     if device.type != "cpu":
         return Accelerated(script, device)
-    return None if torch.cpu._is_vnni_supported() else Accelerated(script, device, torch.float32)
+    return None if has_vnni() else Accelerated(script, device, torch.float32)
 
 
 class Accelerated:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .accelerated import has_vnni
 from .pooling import Forward, Pooling
 from .shapes import CARD, CHUNK, COVARIATES, HEIGHT, NETWORK, POOLING, SLICES, WIDTH, Floats
 from .softening import softened
@@ -85,7 +86,7 @@ def _checked_digest(folder: Path, files: dict[str, str]) -> str:
 
 def choose_engine() -> str:
     """The int8 engine; without VNNI the handler computes in float32 instead, and the log says so."""
-    if torch.cpu._is_vnni_supported() and "x86" in torch.backends.quantized.supported_engines:
+    if has_vnni() and "x86" in torch.backends.quantized.supported_engines:
         return "x86"
     log.warning("no VNNI on this CPU: the network runs in float32, at about a seventh of the speed")
     return "onednn"

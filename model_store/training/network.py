@@ -187,7 +187,7 @@ def freeze(network: SliceNetwork, example: Tensor) -> torch.jit.ScriptModule:
     """Traced and frozen TorchScript; the batch size stays free. example: (n >= 2, height, width) uint8."""
     with torch.inference_mode(), warnings.catch_warnings():
         # The scales are constants on purpose.
-        warnings.simplefilter("ignore", torch.jit._trace.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         warnings.simplefilter("ignore", DeprecationWarning)
         traced = torch.jit.trace(network.eval(), example)
         frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)

@@ -185,7 +185,7 @@ class Tuning:
             ]
         if self.device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+        return torch.bfloat16 if torch.cpu.get_capabilities().get("avx512_bf16", False) else torch.float32
 
     def _mixed(self) -> AbstractContextManager[None]:
         precision = self._precision()

@@ -31,6 +31,8 @@ class Provider:
         self.claims = claims
         self.port = free_port()
         self.refused: list[str] = []
+        self.instead: tuple[str, int] | None = None  # what the token endpoint answers whatever it is asked
+        self.secrets: list[str] = []
         self._codes: dict[str, dict[str, str]] = {}
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._server = make_server("127.0.0.1", self.port, self._app(), threaded=True)
@@ -100,6 +102,9 @@ class Provider:
 
     def _token(self) -> Any:
         form = request.form
+        self.secrets.append(form.get("client_secret", ""))
+        if self.instead is not None:
+            return self.instead
         asked = self._codes.pop(form["code"], None)
         why = self._wrong(form, asked)
         if why or asked is None:

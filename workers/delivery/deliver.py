@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import redis
+from opentelemetry.trace import Span, SpanKind
 
 from contracts.errors import DeliveryFailed
 from contracts.job import Claim
@@ -22,7 +23,6 @@ from jobstore.webhook_endpoints import Endpoint, disable, find
 from runtime import tracing
 from runtime.redis_failures import about
 from runtime.system_errors import of_system
-from runtime.tracing import Span
 from workers.context import WorkerContext
 from workers.delivery.endpoint_rest import begin_rest, end_rest, pause_after, rest_left
 from workers.delivery.failures import DELIVERY_FAILURES, ReceiverRefused, reason_for_site
@@ -52,9 +52,9 @@ def work_once(context: WorkerContext) -> Claim | None:
     except redis.RedisError as error:
         _log.warning("claim.left", extra={**claim.context, **about(error)})
     finally:
-        span.note(outcome=outcome)
+        span.set_attribute("outcome", outcome)
         if outcome != "delivered":
-            span.fail(outcome)
+            tracing.fail(span, outcome)
         span.end()
     record_delivery(time.monotonic() - started, outcome)
     _log.info("delivery.attempted", extra={**claim.context, "outcome": outcome})
@@ -94,9 +94,9 @@ def _send(context: WorkerContext, claim: Claim, endpoint: Endpoint, span: Span) 
     body, now = body_of(claim.record), time.time()
     signed = sign(body, message_id=claim.id, timestamp=int(now), keys=endpoint.keys(int(now * 1000)))
     headers = {"content-type": "application/json", **signed}
-    with span.child("POST webhook", kind="client") as sending:
-        if sending.is_kept:
-            headers["traceparent"] = sending.traceparent
+    with tracing.part(span, "POST webhook", service=Stage.DELIVER, kind=SpanKind.CLIENT) as sending:
+        if sending.is_recording():
+            headers["traceparent"] = tracing.traceparent(sending)
         status = post(
             endpoint.url,
             body,
@@ -104,7 +104,7 @@ def _send(context: WorkerContext, claim: Claim, endpoint: Endpoint, span: Span) 
             allow=(*context.settings.webhook_allow, *_networks_of_site(context, endpoint.site)),
             seconds=context.settings.webhook_seconds,
         )
-        sending.note(**{"http.response.status_code": status})
+        sending.set_attribute("http.response.status_code", status)
     if not 200 <= status < 300:
         raise ReceiverRefused(status)
     return status

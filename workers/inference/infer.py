@@ -14,7 +14,7 @@ from contracts.states import Stage
 from jobstore.failure_policy import code_of, handle_failure
 from jobstore.leases import held
 from jobstore.result_cache import CacheEntry, cache_key
-from jobstore.wakeups import another, wake
+from jobstore.wakeups import wake
 from runtime.blobs import explanation_path
 from runtime.redis_failures import about
 from workers.context import WorkerContext
@@ -35,11 +35,10 @@ TURN_SECONDS = 1.0
 
 
 def work(context: WorkerContext) -> None:
-    """Take batches for about TURN_SECONDS; while none waits, listen for the next wake-up."""
+    """Take batches for about TURN_SECONDS, or until none waits."""
     ends = time.monotonic() + TURN_SECONDS
-    while (left := ends - time.monotonic()) > 0:
-        if not work_once(context) and not another(context.redis, Stage.INFER, left):
-            return
+    while time.monotonic() < ends and work_once(context):
+        pass
 
 
 def work_once(context: WorkerContext) -> list[Claim]:
@@ -117,7 +116,7 @@ def _prepare_again(context: WorkerContext, claim: Claim, missing: StackMissing) 
         raise missing.reason
     context.job_store.advance(claim, Stage.PREPROCESS, {"sent_back": times + 1})
     _log.warning("stack.gone", extra=claim.context)
-    wake(context.redis, Stage.PREPROCESS)
+    wake(context.app, Stage.PREPROCESS)
 
 
 def _commit(context: WorkerContext, claim: Claim, answer: ModelAnswer) -> None:
@@ -136,4 +135,4 @@ def _commit(context: WorkerContext, claim: Claim, answer: ModelAnswer) -> None:
     )
     record_answer(found.cdr, found.out_of_distribution)
     _log.info("job.succeeded", extra=claim.context)
-    wake(context.redis, Stage.DELIVER, done.deliveries)
+    wake(context.app, Stage.DELIVER, done.deliveries)

@@ -56,7 +56,7 @@ def top_up(context: WorkerContext, stage: Stage) -> int:
     count = max(0, min(context.job_store.ready(stage), MOST_WAKEUPS) - context.redis.llen(str(stage)))
     if count:
         _log.info("wakeups.topped_up", extra={"stage": stage, "count": count})
-        wake(context.redis, stage, count)
+        wake(context.app, stage, count)
     return count
 
 

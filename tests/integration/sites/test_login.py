@@ -91,6 +91,31 @@ def test_refusals_and_forgeries(http: FlaskClient, north: Caller, provider: Prov
     assert http.get("/v1/jobs").status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("instead", "status"),
+    [(("<p>no</p>", 400), 401), (("{}", 401), 401), (("<p>down</p>", 502), 503), (("no JSON", 200), 503),
+     (('{"access_token": "x"}', 200), 401), (("[]", 200), 503)],
+)  # fmt: skip
+def test_a_provider_that_answers_nonsense_is_met(
+    http: FlaskClient, north: Caller, provider: Provider, instead: tuple[str, int], status: int
+) -> None:
+    back = answered(asked(http))
+    provider.instead = instead
+    assert http.get(back).status_code == status
+    assert http.get("/v1/jobs").status_code == 401
+
+
+@pytest.mark.parametrize("secret", ["", "s3cret & more"])
+def test_a_client_secret_goes_into_the_form(
+    provider: Provider, settings: Settings, north: Caller, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    for name, value in {**provider.environment, "HIPPOCAMP_OIDC_CLIENT_SECRET": secret}.items():
+        monkeypatch.setenv(name, value)
+    with create_app(settings).test_client() as http:
+        assert http.get(answered(asked(http))).status_code == 200
+    assert provider.secrets == [secret]
+
+
 def test_a_token_of_another_login_or_audience_is_refused(
     http: FlaskClient, north: Caller, provider: Provider
 ) -> None:

@@ -14,7 +14,7 @@ import redis
 from contracts.errors import NotReplicated
 from contracts.states import JobState, Stage
 from jobstore.store import JobStore
-from jobstore.wakeups import wake
+from jobstore.wakeups import celery_app, wake
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect
 from tests.conftest import free_port
@@ -124,6 +124,7 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     client = connect(cluster.url, timeout_seconds=2)
     eventually(lambda: cluster.ready(client))
     refuses_without_its_disk(cluster)
+    celery = celery_app("tests", cluster.url)
     job_store, blobs = JobStore(client, replicas=1), BlobStore(str(tmp_path / "blobs"))
     environment = {
         "HIPPOCAMP_REDIS_URL": cluster.url, "HIPPOCAMP_BLOBS": str(tmp_path / "blobs"),
@@ -132,7 +133,7 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
     with running(environment, tmp_path) as workers:
         workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
         accepted = [submit(job_store, blobs, f"level {n}\nsleep 0.05") for n in range(20)]
-        assert wake(client, Stage.PREPROCESS, len(accepted))
+        assert wake(celery, Stage.PREPROCESS, len(accepted))
         eventually(lambda: job_store.get(accepted[0]).state is JobState.QUEUED_INFER)
 
         cluster.master.kill()
@@ -155,7 +156,7 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
         def all_prepared() -> bool:
             job_store.reap()
             wake(
-                client,
+                celery,
                 Stage.PREPROCESS,
                 max(0, job_store.ready(Stage.PREPROCESS) - int(client.llen("preprocess"))),
             )
@@ -163,3 +164,4 @@ def test_what_a_replica_holds_survives_the_master(cluster: Cluster, tmp_path: Pa
 
         eventually(all_prepared)
     client.close()
+    celery.close()

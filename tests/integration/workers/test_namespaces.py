@@ -18,7 +18,7 @@ import pytest
 
 from contracts.states import JobState, Stage
 from jobstore.store import JobStore
-from jobstore.wakeups import wake
+from jobstore.wakeups import celery_app, wake
 from runtime.blobs import BlobStore
 from runtime.redis_connections import connect
 from tests.conftest import free_port
@@ -125,6 +125,7 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
             for name, value in CREDENTIALS.items() | {"AWS_ENDPOINT_URL_S3": bucket}.items():
                 monkeypatch.setenv(name, value)
             fsspec.get_filesystem_class("s3").clear_instance_cache()
+            celery = celery_app("tests", ours.url)
             client, blobs = connect(ours.url), BlobStore("s3://hippocamp/x")
             job_store = JobStore(client)
             environment = CREDENTIALS | {
@@ -137,10 +138,10 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
                 workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
                 workers.start("workers.app:app", "worker", "-Q", "infer", "-c", "1")
                 jobs = [submit(job_store, blobs, orders, content=sha256(orders)) for orders in ORDERS]
-                wake(client, Stage.PREPROCESS, 4)
+                wake(celery, Stage.PREPROCESS, 4)
 
                 def all_done() -> bool:
-                    wake(client, Stage.INFER)
+                    wake(celery, Stage.INFER)
                     return all(job_store.get(job).state is JobState.SUCCEEDED for job in jobs)
 
                 eventually(all_done)
@@ -149,5 +150,6 @@ def test_a_job_is_done_by_workers_that_reach_nothing_else(
             assert not networks.reaches(networks.workers, FOR_US, ours.port), "no way past its own link"
             assert not networks.reaches(networks.workers, US, ours.port)
             client.close()
+            celery.close()
     finally:
         ours.kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from gateway.settings import Settings as GatewaySettings
 from jobstore import deployed, keys
 from jobstore.result_cache import Known, cache_key
 from jobstore.store import JobStore
-from jobstore.wakeups import wake
 from jobstore.webhook_endpoints import new_endpoint, save
 from runtime.blobs import sheet_path
 from tests.integration.workers.scene import PIPELINE, SHEET, fake_prepare, submit
@@ -115,22 +113,14 @@ def test_a_named_stack_that_is_gone_is_made_again(
     assert place.job_store.get(gone).state is JobState.SUCCEEDED
 
 
-def test_a_busy_worker_hears_the_next_wake_up_itself(
+def test_one_wake_up_serves_all_that_waits(
     place: WorkerContext, desk: preprocess.PreprocessingContext
 ) -> None:
-    first = submit(place.job_store, place.blobs, "level 1")
-    later = threading.Timer(0.2, lambda: submit_and_wake(place))
-    later.start()
+    jobs = [submit(place.job_store, place.blobs, f"level {n}") for n in (1, 2)]
     preprocess.work(desk)
-    later.join()
-    assert place.job_store.get(first).state is JobState.QUEUED_INFER
-    assert place.job_store.depth(Stage.INFER) == 2
-    assert place.redis.llen("preprocess") == 0
-
-
-def submit_and_wake(place: WorkerContext) -> None:
-    submit(place.job_store, place.blobs, "level 2")
-    wake(place.redis, Stage.PREPROCESS)
+    assert {place.job_store.get(job).state for job in jobs} == {JobState.QUEUED_INFER}
+    infer.work(place)
+    assert {place.job_store.get(job).state for job in jobs} == {JobState.SUCCEEDED}
 
 
 @pytest.mark.parametrize("by_name", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,7 @@ class Held:
     def __init__(self, place: WorkerContext, gate: Path) -> None:
         self.place, self.gate = place, gate
         self.id = submit(place.job_store, place.blobs, f"hold {gate}")
-        wake(place.redis, Stage.PREPROCESS)
+        wake(place.app, Stage.PREPROCESS)
 
     def at_work(self) -> bool:
         return self.place.job_store.record(self.id).get("step") == f"hold {self.gate}"
@@ -118,6 +119,19 @@ def test_sigterm_lets_a_short_job_finish(place: WorkerContext, workers: Workers,
     worker.wait(60)
     assert place.job_store.get(held.id).state is JobState.QUEUED_INFER
     assert '"event": "job.prepared"' in workers.log()
+
+
+def test_a_worker_whose_connections_break_goes_on(
+    place: WorkerContext, workers: Workers, tmp_path: Path
+) -> None:
+    """Redis drops every connection of the pool again and again, while wake-ups are on their way."""
+    workers.start(OBEDIENT, "worker", "-Q", "preprocess", "-c", "1")
+    for number in range(12):
+        job_id = submit(place.job_store, place.blobs, f"level {number}\nsleep 0.05")
+        wake(place.app, Stage.PREPROCESS)
+        time.sleep(0.01 * number)
+        place.redis.client_kill_filter(_type="normal", skipme=True)
+        eventually(lambda wanted=job_id: keep_up(place, wanted))
 
 
 def test_no_worker_idles_while_the_line_holds_work(

@@ -87,9 +87,9 @@ def test_the_device_is_chosen_by_its_setting(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_cpu_without_vnni_computes_in_floats(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """8-bit sums saturate there: the int8 network must not answer."""
     monkeypatch.setenv("HIPPOCAMP_MODEL_DEVICE", "cpu")
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
     assert accelerated.accelerated(model.network, None) is None
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     found = accelerated.accelerated(model.network, None)
     assert found is not None
     assert found.dtype == torch.float32

@@ -1,88 +1,75 @@
-"""Folding the counts of ended processes: nothing is lost or doubled, at whichever step it is killed."""
+"""Counts of processes that were killed stay in the totals, and their files do not pile up."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client import CollectorRegistry
 
-from runtime.metrics import fold
+from runtime.metrics import adopt_counts, service_registry
 
-KEY = json.dumps(["hippocamp_x", "hippocamp_x_total", {}, "about"])
+ROOT = Path(__file__).parents[3]
+COUNTING = """
+import os, signal, sys
+from pathlib import Path
+from prometheus_client import Counter, Gauge, Histogram
+from runtime.metrics import adopt_counts
 
-
-@pytest.fixture(scope="module")
-def ended() -> list[int]:
-    """Ids of processes that are no more."""
-    done = [subprocess.Popen([sys.executable, "-c", ""]) for _ in range(3)]
-    return [process.wait() or process.pid for process in done]
-
-
-def count(folder: Path, pid: int, value: float) -> None:
-    file = MmapedDict(str(folder / f"counter_{pid}.db"))
-    file.write_value(KEY, value, 0.0)
-    file.close()
-
-
-def total(folder: Path) -> float:
-    return sum(
-        value
-        for file in folder.glob("counter_*.db")
-        for _, value, _, _ in MmapedDict.read_all_values_from_file(str(file))
-    )
+if sys.argv[1] == "adopt":
+    adopt_counts(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+Counter("jobs", "Jobs").inc(5)
+Histogram("seconds", "Seconds").observe(2)
+Gauge("open", "Open now", multiprocess_mode="livesum").set(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
-def test_ended_processes_share_one_file_and_living_ones_keep_theirs(tmp_path: Path, ended: list[int]) -> None:
-    count(tmp_path, os.getpid(), 1)
-    for pid in ended[:2]:
-        count(tmp_path, pid, 10)
-    fold(tmp_path)
-    count(tmp_path, ended[2], 100)
-    fold(tmp_path)
-    assert {file.name for file in tmp_path.glob("*.db")} == {f"counter_{os.getpid()}.db", "counter_ended.db"}
-    assert total(tmp_path) == 121
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    return tmp_path
 
 
-@pytest.mark.parametrize("step", range(8))
-def test_a_kill_at_any_step_loses_and_doubles_nothing(
-    tmp_path: Path, ended: list[int], monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    count(tmp_path, ended[0], 5)
-    fold(tmp_path)
-    for pid in ended[1:]:
-        count(tmp_path, pid, 10)
-    steps = iter(range(100))
-    with monkeypatch.context() as dying:
-        for name in ("replace", "unlink", "write_text"):
-            dying.setattr(Path, name, _dies_at(step, steps, getattr(Path, name)))
-        try:
-            fold(tmp_path)
-        except KeyboardInterrupt:
-            killed = True
-        else:
-            killed = False
-    assert killed == (step < 7), "the test must die at every step there is"
-    fold(tmp_path)
-    assert total(tmp_path) == 25
-    assert not list(tmp_path.glob("*.journal"))
+def count_and_die(folder: Path, how: str = "adopt") -> None:
+    """A process that counts five jobs and is killed."""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    command = [sys.executable, "-c", COUNTING, how]
+    assert subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=60).returncode == -9
 
 
-def _dies_at(step: int, steps, real):  # type: ignore[no-untyped-def]
-    def call(self, *arguments, **options):  # type: ignore[no-untyped-def]
-        if next(steps) == step:
-            raise KeyboardInterrupt
-        return real(self, *arguments, **options)
-
-    return call
+def samples(registry: CollectorRegistry) -> dict[str, float]:
+    return {sample.name: sample.value for family in registry.collect() for sample in family.samples}
 
 
-def test_live_gauges_of_ended_processes_go(tmp_path: Path, ended: list[int]) -> None:
-    gauge = MmapedDict(str(tmp_path / f"gauge_livesum_{ended[0]}.db"))
-    gauge.close()
-    fold(tmp_path)
-    assert list(tmp_path.glob("gauge*")) == []
+def test_killed_processes_stay_in_the_totals_and_leave_one_file_a_kind(folder: Path) -> None:
+    for _ in range(4):
+        count_and_die(folder)
+    found = samples(service_registry())
+    assert (found["jobs_total"], found["seconds_count"], found["seconds_sum"]) == (20, 4, 8)
+    assert len(list(folder.glob("counter_*.db"))) == len(list(folder.glob("histogram_*.db"))) == 1
+
+
+def test_the_files_of_the_living_are_left_alone(folder: Path) -> None:
+    living = folder / f"counter_{os.getppid()}.db"
+    living.touch()
+    adopt_counts(folder)
+    assert [file.name for file in folder.glob("*.db")] == [living.name]
+
+
+def test_nobody_adopts_twice(folder: Path) -> None:
+    for _ in range(2):
+        count_and_die(folder, "leave")
+    adopt_counts(folder)
+    adopt_counts(folder)
+    assert len(list(folder.glob("counter_*.db"))) == 2, "what it has counted itself would be lost"
+    assert samples(service_registry())["jobs_total"] == 10
+
+
+def test_live_gauges_of_ended_processes_go(folder: Path) -> None:
+    count_and_die(folder)
+    assert "open" not in samples(service_registry())
+    assert list(folder.glob("gauge*")) == []
