@@ -12,7 +12,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from gateway.settings import Settings
-from gateway.uploads.sanitize.children import Children, children_of
+from gateway.uploads.sanitize.pool import SandboxPool, sandbox_pool
 from jobstore.store import JobStore
 from jobstore.wakeups import celery_app
 from runtime.blobs import BlobStore
@@ -32,7 +32,7 @@ class Resources:
     job_store: JobStore
     blobs: BlobStore
     disks: Disks
-    children: Children
+    sandbox: SandboxPool
 
 
 def open_resources(app: Flask, settings: Settings) -> None:
@@ -53,7 +53,7 @@ def open_resources(app: Flask, settings: Settings) -> None:
         ),
         blobs=blobs,
         disks=Disks.of(blobs.folder, settings.redis_folder, settings.disk_reserve_bytes),
-        children=children_of(settings.cleaning),
+        sandbox=sandbox_pool(settings.sandbox),
     )
 
 

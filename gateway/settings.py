@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.dicomweb.settings import InboxSettings
-from gateway.uploads.sanitize.limits import Limits
+from gateway.uploads.sanitize.task import Limits
 from jobstore.sites import NAME
 from runtime.audit import MOST_BYTES
 from runtime.settings import SettingError, Shared, env_count, env_number, env_text
 
 
-def cleaning_limits() -> Limits:
+def sandbox_limits() -> Limits:
     """As the environment sets them."""
     plain = Limits()
     return Limits(
-        memory_bytes=env_count("CLEANING_MEMORY_BYTES", plain.memory_bytes, least=256 << 20),
-        cpu_seconds=env_count("CLEANING_CPU_SECONDS", plain.cpu_seconds, least=1, most=3600),
-        wall_seconds=env_number("CLEANING_SECONDS", plain.wall_seconds, least=1, most=3600),
-        at_once=env_count("CLEANING_AT_ONCE", plain.at_once, least=1, most=256),
-        wait_seconds=env_number("CLEANING_WAIT_SECONDS", plain.wait_seconds, least=0, most=3600),
+        memory_bytes=env_count("SANDBOX_MEMORY_BYTES", plain.memory_bytes, least=256 << 20),
+        cpu_seconds=env_count("SANDBOX_CPU_SECONDS", plain.cpu_seconds, least=1, most=3600),
+        wall_seconds=env_number("SANDBOX_SECONDS", plain.wall_seconds, least=1, most=3600),
+        at_once=env_count("SANDBOX_AT_ONCE", plain.at_once, least=1, most=256),
+        wait_seconds=env_number("SANDBOX_WAIT_SECONDS", plain.wait_seconds, least=0, most=3600),
     )
 
 
@@ -52,7 +52,7 @@ class Settings(Shared):
     public_blobs: address of the bucket's server as uploaders see it, for direct uploads; "" when it is ours.
     operators: sites whose admins see all sites' figures on the page for operators; others see their own.
     model_card: the card that the page shows (Markdown).
-    cleaning: what reading one upload may cost, and how many one process has read at a time.
+    sandbox: what reading one upload may cost, and how many one process has read at a time.
     inbox: how long DICOM instances are collected, and how much of one site.
     health_seconds: age above which a worker's or model server's last proof of life counts as stale.
     """
@@ -68,7 +68,7 @@ class Settings(Shared):
     public_blobs: str = field(default_factory=lambda: env_text("PUBLIC_BLOBS_ENDPOINT", ""))
     operators: str = field(default_factory=lambda: env_text("OPERATORS", ""))
     model_card: Path = field(default_factory=lambda: Path(env_text("MODEL_CARD", str(_CARD))))
-    cleaning: Limits = field(default_factory=lambda: cleaning_limits())
+    sandbox: Limits = field(default_factory=sandbox_limits)
     inbox: InboxSettings = field(default_factory=InboxSettings)
     health_seconds: float = field(default_factory=lambda: env_number("HEALTH_SECONDS", 120, least=1))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -121,18 +120,6 @@ class BlobStore:
 
         self._write(path, counted(), durable=True)
         return Received(path, size, sha256.hexdigest() if digest else "")
-
-    @contextmanager
-    def blank(self, path: str) -> Iterator[IO[bytes]]:
-        """An empty file of this machine; what it holds at the end is the blob. An error leaves nothing."""
-        if self._local:
-            with self._appearing(path, durable=True) as out:
-                yield out.file
-        else:
-            with tempfile.TemporaryFile() as file:
-                yield file
-                file.seek(0)
-                self._write(path, iter(lambda: file.read(_PIECE), b""), durable=True)
 
     def adopt(self, path: str, file: IO[bytes]) -> None:
         """Make what a nameless file in `folder` holds the blob, without a copy where that can be."""

@@ -21,11 +21,6 @@ class WholeFile:
         self._part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         self._out = self._part.open("wb")
 
-    @property
-    def file(self) -> IO[bytes]:
-        """What is written to, for who writes by its descriptor."""
-        return self._out
-
     def write(self, piece: bytes | memoryview) -> None:
         """Append."""
         self._out.write(piece)

@@ -15,20 +15,24 @@ import logging
 import threading
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import redis
 
-from contracts.errors import Gone, HippocampError, InputError, JobStoreUnavailable, StoreUnavailable
+from contracts.errors import Gone, HippocampError, InputError, JobStoreUnavailable
 from contracts.job import Submission, new_job_id
 from gateway.dicomweb.decision import Answered, Forget, Submit, Wait, decide
 from gateway.dicomweb.series import write_zip
 from gateway.http.errors import KeyReused
+from gateway.http.operations import validated
+from gateway.http.schemas import SubmitOptions
 from gateway.http.trace import Trace
 from gateway.resources import Resources
-from gateway.uploads.spool import Sent, nameless
-from gateway.uploads.submit import Holding, admit
+from gateway.uploads.sanitize.task import Sanitized
+from gateway.uploads.spool import nameless
+from gateway.uploads.submit import submit
+from gateway.uploads.upload import Upload
+from imaging.patient import Patient
 from imaging.sniff import Media
 from jobstore import sites
 from jobstore.inbox import Inbox
@@ -147,12 +151,12 @@ class Closing:
 
     def _submit(self, study: Study, found: Submit) -> None:
         """Make the job; what refuses it for now is asked again, what is wrong with it for good ends it."""
-        named = _name(study, found)
+        named, name = _name(study, found), new_job_id()
         bare = Submission(
             id=f"job_{named[:32]}",
             site=study.text("site"),
             content_digest=named,
-            input_blob=input_path(study.text("site"), new_job_id()),
+            input_blob=input_path(study.text("site"), name),
             size_bytes=0,
             media=Media.ZIP,
             trace_id=study.text("trace") or uuid.uuid4().hex,
@@ -166,7 +170,7 @@ class Closing:
         if not self.inbox.note(self.held, begun, lease_ms=_lease_ms(self.to)):
             return
         try:
-            self._record(study, found, bare)
+            self._record(study, found, bare, name)
         except InputError as error:
             self._submit(study, Submit(f"{found.digest}/{error.code}", error=error))
             return
@@ -180,17 +184,27 @@ class Closing:
             return
         self._scored(study, {"job": bare.id, "scored_set": found.digest})
 
-    def _record(self, study: Study, found: Submit, bare: Submission) -> None:
+    def _record(self, study: Study, found: Submit, bare: Submission, name: str) -> None:
         if found.error or found.series is None:
             self._record_failure(found.error, bare)
             return
         with nameless(self.to.blobs) as file:
             items = found.series.stored
             sent = write_zip(file, items, self.to.blobs, passed=found.passed, between=self._renew)
-            bare = replace(bare, content_digest=sent.sha256, size_bytes=sent.size_bytes)
-            bare = _with_person(bare, study)
-            given = {"keep": study.text("keep")} if study.text("keep") else {}
-            admit(bare, given, self.to, trace=Trace(bare.trace_id), holding=self._holding(bare, sent))
+            patient = Patient(study.number("age"), study.text("sex"))
+            upload = Upload(
+                job_id=bare.id,
+                site=bare.site,
+                sent=sent,
+                media=Media.ZIP,
+                options=validated(SubmitOptions, {"keep": study.text("keep")} if study.text("keep") else {}),
+                trace=Trace(bare.trace_id),
+                sanitized=Sanitized(sent.size_bytes, sent.sha256, patient),
+                name=name,
+                inbox=study.id,
+                supersedes=bare.supersedes,
+            )
+            submit(upload, self.to)
 
     def _record_failure(self, error: HippocampError | None, bare: Submission) -> None:
         if error is None:
@@ -198,20 +212,6 @@ class Closing:
         failed = replace(bare, error_code=error.code, error_detail=error.detail, unstored=True)
         admitted = self.to.job_store.submit(failed, most_waiting=self.to.settings.most_waiting)
         _log.info("study.incomplete", extra={"job": admitted.record["id"], "code": error.code})
-
-    def _holding(self, bare: Submission, sent: Sent) -> Holding:
-        def store(submission: Submission) -> Submission:
-            if submission.cache != "miss":
-                return replace(submission, unstored=True)
-            self.to.job_store.check_room(submission, most_waiting=self.to.settings.most_waiting)
-            self.to.blobs.adopt(bare.input_blob, sent.file)
-            return replace(submission, stored_bytes=sent.size_bytes, input_digest=sent.sha256)
-
-        def discard() -> None:
-            with suppress(StoreUnavailable):
-                self.to.blobs.delete(bare.input_blob)
-
-        return Holding(discard, store)
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed > self.to.settings.lease_seconds / 4:
@@ -233,8 +233,3 @@ def _name(study: Study, found: Submit) -> str:
     ends = found.error.code if found.error else ""
     parts = ("inbox", study.text("collection"), study.text("job"), found.digest, ends)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _with_person(bare: Submission, study: Study) -> Submission:
-    age = study.number("age")
-    return replace(bare, patient_age=age or None, patient_sex=study.text("sex"))

@@ -17,6 +17,7 @@ from contracts.errors import SeveralStudies, StoreUnavailable
 from gateway.dicomweb.decision import OTHERS
 from gateway.dicomweb.instances import MISMATCH, NOT_SUPPORTED, RESOURCES, Instance, Unusable
 from gateway.resources import Resources
+from gateway.uploads.spool import nameless
 from imaging.deidentify import pseudonym
 from imaging.limits import LEAST_SLICES
 from imaging.series import Why, is_t1, reason_of, why_not
@@ -148,7 +149,7 @@ class _Collection:
         if not chunk:
             return
         at = 0
-        with self.to.blobs.blank(chunk) as out:
+        with nameless(self.to.blobs) as out:
             for name, one in fresh.items():
                 if one.ignored:
                     continue
@@ -157,6 +158,7 @@ class _Collection:
                 place = one.instance.place.to_list()
                 yield Item(name, self._name(one.instance.series), place, chunk, at, one.size)
                 at += one.size
+            self.to.blobs.adopt(chunk, out)
 
     def _told(self, brought: Sequence[Brought]) -> dict[str, str]:
         """What the headers say of each series: of an instance that is for us, and of one that is not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import IO, Any
 
 import redis
@@ -22,10 +23,10 @@ from gateway.http.trace import trace_id
 from gateway.monitoring.metrics import count_upload
 from gateway.resources import resources
 from gateway.server.handover import ARRIVAL
-from gateway.uploads.receive import payer
+from gateway.uploads.reading_costs import charge
 from gateway.uploads.sanitize.task import Kind, Task
 from gateway.uploads.spool import nameless, spooled
-from gateway.uploads.submit import check_room
+from gateway.uploads.upload import check_room
 from imaging.limits import MAX_DICOM_FILE
 from jobstore import sites
 from jobstore.inbox import Inbox
@@ -123,7 +124,8 @@ def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str
     to = resources()
     settings = to.settings
     task = Task(Kind.INSTANCES, settings.max_upload_bytes, settings.uid_secret, tuple(sizes))
-    return to.children.clean(task, sent, clean, payer=payer(to, current_site())).instances
+    pays = partial(charge, to.client, current_site())
+    return to.sandbox.sanitize(task, sent, clean, site=current_site(), charge=pays).instances
 
 
 def _boundary(sent: Request) -> str:

@@ -45,16 +45,16 @@ from gateway.http.schemas import BATCH_ID, KEEP, MODEL, MOST_DEADLINE, Job, JobP
 from gateway.http.trace import trace
 from gateway.jobs import listing, views
 from gateway.jobs.long_polling import preferred_wait, until_ended
-from gateway.monitoring.metrics import count_upload
 from gateway.resources import Resources, resources
 from gateway.server.handover import FOLLOW, behind_front
 from gateway.server.held_answers import Wait
-from gateway.uploads.direct import find_ticket
-from gateway.uploads.direct import submit as submit_arrived
+from gateway.uploads.direct import find_ticket, submit_direct
 from gateway.uploads.direct_schemas import UploadedVolume
 from gateway.uploads.idempotency import HEADER, KEY, REPLAYED, job_id_for
-from gateway.uploads.receive import FORM, FORM_OVERHEAD, RAW, Upload
-from gateway.uploads.submit import Accepted, accept, check_room
+from gateway.uploads.receive import FORM, FORM_OVERHEAD, RAW, check_declared, received
+from gateway.uploads.submit import Accepted
+from gateway.uploads.submit import submit as submit_upload
+from gateway.uploads.upload import check_room
 from jobstore import keys
 from jobstore.replies import NOWHERE
 
@@ -75,7 +75,7 @@ def _check_head() -> int:
     to = resources()
     if request.mimetype == JSON:
         return int(current_app.config["MAX_CONTENT_LENGTH"])
-    Upload(request, to)
+    check_declared(request, to)
     key = request.headers.get(HEADER)
     check_room(to, current_site(), job_id=job_id_for(current_site(), key) if key else "")
     return to.settings.max_upload_bytes + FORM_OVERHEAD
@@ -161,11 +161,8 @@ def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
 def _by_body(to: Resources, key: str | None) -> Accepted:
     job_id = job_id_for(current_site(), key)
     request.max_content_length = to.settings.max_upload_bytes + FORM_OVERHEAD
-    upload = Upload(request, to)
-    try:
-        return accept(upload, to, job_id=job_id, site=current_site(), trace=trace())
-    finally:
-        count_upload(upload.size_bytes)
+    with received(request, to, job_id=job_id) as upload:
+        return submit_upload(upload, to)
 
 
 def _by_reference(to: Resources, key: str | None) -> Accepted:
@@ -173,8 +170,7 @@ def _by_reference(to: Resources, key: str | None) -> Accepted:
     named = validated(UploadedVolume, json_body())
     job_id = job_id_for(current_site(), key or named.upload)
     ticket = find_ticket(to, site=current_site(), upload_id=named.upload)
-    given = named.model_dump(exclude={"upload"}, exclude_none=True)
-    return submit_arrived(to, ticket, given, job_id=job_id, trace=trace())
+    return submit_direct(to, ticket, named, job_id=job_id, trace=trace())
 
 
 @blueprint.get("")

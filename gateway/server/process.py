@@ -85,7 +85,7 @@ class Process:
         self._tasks = [asyncio.create_task(self._front.hub.run()), asyncio.create_task(self._watch.run())]
         sys.setswitchinterval(_SWITCH_SECONDS)
         self._watch.start()
-        threading.Thread(target=self._to.children.start, daemon=True).start()
+        threading.Thread(target=self._to.sandbox.start, daemon=True).start()
         with self._app.app_context():
             audit_intake.start(self._to.client, audit_log())
         closing.start(self._to)
@@ -94,4 +94,4 @@ class Process:
         for task in self._tasks:
             task.cancel()
         self._front.queue.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._to.children.stop)
+        await asyncio.get_running_loop().run_in_executor(None, self._to.sandbox.stop)

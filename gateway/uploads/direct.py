@@ -1,20 +1,19 @@
 """Volumes that go straight into the bucket: a ticket with a signed address, and the job that names it later.
 
 A ticket is a hash with a TTL. What was sent lies beside the uploads until it is submitted;
-then it is read and cleaned as every upload is, and deleted. Bytes that are never submitted are collected
+then it is read and sanitized as every upload is, and deleted. Bytes that are never submitted are collected
 like every orphaned upload (workers/maintenance/orphaned_uploads.py), long after the ticket has run out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import redis
 
@@ -28,13 +27,13 @@ from contracts.errors import (
 )
 from contracts.job import Job
 from gateway.http.errors import NoDirectUploads, UploadMissing, UploadNotFound, UploadUsed
+from gateway.http.schemas import SubmitOptions
 from gateway.http.trace import Trace
 from gateway.resources import Resources
-from gateway.uploads.receive import clean
-from gateway.uploads.sanitize.task import Cleaned
-from gateway.uploads.spool import Sent
-from gateway.uploads.submit import Accepted, accept
-from imaging.sniff import PEEK, Sniffed, sniff
+from gateway.uploads.spool import spooled
+from gateway.uploads.submit import Accepted, submit
+from gateway.uploads.upload import Upload, check_ready
+from imaging.sniff import PEEK, sniff
 from jobstore import keys
 from runtime.blobs import BlobStore, SignedPut, sent_path
 
@@ -115,8 +114,10 @@ def find_ticket(to: Resources, *, site: str, upload_id: str) -> Ticket:
     return Ticket(upload_id, site, int(fields["size_bytes"]), fields["sha256"], fields.get("job", ""))
 
 
-def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: str, trace: Trace) -> Accepted:
-    """Make a job of what has arrived; as `accept` does for an upload through the gateway.
+def submit_direct(
+    to: Resources, ticket: Ticket, options: SubmitOptions, *, job_id: str, trace: Trace
+) -> Accepted:
+    """Make a job of what has arrived.
 
     A ticket belongs to the first job id that is submitted with it, and to no other once that job is recorded.
     """
@@ -125,7 +126,8 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
     _check(to.blobs, ticket)
     _take(to, ticket, job_id)
     try:
-        accepted = accept(Brought(to, ticket, given), to, job_id=job_id, site=ticket.site, trace=trace)
+        with _fetched(to, ticket, options, job_id=job_id, trace=trace) as upload:
+            accepted = submit(upload, to)
     except FileNotFoundError:
         if replayed := _replayed(to, replace(ticket, job=job_id), job_id):
             return replayed  # the same call, at the same time, was faster
@@ -138,37 +140,19 @@ def submit(to: Resources, ticket: Ticket, given: Mapping[str, str], *, job_id: s
     return accepted
 
 
-@dataclass
-class Brought:
-    """What arrived for a ticket, on its way to a job; as gateway.uploads.receive.Upload."""
-
-    to: Resources
-    ticket: Ticket
-    options: Mapping[str, str]
-    sniffed: Sniffed | None = None
-
-    @property
-    def announced_bytes(self) -> int | None:
-        """As the ticket was opened for."""
-        return self.ticket.size_bytes
-
-    def whole(self) -> None:
-        """It lies in a bucket."""
-        return
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes as they were sent; CorruptFile unless they are those that were announced."""
-        digest = hashlib.sha256()
-        for piece in self.to.blobs.pieces(self.ticket.path):
-            self.sniffed = self.sniffed or sniff(piece[:PEEK])
-            digest.update(piece)
-            yield piece
-        if digest.hexdigest() != self.ticket.sha256:
-            raise CorruptFile(f"SHA-256 {self.ticket.sha256} was announced, {digest.hexdigest()} arrived")
-
-    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
-        """The volume without the text of its headers, its names, and what lies beside it."""
-        return clean(self.sniffed, self.to, sent, out, site=self.ticket.site)
+@contextmanager
+def _fetched(
+    to: Resources, ticket: Ticket, options: SubmitOptions, *, job_id: str, trace: Trace
+) -> Iterator[Upload]:
+    """What arrived, on this machine; CorruptFile unless it is what was announced, FileNotFoundError."""
+    check_ready(to, ticket.size_bytes)
+    with ExitStack() as held:
+        with trace.part("receive upload"):
+            media = sniff(next(to.blobs.pieces(ticket.path, PEEK))).media  # before a gigabyte is fetched
+            sent = held.enter_context(spooled(to.blobs.pieces(ticket.path), to.blobs))
+        if sent.sha256 != ticket.sha256:
+            raise CorruptFile(f"SHA-256 {ticket.sha256} was announced, {sent.sha256} arrived")
+        yield Upload(job_id=job_id, site=ticket.site, sent=sent, media=media, options=options, trace=trace)
 
 
 def _replayed(to: Resources, ticket: Ticket, job_id: str) -> Accepted | None:

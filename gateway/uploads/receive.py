@@ -1,11 +1,11 @@
-"""The body of a submission as a stream of volume bytes, checked while it flows into the blob store."""
+"""A request's body as an upload: read into a file, and checked while it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from io import RawIOBase
-from typing import IO, cast
+from typing import cast
 
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected
@@ -13,13 +13,15 @@ from werkzeug.exceptions import ClientDisconnected
 from contracts.errors import BadRequest, EmptyFile, TooLarge, TruncatedFile
 from gateway.access.auth import current_site
 from gateway.http.errors import UnsupportedMediaType
+from gateway.http.operations import validated
+from gateway.http.schemas import SubmitOptions
+from gateway.http.trace import trace
+from gateway.monitoring.metrics import count_upload
 from gateway.resources import Resources
 from gateway.server.handover import BODY
 from gateway.uploads.forms import VolumeStream
-from gateway.uploads.reading_costs import charge
-from gateway.uploads.sanitize.children import Payer
-from gateway.uploads.sanitize.task import Cleaned, Kind, Task
-from gateway.uploads.spool import Sent
+from gateway.uploads.spool import Sent, spooled
+from gateway.uploads.upload import Upload, check_ready
 from imaging.sniff import PEEK, Media, Sniffed, sniff
 
 Piece = bytes | memoryview
@@ -47,122 +49,117 @@ _HEADERS = {
 _ENVIRON = {name: f"HTTP_{header.upper().replace('-', '_')}" for name, header in _HEADERS.items()}
 """The same under the names that WSGI (PEP 3333) gives them."""
 
-KINDS = {
-    Media.ZIP: Kind.ARCHIVE, Media.DICOM: Kind.ARCHIVE, Media.DICOM_GZ: Kind.ARCHIVE,
-    Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED, Media.NIFTI: Kind.VOLUME, Media.MGH: Kind.VOLUME,
-}  # fmt: skip
-"""How each container is read."""
+
+@contextmanager
+def received(request: Request, to: Resources, *, job_id: str) -> Iterator[Upload]:
+    """The volume of a request; raises the InputError that its form, first bytes, header or length earn."""
+    body = _Body(request, to)
+    check_ready(to, request.content_length)
+    try:
+        with ExitStack() as held:
+            with trace().part("receive upload"):
+                sent = body.whole() or held.enter_context(spooled(body.chunks(), to.blobs))
+            yield Upload(
+                job_id=job_id,
+                site=current_site(),
+                sent=sent,
+                media=body.media,
+                options=validated(SubmitOptions, body.options()),
+                trace=trace(),
+            )
+    finally:
+        count_upload(body.size_bytes)
 
 
-def clean(sniffed: Sniffed | None, to: Resources, sent: Sent, out: IO[bytes], *, site: str) -> Cleaned:
-    """`Incoming.clean` for one container; only what is fetched over a network is hashed once more."""
-    kind = KINDS[sniffed.media] if sniffed else Kind.VOLUME
-    limits = to.settings.max_upload_bytes, to.settings.uid_secret
-    task = Task(kind, *limits, hashed=to.blobs.folder is None, in_place=out is sent.file)
-    return to.children.clean(task, sent.file, out, payer=payer(to, site))
+def check_declared(request: Request, to: Resources) -> None:
+    """BadRequest, UnsupportedMediaType or TooLarge, by the head of a request alone."""
+    _Body(request, to)
 
 
-def payer(to: Resources, site: str) -> Payer:
-    """The site pays for what reading its upload takes."""
-    return Payer(site, lambda cpu_seconds: charge(to.client, site, cpu_seconds))
+class _Body:
+    """One body being read; `sniffed` and `options` are complete once it is."""
 
-
-@dataclass
-class Upload:
-    """One submission being read; `sniffed` and `options` are complete once `chunks` is exhausted."""
-
-    request: Request
-    to: Resources
-    sniffed: Sniffed | None = None
-    size_bytes: int = 0
-    _form: VolumeStream | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        declared = self.request.mimetype
+    def __init__(self, request: Request, to: Resources) -> None:
+        self._request, self._most = request, to.settings.max_upload_bytes
+        self._form: VolumeStream | None = None
+        self._sniffed: Sniffed | None = None
+        self.size_bytes = 0
+        declared = request.mimetype
         if declared == FORM:
-            boundary = self.request.mimetype_params.get("boundary", "")
+            boundary = request.mimetype_params.get("boundary", "")
             if not boundary:
                 raise BadRequest("The multipart form names no boundary")
             self._form = VolumeStream(boundary)
         elif declared and declared not in RAW:
             raise UnsupportedMediaType(f"{declared} is not taken; send {FORM} or {RAW[0]}")
-        if (self.request.content_length or 0) > self.to.settings.max_upload_bytes + FORM_OVERHEAD:
-            raise self._too_large(self.request.content_length or 0)
+        if (request.content_length or 0) > self._most + FORM_OVERHEAD:
+            raise self._too_large(request.content_length or 0)
 
     @property
+    def media(self) -> Media:
+        """The container that the bytes were recognised as."""
+        if self._sniffed is None:
+            raise EmptyFile("The body has no bytes")
+        return self._sniffed.media
+
     def options(self) -> Mapping[str, str]:
         """What the caller asked for: form fields before headers."""
-        sent = self.request.environ  # `headers` would be searched from its beginning for each
+        sent = self._request.environ  # `headers` would be searched from its beginning for each
         headers = {name: sent[key] for name, key in _ENVIRON.items() if key in sent}
         return headers | (self._form.fields if self._form else {})
 
-    @property
-    def announced_bytes(self) -> int | None:
-        """As the request's head tells it."""
-        return self.request.content_length
+    def whole(self) -> Sent | None:
+        """The body as the front took it, looked at; None when it has yet to be read through `chunks`."""
+        sent = cast("Sent | None", self._request.environ.get(BODY))
+        if sent is None or self._form:
+            return None
+        self._count(sent.size_bytes)
+        head = sent.file.read(PEEK)
+        sent.file.seek(0)
+        self._sniff(head)
+        self._check_whole()
+        return sent
 
     def chunks(self) -> Iterator[Piece]:
-        """The volume's bytes; raises the InputError its first bytes, its header or its length earn it.
-
-        A piece is good until the next is asked for.
-        """
-        stream: Iterator[Piece] = self._body()
+        """The volume's bytes; a piece is good until the next is asked for."""
+        stream: Iterator[Piece] = self._pieces()
         if self._form:
             stream = self._form.chunks(bytes(piece) for piece in stream)
         head = b""
         for piece in stream:
-            self.size_bytes += len(piece)
-            if self.size_bytes > self.to.settings.max_upload_bytes:
-                raise self._too_large(self.size_bytes)
-            if self.sniffed:
+            self._count(len(piece))
+            if self._sniffed:
                 yield piece
                 continue
             head += piece
             if len(head) >= PEEK:
-                self.sniffed = sniff(head)
-                yield head
-        if not self.sniffed:
-            yield self._short(head)
+                yield self._sniff(head)
+        if not self._sniffed:
+            yield self._sniff(head)
         self._check_whole()
 
-    def whole(self) -> Sent | None:
-        """The body as the front took it, looked at; None when it has yet to be read through `chunks`.
-
-        Raises what `chunks` would.
-        """
-        sent = cast("Sent | None", self.request.environ.get(BODY))
-        if sent is None or self._form:
-            return None
-        self.size_bytes = sent.size_bytes
-        if self.size_bytes > self.to.settings.max_upload_bytes:
-            raise self._too_large(self.size_bytes)
-        head = sent.file.read(PEEK)
-        sent.file.seek(0)
-        self._short(head)
-        self._check_whole()
-        return sent
-
-    def clean(self, sent: Sent, out: IO[bytes]) -> Cleaned:
-        """The volume without the text of its headers, its names, and what lies beside it."""
-        return clean(self.sniffed, self.to, sent, out, site=current_site())
-
-    def _body(self) -> Iterator[memoryview]:
-        size = min(_PIECE, (self.request.content_length or _PIECE) + 1)  # a new one is cleared first
-        stream, piece = cast("RawIOBase", self.request.stream), memoryview(bytearray(size))
+    def _pieces(self) -> Iterator[memoryview]:
+        size = min(_PIECE, (self._request.content_length or _PIECE) + 1)  # a new one is cleared first
+        stream, piece = cast("RawIOBase", self._request.stream), memoryview(bytearray(size))
         try:
             while got := stream.readinto(piece):
                 yield piece[:got]
         except (ClientDisconnected, OSError) as error:
             raise BadRequest(f"The upload broke off: {error}") from error
 
-    def _short(self, head: bytes) -> bytes:
+    def _count(self, size: int) -> None:
+        self.size_bytes += size
+        if self.size_bytes > self._most:
+            raise self._too_large(self.size_bytes)
+
+    def _sniff(self, head: bytes) -> bytes:
         if not head:
             raise EmptyFile("The body has no bytes")
-        self.sniffed = sniff(head)
+        self._sniffed = sniff(head)
         return head
 
     def _check_whole(self) -> None:
-        promised = self.sniffed.promised_bytes if self.sniffed else None
+        promised = self._sniffed.promised_bytes if self._sniffed else None
         if promised and self.size_bytes < promised:
             raise TruncatedFile(
                 f"The header promises {promised} bytes, the file has {self.size_bytes}; send it again",
@@ -172,6 +169,5 @@ class Upload:
 
     def _too_large(self, size: int) -> TooLarge:
         return TooLarge(
-            f"The volume has {size} bytes or more; {self.to.settings.max_upload_bytes} are taken",
-            limit_bytes=self.to.settings.max_upload_bytes,
+            f"The volume has {size} bytes or more; {self._most} are taken", limit_bytes=self._most
         )

@@ -1,46 +1,35 @@
-"""Taking a job: bytes to the blob store, then the durable record, then a wake-up; in that order."""
+"""From an upload to a durable job. `submit` is the whole way; below it are its steps, in its order."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
+from typing import IO
 
-from contracts.errors import Gone, StoreUnavailable
-from contracts.job import Job, Submission, new_job_id
+import redis
+
+from contracts.errors import Gone, HippocampError, NotReplicated, StoreUnavailable
+from contracts.job import Job, Submission
 from contracts.states import Stage
 from gateway.http.errors import ModelNotFound
-from gateway.http.operations import validated
 from gateway.http.schemas import SubmitOptions
-from gateway.http.trace import Trace
 from gateway.resources import Resources
 from gateway.uploads.idempotency import check_same
-from gateway.uploads.incoming import Incoming
-from gateway.uploads.recording import record, takes_over
-from gateway.uploads.sanitize.task import Cleaned
-from gateway.uploads.spool import Sent, spooled
-from imaging.patient import Patient
+from gateway.uploads.reading_costs import charge
+from gateway.uploads.sanitize.task import KINDS, Sanitized, Task
+from gateway.uploads.spool import nameless
+from gateway.uploads.upload import Upload
 from imaging.sniff import PLAIN
 from jobstore import deployed
+from jobstore.replies import Submitted
 from jobstore.store import AnswerForgotten
 from jobstore.wakeups import wake
-from runtime.blobs import Received, input_path
+from runtime.redis_failures import about, failure_of
 
 _log = logging.getLogger("hippocamp.gateway")
-
-_SMALL = 1 << 20
-"""Bytes that may come in vain."""
-
-
-@dataclass(frozen=True)
-class Holding:
-    """The bytes of a submission: `store` is called before its record, `discard` when no record names them."""
-
-    discard: Callable[[], None]
-    store: Callable[[Submission], Submission]
 
 
 @dataclass(frozen=True)
@@ -51,156 +40,76 @@ class Accepted:
     replayed: bool = False
 
 
-def accept(upload: Incoming, to: Resources, *, job_id: str, site: str, trace: Trace) -> Accepted:
-    """Take one volume; when this returns, the record is durable.
+def submit(upload: Upload, to: Resources, *, reuse: bool = True) -> Accepted:
+    """Make the job of an upload; when this returns, its record is durable.
 
-    1. See whether the disks have room and, unless it is small, whether the job store is there, before a
-       gigabyte is taken for nothing.
-    2. Take the body into a file without a name; what it earns on the way (InputError) leaves nothing behind.
-    3. Look for the result of the same bytes, pipeline, model and site.
-    4. When there is none, store the volume, without what names a person; a large one only if the job store
-       has room for it, because a full queue must not spend its workers' time on what it will refuse.
-    5. Write the record; the same call returns it, so that nothing after it can fail. Whatever fails up to
-       here discards the volume, once it is certain that no record will ever name it (recording.py).
-    6. If the record names another upload, this is a repeated request: discard, answer with the first job,
-       which gets the new upload if its own is gone.
-    7. Send a wake-up, unless as many as jobs wait are on their way; losing it is harmless.
+    1. Admit: look for the result of the same bytes. When there is none, the queue must have room, so that
+       nothing is read that will be refused.
+    2. Sanitize: remove what names a person, in the sandbox. Not needed when the result is known.
+    3. Store the blob. Whatever fails up to here leaves none.
+    4. Record durably. From here on the blob is deleted only when no record can ever name it (decision 20).
+       A record that names another blob is that of the same request before.
+    5. Wake up a worker; losing this is harmless.
+
+    reuse: whether a known result may be the answer.
     """
-    to.disks.check()
-    if upload.announced_bytes is None or upload.announced_bytes > _SMALL:
-        to.client.ping()
-    path = input_path(site, new_job_id())
-    with ExitStack() as held:
-        with trace.part("receive upload"):
-            sent = upload.whole() or held.enter_context(spooled(upload.chunks(), to.blobs))
-        bare = _bare(
-            Received(path, sent.size_bytes, sent.sha256), upload, job_id=job_id, site=site, trace=trace
-        )
-
-        def store(submission: Submission) -> Submission:
-            with trace.part("store upload"):
-                return _stored(submission, upload, sent, to)
-
-        holding = Holding(lambda: _discard(to, path), store)
-        return admit(bare, upload.options, to, trace=trace, holding=holding)
-
-
-def check_room(to: Resources, site: str, *, job_id: str = "") -> None:
-    """DiskNearlyFull, Backlog or QuotaExceeded when the next volume of the site would not be taken.
-
-    job_id: of a request that may be repeated; one whose job is recorded needs no room.
-    """
-    if job_id and to.job_store.record(job_id):
-        return
-    to.disks.check()
-    unknown = Submission(
-        id=job_id or new_job_id(), site=site, content_digest="", input_blob="", size_bytes=0, media=""
-    )
-    to.job_store.check_room(unknown, most_waiting=to.settings.most_waiting)
-
-
-def admit(
-    bare: Submission, given: Mapping[str, str], to: Resources, *, trace: Trace, holding: Holding
-) -> Accepted:
-    """Steps 3 to 7, for bytes that have been seen whole."""
-    with _or_discarded(holding):
-        submission = holding.store(_look_up(_with_options(bare, given, to), to))
-    with trace.part("record"):
-        try:
-            recorded = record(submission, to, holding.discard)
-        except AnswerForgotten:
-            with _or_discarded(holding):
-                submission = holding.store(_as_new(submission))
-            recorded = record(submission, to, holding.discard)
+    with _deleted_on_error(upload, to):
+        submission = _admit(upload, to, reuse=reuse)  # 1
+        with upload.trace.part("store upload"), _sanitized(upload, submission, to) as (file, found):  # 2
+            submission = _store(submission, file, found, to)  # 3
+    try:
+        with upload.trace.part("record"):
+            recorded = _record(submission, to)  # 4
+    except AnswerForgotten:  # the known result was erased meanwhile
+        return submit(upload, to, reuse=False)
     job = Job(recorded.record)
-    if job.text("input_blob") != bare.input_blob:
-        return _repeated(submission, job, to, holding)
+    if job.text("input_blob") != upload.blob:
+        return _repeated(upload, submission, job, to)
     _log.info("job.accepted", extra={**job.context, "cache": job.text("cache")})
     if recorded.lacking:
-        wake(to.celery, Stage.PREPROCESS)
+        wake(to.celery, Stage.PREPROCESS)  # 5
     return Accepted(job)
 
 
-def _repeated(submission: Submission, job: Job, to: Resources, holding: Holding) -> Accepted:
-    """The answer of the first request with this id; its job gets the new upload if its own is gone."""
-    with _or_discarded(holding):
-        if job.text("kind") != "job":
-            raise Gone(f"Job {submission.id} was erased")
-        check_same(job, submission)
-    if takes_over(submission, job, to):
-        _log.warning("upload.replaced", extra=job.context)
-    else:
-        holding.discard()
-    return Accepted(job, replayed=True)
-
-
-@contextmanager
-def _or_discarded(holding: Holding) -> Iterator[None]:
-    """Whatever fails in here leaves no volume behind."""
-    try:
-        yield
-    except BaseException:
-        holding.discard()
-        raise
-
-
-def _stored(submission: Submission, upload: Incoming, sent: Sent, to: Resources) -> Submission:
-    """Store the cleaned volume, unless its result is known; note of the patient what was asked for."""
-    sent.file.seek(0)
-    asked = frozenset(filter(None, (validated(SubmitOptions, upload.options).keep or "").split(",")))
-    patient = Patient()
-    if submission.cache == "miss":
-        to.job_store.check_room(submission, most_waiting=to.settings.most_waiting)
-        kept = _kept(submission.input_blob, upload, sent, to)
-        patient = kept.patient
-        submission = replace(submission, stored_bytes=kept.size_bytes, input_digest=kept.sha256)
-    else:
-        submission = replace(submission, unstored=True)
-        if asked:
-            with Path(os.devnull).open("wb") as nowhere:
-                patient = upload.clean(sent, nowhere).patient
-    patient = patient.only(asked)
-    return replace(submission, patient_age=patient.age_years or None, patient_sex=patient.sex)
-
-
-def _kept(path: str, upload: Incoming, sent: Sent, to: Resources) -> Cleaned:
-    """The clean bytes as the blob: in a new file, or in the one in which they came."""
-    if to.blobs.folder and upload.sniffed and upload.sniffed.media in PLAIN:
-        kept = upload.clean(sent, sent.file)
-        to.blobs.adopt(path, sent.file)
-        return kept
-    with to.blobs.blank(path) as out:
-        return upload.clean(sent, out)
-
-
-def _bare(received: Received, upload: Incoming, *, job_id: str, site: str, trace: Trace) -> Submission:
-    return Submission(
-        id=job_id,
-        site=site,
-        content_digest=received.sha256,
-        input_blob=received.path,
-        size_bytes=received.size_bytes,
-        media=upload.sniffed.media if upload.sniffed else "",
-        trace_id=trace.id,
-        traceparent=trace.traceparent,
+def _admit(upload: Upload, to: Resources, *, reuse: bool) -> Submission:
+    """The record to be; Backlog or QuotaExceeded when it needs a place in the queue and there is none."""
+    asked = upload.options
+    deadline_ms, not_before_ms = _times(asked, to)
+    submission = Submission(
+        id=upload.job_id,
+        site=upload.site,
+        content_digest=upload.sent.sha256,
+        input_blob=upload.blob,
+        size_bytes=upload.sent.size_bytes,
+        media=upload.media,
+        trace_id=upload.trace.id,
+        traceparent=upload.trace.traceparent,
+        inbox=upload.inbox,
+        supersedes=upload.supersedes,
+        priority=asked.priority,
+        batch=asked.batch or "",
+        covariates=asked.covariates.to_text(),
+        wanted_model=_model(asked.model, to),
+        deadline_ms=deadline_ms,
+        not_before_ms=not_before_ms,
     )
+    wanted = {"model": submission.wanted_model, "covariates": submission.covariates}
+    if reuse and (known := to.job_store.answers.find(upload.site, upload.sent.sha256, **wanted)):
+        return replace(
+            submission, result=known.value, answer_key=known.key, cache="hit", unstored=True,
+            pipeline_digest=known.pipeline, model_digest=known.model,
+        )  # fmt: skip
+    to.job_store.check_room(submission, most_waiting=to.settings.most_waiting)
+    return submission
 
 
-def _with_options(bare: Submission, given: Mapping[str, str], to: Resources) -> Submission:
-    options = validated(SubmitOptions, given)
-    bare = replace(
-        bare, priority=options.priority, batch=options.batch or "", covariates=options.covariates.to_text(),
-        wanted_model=_model(options.model, to),
-    )  # fmt: skip
-    deadline, later = options.deadline_seconds, options.not_before_seconds
+def _times(asked: SubmitOptions, to: Resources) -> tuple[int | None, int | None]:
+    """Deadline and earliest start in Unix time, ms, by the clock that ends jobs: Redis's."""
+    deadline, later = asked.deadline_seconds, asked.not_before_seconds
     if deadline is None and not later:
-        return bare
-    now, _ = to.client.time()  # Redis's clock is the one that expires jobs
-    return replace(
-        bare,
-        deadline_ms=(now + deadline) * 1000 if deadline else None,
-        not_before_ms=(now + later) * 1000 if later else None,
-    )
+        return None, None
+    now, _ = to.client.time()
+    return (now + deadline) * 1000 if deadline else None, (now + later) * 1000 if later else None
 
 
 def _model(wanted: str | None, to: Resources) -> str:
@@ -210,25 +119,106 @@ def _model(wanted: str | None, to: Resources) -> str:
     return found
 
 
-def _look_up(fresh: Submission, to: Resources) -> Submission:
-    known = to.job_store.answers.find(
-        fresh.site, fresh.content_digest, model=fresh.wanted_model, covariates=fresh.covariates
-    )
-    if not known:
-        return fresh
-    return replace(
-        fresh, result=known.value, answer_key=known.key, cache="hit", pipeline_digest=known.pipeline,
-        model_digest=known.model,
+@contextmanager
+def _sanitized(
+    upload: Upload, submission: Submission, to: Resources
+) -> Iterator[tuple[IO[bytes], Sanitized]]:
+    """What may be stored, and what was found of the patient, as far as somebody asked for it.
+
+    A plain volume is sanitized in the file in which it came, unless it goes to a bucket.
+    """
+    sent, keep = upload.sent.file, upload.kept
+    if upload.sanitized or (submission.unstored and not keep):
+        found = upload.sanitized or Sanitized(0, "")
+        yield sent, replace(found, patient=found.patient.only(keep))
+        return
+    in_place = to.blobs.folder is not None and upload.media in PLAIN
+    task = Task(
+        KINDS[upload.media], to.settings.max_upload_bytes, to.settings.uid_secret, in_place=in_place,
+        hashed=to.blobs.folder is None,  # only what is fetched over a network is hashed once more
     )  # fmt: skip
+    with nullcontext(sent) if in_place else nameless(to.blobs) as file:
+        pays = partial(charge, to.client, upload.site)
+        found = to.sandbox.sanitize(task, sent, file, site=upload.site, charge=pays)
+        yield file, replace(found, patient=found.patient.only(keep))
 
 
-def _as_new(hit: Submission) -> Submission:
-    """Without the answer that was found, and is gone."""
-    new = replace(hit, result="", answer_key="", cache="miss", unstored=False)
-    return replace(new, pipeline_digest="", model_digest="")
+def _store(submission: Submission, file: IO[bytes], found: Sanitized, to: Resources) -> Submission:
+    """The submission with what was stored of it; nothing is when its result is known."""
+    patient = found.patient
+    submission = replace(submission, patient_age=patient.age_years or None, patient_sex=patient.sex)
+    if submission.unstored:
+        return submission
+    to.blobs.adopt(submission.input_blob, file)
+    return replace(submission, stored_bytes=found.size_bytes, input_digest=found.sha256)
 
 
-def _discard(to: Resources, path: str) -> None:
+def _record(submission: Submission, to: Resources) -> Submitted:
+    """The record as it stands, also when Redis's reply is lost, late or cut off."""
+    try:
+        return to.job_store.submit(submission, most_waiting=to.settings.most_waiting)
+    except NotReplicated:
+        raise  # the record is there and names its blob: the caller asks again under the same key
+    except redis.RedisError as error:
+        return Submitted(_settle(submission, to, error), lacking=True)
+    except (HippocampError, AnswerForgotten):
+        _delete(submission.input_blob, to)
+        raise
+
+
+def _settle(submission: Submission, to: Resources, error: redis.RedisError) -> dict[str, str]:
+    """The submit may have been done, or be done later: its record, or see to it that it makes none."""
+    try:
+        found = to.job_store.uploads.withdraw(submission.id, submission.input_blob)
+    except redis.RedisError:
+        # workers/maintenance/orphaned_uploads.py settles it
+        _log.warning("upload.unsettled", extra={"job": submission.id, **about(error)})
+        raise failure_of(error) from error
+    if not found:
+        _delete(submission.input_blob, to)
+        raise failure_of(error) from error
+    return found
+
+
+def _repeated(upload: Upload, submission: Submission, job: Job, to: Resources) -> Accepted:
+    """The first job of this id. It gets the new blob if its own is gone; KeyReused, Gone."""
+    with _deleted_on_error(upload, to):
+        if job.text("kind") != "job":
+            raise Gone(f"Job {submission.id} was erased")
+        check_same(job, submission)
+    if _takes_over(submission, job, to):
+        _log.warning("upload.replaced", extra=job.context)
+    else:
+        _delete(upload.blob, to)
+    return Accepted(job, replayed=True)
+
+
+def _takes_over(submission: Submission, job: Job, to: Resources) -> bool:
+    """Whether the job, recorded before, now names the blob of this repeated request: its own was gone.
+
+    True also when that cannot be known: then the blob stays until nobody has named it for long.
+    """
+    if submission.unstored or job.state.is_terminal:
+        return False
+    try:
+        return not to.blobs.exists(job.text("input_blob")) and to.job_store.uploads.replace(job, submission)
+    except StoreUnavailable:
+        return False
+    except redis.RedisError:
+        return True
+
+
+@contextmanager
+def _deleted_on_error(upload: Upload, to: Resources) -> Iterator[None]:
+    """Whatever fails in here leaves no blob behind."""
+    try:
+        yield
+    except BaseException:
+        _delete(upload.blob, to)
+        raise
+
+
+def _delete(path: str, to: Resources) -> None:
     try:
         to.blobs.delete(path)
     except StoreUnavailable:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.uploads.sanitize.children import Children
-from gateway.uploads.sanitize.limits import Limits
+from gateway.uploads.sanitize.pool import SandboxPool
+from gateway.uploads.sanitize.task import Limits
 from tests.hostile.cage import Cage, Verdict
 
 MEMORY_BYTES = 4 << 30
@@ -26,12 +26,12 @@ def cage() -> Iterator[Cage]:
 
 
 @pytest.fixture(scope="session")
-def children() -> Iterator[Children]:
+def pool() -> Iterator[SandboxPool]:
     """The limited readers of a gateway."""
-    children = Children(Limits(wall_seconds=900))  # computing and memory are what it bounds
-    children.start()
-    yield children
-    children.stop()
+    pool = SandboxPool(Limits(wall_seconds=900))  # computing and memory are what it bounds
+    pool.start()
+    yield pool
+    pool.stop()
 
 
 @pytest.fixture(scope="session")

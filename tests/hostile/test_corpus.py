@@ -12,7 +12,7 @@ import pytest
 
 from contracts.errors import HippocampError
 from deploy.local.sample import sample_volume
-from gateway.uploads.sanitize.children import Children
+from gateway.uploads.sanitize.pool import SandboxPool
 from gateway.uploads.sanitize.task import Task
 from imaging.sniff import PEEK, sniff
 from preprocessing_service.settings import Settings
@@ -40,12 +40,12 @@ GATEWAY = frozenset(("taken", "input.bad_geometry", "input.not_a_volume", "input
 """It looks at headers only, and in another order: a file with two faults may be refused for the other one."""
 
 
-def received(children: Children, path: Path) -> str:
+def received(pool: SandboxPool, path: Path) -> str:
     """What the gateway says of the file: it looks at its beginning, and a child cleans it."""
     with path.open("rb") as sent, tempfile.TemporaryFile() as out:
         try:
             kind = KINDS[sniff(sent.read(PEEK)).media]
-            children.clean(Task(kind, MOST_UPLOAD), sent, out)
+            pool.sanitize(Task(kind, MOST_UPLOAD), sent, out)
         except HippocampError as error:
             return error.code
     return "taken"
@@ -53,12 +53,12 @@ def received(children: Children, path: Path) -> str:
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
 def test_the_file_ends_in_its_code(
-    one: Case, cage: Cage, children: Children, folder: Path, table: list[Row]
+    one: Case, cage: Cage, pool: SandboxPool, folder: Path, table: list[Row]
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the libraries that write the corpus say what we do wrong on purpose
         path = one.write(folder)
-    at_the_gateway, verdict = received(children, path), cage.prepare(path)
+    at_the_gateway, verdict = received(pool, path), cage.prepare(path)
     table.append((one.name, at_the_gateway, verdict))
     assert at_the_gateway in one.codes | GATEWAY
     assert verdict.code in one.codes, verdict.detail

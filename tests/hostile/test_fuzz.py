@@ -232,7 +232,7 @@ def test_cleaning_a_mutated_file_leaves_a_clean_one_or_an_input_error(kind: str)
             assert issubclass(getattr(errors, told["error"]["kind"]), InputError), told
             return
         again, plain = io.BytesIO(), Kind.VOLUME if way is Kind.PACKED else way
-        assert "cleaned" in perform(Task(plain, 1 << 24), io.BytesIO(out.getvalue()), again)
+        assert "sanitized" in perform(Task(plain, 1 << 24), io.BytesIO(out.getvalue()), again)
         assert entries(again) == entries(out)
 
     check()

@@ -14,8 +14,7 @@ import pytest
 
 from client.sources import open_source
 from contracts.errors import HippocampError
-from gateway.uploads.receive import KINDS
-from gateway.uploads.sanitize.task import Task, answered, perform
+from gateway.uploads.sanitize.task import KINDS, Task, perform, result_of
 from imaging.sniff import PEEK, sniff
 from preprocessing_service.steps.read import read
 from preprocessing_service.volume import Volume
@@ -280,7 +279,7 @@ def test_a_plain_volume_comes_before_one_after_an_agent(tmp_path: Path) -> None:
 def stored(data: bytes) -> bytes:
     """As the gateway keeps it; raises what it refuses."""
     out = io.BytesIO()
-    answered(perform(Task(KINDS[sniff(data[:PEEK]).media], 64 << 20), io.BytesIO(data), out))
+    result_of(perform(Task(KINDS[sniff(data[:PEEK]).media], 64 << 20), io.BytesIO(data), out))
     return out.getvalue()
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import HippocampError
-from gateway.uploads.receive import KINDS
-from gateway.uploads.sanitize.children import Children
-from gateway.uploads.sanitize.limits import Limits
-from gateway.uploads.sanitize.task import Task
+from gateway.uploads.sanitize.pool import SandboxPool
+from gateway.uploads.sanitize.task import KINDS, Limits, Task
 from imaging.sniff import PEEK, sniff
 from tests.inputs.test_inputs import FRAMES, READ, REFUSED, VOLUMES, Case, stored
 
@@ -21,12 +19,12 @@ ALL: dict[str, Case] = READ | VOLUMES | FRAMES | REFUSED
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
+def pool() -> Iterator[SandboxPool]:
     """The limited readers of a gateway."""
-    children = Children(Limits())
-    children.start()
-    yield children
-    children.stop()
+    pool = SandboxPool(Limits())
+    pool.start()
+    yield pool
+    pool.stop()
 
 
 def outcome(keep: Callable[[], bytes]) -> bytes | str:
@@ -38,7 +36,7 @@ def outcome(keep: Callable[[], bytes]) -> bytes | str:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_sandbox_keeps_the_same(children: Children, name: str, tmp_path: Path) -> None:
+def test_the_sandbox_keeps_the_same(pool: SandboxPool, name: str, tmp_path: Path) -> None:
     data = ALL[name].make()
 
     def sandboxed() -> bytes:
@@ -47,7 +45,7 @@ def test_the_sandbox_keeps_the_same(children: Children, name: str, tmp_path: Pat
         with sent.open("rb") as file, out.open("w+b") as kept:
             kind = KINDS[sniff(file.read(PEEK)).media]
             file.seek(0)
-            children.clean(Task(kind, 64 << 20), file, kept)
+            pool.sanitize(Task(kind, 64 << 20), file, kept)
         return out.read_bytes()
 
     wanted = outcome(lambda: stored(data))

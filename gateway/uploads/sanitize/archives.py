@@ -1,4 +1,4 @@
-"""An archive or DICOM file as it is stored: a zip of cleaned volumes or instances, and nothing else."""
+"""An archive or DICOM file as it is stored: a zip of sanitized volumes or instances, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import IO, BinaryIO, cast
 from contracts.errors import BadSeries, NotAVolume, TooLarge
 from contracts.series_read import PassedOver
 from gateway.uploads.sanitize import volumes
-from gateway.uploads.sanitize.headers import blank_pair, voxels_of_pair
 from imaging import manifest
 from imaging.contents import MANIFEST, Contents, Member, contents_of
 from imaging.deidentify import Rules, patient_of
@@ -18,7 +17,7 @@ from imaging.described import Described, describe
 from imaging.dicom_elements import ElementBudget
 from imaging.dicom_file import OverlongHeader, UnreadableInstance, open_instance
 from imaging.dicom_magic import looks_like_dicom
-from imaging.headers import is_analyze, is_mgh, is_nifti, is_pair
+from imaging.headers import blank_pair, is_analyze, is_mgh, is_nifti, is_pair, voxels_of_pair
 from imaging.instances import Pixels, deidentified
 from imaging.limits import MAX_DICOM_FILE, MAX_HEADER
 from imaging.owners import Owners
@@ -32,7 +31,7 @@ Entry = tuple[str, Iterable[bytes | bytearray | memoryview]]
 
 
 @dataclass
-class ArchiveCleaning:
+class ArchiveSanitizer:
     """secret: UIDs are mapped with it. patient: known once `chunks` is exhausted."""
 
     most_bytes: int
@@ -73,7 +72,7 @@ class ArchiveCleaning:
             raise NotAVolume("The volume in the zip archive is neither NIfTI nor MGH")
         with member.opened() as stream:
             name = "volume.nii" if is_nifti(start) else "volume.mgh"
-            yield name, volumes.cleaned(stream, most_bytes=self.most_bytes)
+            yield name, volumes.sanitized(stream, most_bytes=self.most_bytes)
 
     def _pair(self, header: Member, image: Member) -> Iterator[Entry]:
         head = header.data(MAX_HEADER)
@@ -95,7 +94,7 @@ class ArchiveCleaning:
         self._owners.check()
 
     def _instance(self, data: bytes, member: Member) -> tuple[Pixels, ...]:
-        """The instance cleaned; () when it is none for us, which is noted."""
+        """The instance without what names a person; () when it is none for us, which is noted."""
         try:
             instance = open_instance(data, most_bytes=MAX_DICOM_FILE, budget=self._budget)
             described = describe(instance.header)

@@ -1,4 +1,7 @@
-"""What a child is asked to do with an upload, and what it answers; both travel as JSON."""
+"""What a child of the sandbox is asked and what it answers, as data that travels as JSON; and its work.
+
+`perform` runs in the child, `result_of` reads its answer in the gateway.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,23 @@ from contracts import errors
 from contracts.errors import CorruptFile, HippocampError, StoreUnavailable, TooLarge
 from gateway.uploads.sanitize import volumes
 from imaging.patient import Patient
+from imaging.sniff import Media
 
 _MOST_DETAIL = 500
+
+
+@dataclass(frozen=True)
+class Limits:
+    """memory_bytes: address space. cpu_seconds, wall_seconds: of one upload. at_once: uploads a process.
+
+    wait_seconds: how long an upload waits for a slot.
+    """
+
+    memory_bytes: int = 1 << 30
+    cpu_seconds: int = 30
+    wall_seconds: float = 90
+    at_once: int = 4
+    wait_seconds: float = 5
 
 
 class Kind(StrEnum):
@@ -27,8 +45,14 @@ class Kind(StrEnum):
     INSTANCES = "instances"
 
 
+KINDS = {
+    Media.ZIP: Kind.ARCHIVE, Media.DICOM: Kind.ARCHIVE, Media.DICOM_GZ: Kind.ARCHIVE,
+    Media.NIFTI_GZ: Kind.PACKED, Media.MGZ: Kind.PACKED, Media.NIFTI: Kind.VOLUME, Media.MGH: Kind.VOLUME,
+}  # fmt: skip
+"""How each container is read."""
+
 SINGLE = frozenset({Kind.VOLUME, Kind.PACKED})
-"""Single volumes. Who reads nothing else never loads pydicom, and a smaller process is cheaper to fork."""
+"""Single volumes. A server for them alone never loads pydicom, and a smaller process is cheaper to fork."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +60,7 @@ class Task:
     """most_bytes: of what is stored. secret: UIDs are mapped with it. sizes: of instances.
 
     hashed: whether the SHA-256 of what is stored is wanted. in_place: `source`, a VOLUME's own file on this
-    machine, is what is to be stored, once it is clean.
+    machine, is what is to be stored, once it is sanitized.
     """
 
     kind: Kind
@@ -48,7 +72,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class Sanitized:
     """What was written: size, SHA-256 in hex or "", whom it is of; instances: what each is, and where."""
 
     size_bytes: int
@@ -61,10 +85,19 @@ class Cleaned:
         return {**vars(self), "patient": vars(self.patient)}
 
 
+def result_of(answer: dict[str, Any]) -> Sanitized:
+    """What `perform` found; raises the error that it met."""
+    if failure := answer.get("error"):
+        kind = getattr(errors, str(failure["kind"]), errors.CorruptFile)
+        raise kind(str(failure["detail"])[:_MOST_DETAIL], **failure["figures"])
+    found = answer["sanitized"]
+    return Sanitized(**{**found, "patient": Patient(**found["patient"])})
+
+
 def perform(task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
-    """The whole answer: of `Cleaned`, or of the error that the bytes earn. Nothing is raised."""
+    """The whole answer: of `Sanitized`, or of the error that the bytes earn. Nothing is raised."""
     try:
-        return {"cleaned": _cleaned(task, source, out).to_json()}
+        return {"sanitized": _sanitized(task, source, out).to_json()}
     except HippocampError as error:
         return _failure(error)
     except MemoryError:
@@ -74,39 +107,38 @@ def perform(task: Task, source: IO[bytes], out: IO[bytes]) -> dict[str, Any]:
 
 
 def not_written(error: OSError) -> dict[str, Any]:
-    """The answer when what was cleaned cannot be stored, or not whole."""
-    return _failure(_unwritten(error))
+    """The answer when what was sanitized cannot be stored, or not whole."""
+    if error.errno == errno.EFBIG:
+        return _failure(TooLarge("The upload unpacks to more than is taken"))
+    if error.errno is None:
+        return _failure(CorruptFile("The upload cannot be read"))  # a library's own, which may quote the file
+    return _failure(StoreUnavailable(f"The upload cannot be stored: {os.strerror(error.errno)}"))
 
 
-def answered(told: dict[str, Any]) -> Cleaned:
-    """What `perform` found; raises the error it told."""
-    if failure := told.get("error"):
-        kind = getattr(errors, str(failure["kind"]), errors.CorruptFile)
-        raise kind(str(failure["detail"])[:_MOST_DETAIL], **failure["figures"])
-    found = told["cleaned"]
-    return Cleaned(**{**found, "patient": Patient(**found["patient"])})
+def _failure(error: HippocampError) -> dict[str, Any]:
+    return {"error": {"kind": type(error).__name__, "detail": error.detail, "figures": error.figures}}
 
 
-def _cleaned(task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
+def _sanitized(task: Task, source: IO[bytes], out: IO[bytes]) -> Sanitized:
+    if task.in_place:
+        return Sanitized(volumes.sanitize_in_place(source, most_bytes=task.most_bytes), "")
     if task.kind == Kind.INSTANCES:
-        return Cleaned(0, "", instances=tuple(_instances(task, source, out)))
+        return Sanitized(0, "", instances=tuple(_instances(task, source, out)))
     if task.kind == Kind.ARCHIVE:
         return _archive(task, source, out)
-    if task.in_place:
-        return Cleaned(volumes.clean_in_place(source, most_bytes=task.most_bytes), "")
     plain = volumes.unpacked(source) if task.kind == Kind.PACKED else source
-    return _written(task, volumes.cleaned(plain, most_bytes=task.most_bytes), out)
+    return _written(task, volumes.sanitized(plain, most_bytes=task.most_bytes), out)
 
 
-def _archive(task: Task, source: IO[bytes], out: IO[bytes]) -> Cleaned:
-    from gateway.uploads.sanitize.archives import ArchiveCleaning
+def _archive(task: Task, source: IO[bytes], out: IO[bytes]) -> Sanitized:
+    from gateway.uploads.sanitize.archives import ArchiveSanitizer
 
-    archive = ArchiveCleaning(task.most_bytes, task.secret)
+    archive = ArchiveSanitizer(task.most_bytes, task.secret)
     written = _written(task, archive.chunks(source), out)
     return replace(written, patient=archive.patient)
 
 
-def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Cleaned:
+def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Sanitized:
     digest, size = hashlib.sha256() if task.hashed else None, 0
     for piece in pieces:
         if digest:
@@ -114,7 +146,7 @@ def _written(task: Task, pieces: Iterator[bytes], out: IO[bytes]) -> Cleaned:
         size += len(piece)
         out.write(piece)
     out.flush()
-    return Cleaned(size, digest.hexdigest() if digest else "")
+    return Sanitized(size, digest.hexdigest() if digest else "")
 
 
 def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[str, Any]]:
@@ -129,23 +161,11 @@ def _instances(task: Task, source: IO[bytes], out: IO[bytes]) -> Iterator[dict[s
     for size in task.sizes:
         data = source.read(size)
         try:
-            about, clean = open_instance(data, task.secret, budget=budget)
+            about, kept = open_instance(data, task.secret, budget=budget)
         except Unusable as unusable:
             yield {"reason": unusable.reason, "text": unusable.text}
             continue
-        out.write(clean)
-        yield {"place": (at, len(clean)) if clean else None, "about": about.to_json()}
-        at += len(clean)
+        out.write(kept)
+        yield {"place": (at, len(kept)) if kept else None, "about": about.to_json()}
+        at += len(kept)
     out.flush()
-
-
-def _unwritten(error: OSError) -> HippocampError:
-    if error.errno == errno.EFBIG:
-        return TooLarge("The upload unpacks to more than is taken")
-    if error.errno is None:
-        return CorruptFile("The upload cannot be read")  # a library's own, which may quote the file
-    return StoreUnavailable(f"The upload cannot be stored: {os.strerror(error.errno)}")
-
-
-def _failure(error: HippocampError) -> dict[str, Any]:
-    return {"error": {"kind": type(error).__name__, "detail": error.detail, "figures": error.figures}}

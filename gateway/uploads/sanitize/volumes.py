@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 from isal import igzip
 
 from contracts.errors import CorruptFile, TooLarge, TruncatedFile
-from gateway.uploads.sanitize.headers import Plan, blank, plan_of
+from imaging.headers import Plan, blank, plan_of
 from imaging.reading import reading
 from imaging.sniff import PEEK
 
@@ -23,7 +23,7 @@ def unpacked(file: IO[bytes]) -> IO[bytes]:
     return cast("IO[bytes]", _igzip.IGzipFile(fileobj=file, mode="rb"))
 
 
-def cleaned(stream: IO[bytes], *, most_bytes: int) -> Iterator[bytes]:
+def sanitized(stream: IO[bytes], *, most_bytes: int) -> Iterator[bytes]:
     """The volume's bytes; TooLarge, TruncatedFile, CorruptFile, and what its header earns.
 
     The whole stream is read, so that a checksum at its end is verified.
@@ -41,8 +41,8 @@ def cleaned(stream: IO[bytes], *, most_bytes: int) -> Iterator[bytes]:
     _check_whole(at, plan)
 
 
-def clean_in_place(file: IO[bytes], *, most_bytes: int) -> int:
-    """Make a plain volume what `cleaned` would make of it; its size then, in bytes. Raises the same.
+def sanitize_in_place(file: IO[bytes], *, most_bytes: int) -> int:
+    """Make a plain volume what `sanitized` would make of it; its size then, in bytes. Raises the same.
 
     Only its text and its end are touched, however large it is; doing it once more changes nothing.
     """

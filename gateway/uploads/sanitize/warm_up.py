@@ -1,4 +1,9 @@
-"""Everything that reading an upload imports, imported: a child cannot open a file, not even a module."""
+"""A little of every kind of upload, read once before strangers' files.
+
+A child cannot open a file, not even a module. So whatever reading an upload imports is imported here, before
+the fork. Every page that a child touches is copied or mapped anew (3 us on our machine), so the server for
+single volumes imports little: no threading, for one, which tidies up in every child (130 pages).
+"""
 
 from __future__ import annotations
 
@@ -13,22 +18,16 @@ _MOST = 1 << 20
 
 
 def warm_up(*, single: bool) -> None:
-    """Clean a little of every kind, and know every character set of DICOM; single: of volumes only.
-
-    Every page that a child touches is copied or mapped anew (3 us on our machine), so that imports little:
-    no threading, for one, which tidies up in every child (130 pages).
-    """
+    """Sanitize a sample of every kind, and load every character set of DICOM; single: of volumes only."""
     for task, data in _volumes():
         perform(task, io.BytesIO(data), io.BytesIO())
     if single:
         return
     import logging
 
-    from gateway.uploads.sanitize import dicom_samples
-
     logging.disable()  # what libraries say of a file may quote it, and our standard error is a log
-    dicom_samples.know_character_sets()
-    for task, data in dicom_samples.samples():
+    _load_character_sets()
+    for task, data in _archives_and_instances():
         perform(task, io.BytesIO(data), io.BytesIO())
 
 
@@ -52,3 +51,68 @@ def _nifti() -> bytes:
     struct.pack_into("<f", header, 108, 352)
     header[344:348] = b"n+1\0"
     return bytes(header) + bytes(8)
+
+
+def _load_character_sets() -> None:
+    import codecs
+    from contextlib import suppress
+
+    from pydicom.charset import python_encoding
+
+    for name in python_encoding.values():
+        with suppress(LookupError):
+            codecs.lookup(name)
+
+
+def _archives_and_instances() -> Iterator[tuple[Task, bytes]]:
+    from pydicom import uid
+
+    syntaxes = (
+        uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    )  # fmt: skip
+    instances = [_instance(syntax) for syntax in syntaxes]
+    yield Task(Kind.ARCHIVE, _MOST), _zip(*instances)
+    yield Task(Kind.ARCHIVE, _MOST), _zip(b"neither")
+    sizes = tuple(map(len, instances))
+    yield Task(Kind.INSTANCES, _MOST, secret="s", sizes=sizes), b"".join(instances)  # noqa: S106  not one
+
+
+def _zip(*files: bytes) -> bytes:
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, data in enumerate(files):
+            archive.writestr(str(number), data)
+    return out.getvalue()
+
+
+def _instance(syntax: str) -> bytes:
+    """With a value of each kind that may stay, and some that may not."""
+    from pydicom import dcmwrite
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import UID, MRImageStorage
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = UID(syntax)
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, UID("1.2.3")
+    data = FileDataset(io.BytesIO(), Dataset(), file_meta=meta, preamble=bytes(128))
+    data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, "1.2.3"
+    data.StudyInstanceUID = data.SeriesInstanceUID = "1.2.3"
+    data.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+    data.Modality, data.SeriesDescription, data.ImageType = "MR", "t1 mprage", ["ORIGINAL", "PRIMARY"]
+    data.PatientName, data.PatientAge, data.PatientSex, data.StudyDate = "A^B", "071Y", "F", "20260101"
+    data.PixelSpacing, data.ImagePositionPatient, data.InstanceNumber = [1, 1], [0.5, 0, 0], 1
+    inner = Dataset()
+    inner.PixelSpacing = [1, 1]
+    outer = Dataset()
+    outer.PixelMeasuresSequence = [inner]
+    data.SharedFunctionalGroupsSequence = [outer]
+    data.Rows = data.Columns = 2
+    data.BitsAllocated, data.PixelData = 8, bytes(4)
+    data["PixelData"].VR = "OB"
+    out = io.BytesIO()
+    implicit, little = UID(syntax).is_implicit_VR, UID(syntax).is_little_endian
+    dcmwrite(out, data, force_encoding=True, implicit_vr=implicit, little_endian=little)
+    return out.getvalue()

@@ -215,7 +215,7 @@ def test_places_for_uploads_are_shared(crowd: Caller, quiet: Caller) -> None:
 @pytest.fixture
 def nothing_is_read(gateway: Running) -> Iterator[None]:
     """The processes that read uploads stand still, so every upload holds its thread."""
-    children = descendants(gateway.process, "gateway.uploads.sanitize.nursery")
+    children = descendants(gateway.process, "gateway.uploads.sanitize.server")
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.suspend()

@@ -170,5 +170,5 @@ def test_readers_that_are_killed_cost_no_upload(
         sent = http.post("/v1/jobs", content=body, headers={"Content-Type": "application/octet-stream"})
         assert sent.status_code == 202, sent.text
         for worker in gateway.process.children():
-            for nursery in worker.children():
-                nursery.kill()
+            for sandbox_server in worker.children():
+                sandbox_server.kill()

@@ -47,7 +47,7 @@ class World:
                 self.job_store.submit(self.on_its_way)
 
     def settle(self, upload: str) -> None:
-        """As gateway/uploads/recording.py does: only a withdrawn upload is deleted."""
+        """As gateway/uploads/submit.py does: only a withdrawn upload is deleted."""
         found = self.job_store.uploads.withdraw(JOB, upload)
         if not found:
             self.blobs.discard(upload)

@@ -8,12 +8,10 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from contracts.job import Claim, Submission
+from contracts.job import Claim
 from contracts.states import Stage
-from gateway.resources import Resources
-from gateway.uploads import submit
 from jobstore import deployed, keys
-from jobstore.result_cache import CacheEntry, cache_key
+from jobstore.result_cache import AnswerCache, CacheEntry, Known, cache_key
 from jobstore.store import JobStore, LeaseLost
 from runtime.blobs import BlobStore, explanation_path, stack_path
 from tests.integration.gateway.conftest import MODEL, PIPELINE, head, maps, nifti, result
@@ -207,14 +205,14 @@ def test_a_hit_stores_nothing_and_one_that_is_erased_meanwhile_is_new(
     hit = send()
     assert hit["cache"] == "hit"
     assert not blobs.exists(job_store.record(hit["id"])["input_blob"])
-    look_up = submit._look_up
+    find = AnswerCache.find
 
-    def and_forget(fresh: Submission, to: Resources) -> Submission:
-        found = look_up(fresh, to)
-        job_store.redis.delete(keys.cached_names("north", fresh.content_digest))
+    def and_forget(answers: AnswerCache, site: str, content: str, **asked: str) -> Known | None:
+        found = find(answers, site, content, **asked)
+        job_store.redis.delete(keys.cached_names(site, content))
         return found
 
-    monkeypatch.setattr(submit, "_look_up", and_forget)
+    monkeypatch.setattr(AnswerCache, "find", and_forget)
     new = send()
     assert (new["cache"], new["state"]) == ("miss", "queued")
     record = job_store.record(new["id"])

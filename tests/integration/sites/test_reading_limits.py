@@ -17,8 +17,8 @@ from pydicom.uid import MRImageStorage
 from gateway.http.errors import SandboxBusy
 from gateway.settings import Settings
 from gateway.uploads.reading_costs import charge
-from gateway.uploads.sanitize.limits import Limits
-from gateway.uploads.sanitize.places import Places
+from gateway.uploads.sanitize.pool import SiteSlots
+from gateway.uploads.sanitize.task import Limits
 from imaging.dicom_elements import MOST_ELEMENTS, MOST_OF_UPLOAD, TooManyElements, count_elements
 from jobstore import keys, sites
 from tests.integration.gateway.conftest import nifti
@@ -122,32 +122,32 @@ def test_elements_are_counted_at_every_depth() -> None:
         count(EMPTY * 101)
 
 
-def test_a_site_has_half_of_theplaces_and_the_others_the_rest() -> None:
-    places = Places(4, wait_seconds=0.05)
-    with places.taken("north"), places.taken("north"):
-        assert is_refused(places, "north", "of your site are")
-        assert not is_refused(places, "south", "")
-        with places.taken("south"), places.taken("south"):
-            assert is_refused(places, "west", "Too many uploads are being read")
-    assert not is_refused(places, "north", "")
+def test_a_site_has_half_of_the_slots_and_the_others_the_rest() -> None:
+    slots = SiteSlots(4, wait_seconds=0.05)
+    with slots.taken("north"), slots.taken("north"):
+        assert is_refused(slots, "north", "of your site are")
+        assert not is_refused(slots, "south", "")
+        with slots.taken("south"), slots.taken("south"):
+            assert is_refused(slots, "west", "Too many uploads are being read")
+    assert not is_refused(slots, "north", "")
 
 
-def is_refused(places: Places, site: str, why: str) -> bool:
+def is_refused(slots: SiteSlots, site: str, why: str) -> bool:
     try:
-        with places.taken(site):
+        with slots.taken(site):
             return False
     except SandboxBusy as error:
         return why in str(error)
 
 
 def test_a_place_that_is_given_back_goes_to_who_waits() -> None:
-    places, got = Places(1, wait_seconds=60), threading.Event()
+    slots, got = SiteSlots(1, wait_seconds=60), threading.Event()
 
     def wait() -> None:
-        with places.taken("south"):
+        with slots.taken("south"):
             got.set()
 
-    with places.taken("north"):
+    with slots.taken("north"):
         waiting = threading.Thread(target=wait)
         waiting.start()
         assert not got.wait(0.1)
@@ -158,9 +158,9 @@ def test_a_place_that_is_given_back_goes_to_who_waits() -> None:
 def test_uploads_that_find_no_place_are_503_soon(
     http: FlaskClient, north: Caller, app: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    children = app.extensions["hippocamp"].children  # type: ignore[attr-defined]
-    monkeypatch.setattr(children, "places", Places(1, wait_seconds=0.1))
-    with children.places.taken("south"):
+    sandbox = app.extensions["hippocamp"].sandbox  # type: ignore[attr-defined]
+    monkeypatch.setattr(sandbox, "slots", SiteSlots(1, wait_seconds=0.1))
+    with sandbox.slots.taken("south"):
         answer = http.post("/v1/jobs", data=nifti(), content_type=RAW, headers=north.headers)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable.sandbox"), answer.text
     assert answer.headers["Retry-After"]

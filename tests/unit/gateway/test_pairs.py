@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadGeometry, CorruptFile, TruncatedFile
-from gateway.uploads.sanitize.archives import ArchiveCleaning
+from gateway.uploads.sanitize.archives import ArchiveSanitizer
 from preprocessing_service.steps.read import read
 from tests.hostile.archives import zipped
 from tests.hostile.case import patched
@@ -40,7 +40,7 @@ def pair(kind: str, before: bytes = b"", behind: bytes = b"") -> tuple[bytes, by
 def cleaned(header: bytes, image: bytes) -> bytes:
     """As a submission is stored."""
     sent = io.BytesIO(zipped({"a.hdr": header, "a.img": image}))
-    return b"".join(ArchiveCleaning(64 << 20).chunks(sent))
+    return b"".join(ArchiveSanitizer(64 << 20).chunks(sent))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,7 +14,7 @@ import pytest
 
 from contracts.errors import BadSeries, CorruptFile, InputError, NotAVolume, TooLarge, TruncatedFile
 from gateway.uploads.sanitize import volumes
-from gateway.uploads.sanitize.archives import ArchiveCleaning
+from gateway.uploads.sanitize.archives import ArchiveSanitizer
 from imaging import sniff as sniffing
 from imaging.patient import Patient
 from imaging.sniff import Media, sniff
@@ -116,9 +116,9 @@ def cleaned(data: bytes, most_bytes: int = MOST) -> bytes:
     """As a submission is stored."""
     media, file = sniff(data[: 1 << 16]).media, io.BytesIO(data)
     if media in {Media.ZIP, Media.DICOM, Media.DICOM_GZ}:
-        return b"".join(ArchiveCleaning(most_bytes).chunks(file))
+        return b"".join(ArchiveSanitizer(most_bytes).chunks(file))
     stream = volumes.unpacked(file) if media in {Media.NIFTI_GZ, Media.MGZ} else file
-    return b"".join(volumes.cleaned(stream, most_bytes=most_bytes))
+    return b"".join(volumes.sanitized(stream, most_bytes=most_bytes))
 
 
 @pytest.mark.privacy
@@ -145,7 +145,7 @@ def test_a_plain_volume_is_cleaned_where_it_lies(kind: str) -> None:
     sent = PLAIN[kind]()
     file = io.BytesIO(sent)
     for _ in range(2):  # a child that died half-way is followed by another
-        assert volumes.clean_in_place(file, most_bytes=MOST) == len(file.getvalue())
+        assert volumes.sanitize_in_place(file, most_bytes=MOST) == len(file.getvalue())
         assert file.getvalue() == cleaned(sent)
 
 
@@ -155,7 +155,7 @@ def test_an_extension_of_many_pieces_is_blanked_where_it_lies() -> None:
     sent = header + CANARY * ((1 << 20) // len(CANARY)) + bytes((1 << 20) - 352)
     sent = sent[: 1 << 20] + VOXELS.tobytes()
     file = io.BytesIO(sent)
-    volumes.clean_in_place(file, most_bytes=MOST)
+    volumes.sanitize_in_place(file, most_bytes=MOST)
     assert file.getvalue() == cleaned(sent)
     assert CANARY[:4] not in file.getvalue()
 
@@ -198,24 +198,24 @@ def test_what_cannot_be_cleaned_is_refused_with_its_code(data: bytes, refused: t
         cleaned(data)
     if not data.startswith((b"PK", b"\x1f\x8b")):
         with pytest.raises(refused):
-            volumes.clean_in_place(io.BytesIO(data), most_bytes=MOST)
+            volumes.sanitize_in_place(io.BytesIO(data), most_bytes=MOST)
 
 
 def test_a_gzip_bomb_ends_at_what_its_header_promises() -> None:
     taken: list[bytes] = []
     bomb = volumes.unpacked(io.BytesIO(gzip.compress(nifti(VOXELS) + bytes(100 << 20), 1)))
     with pytest.raises(CorruptFile):
-        taken.extend(volumes.cleaned(bomb, most_bytes=MOST))
+        taken.extend(volumes.sanitized(bomb, most_bytes=MOST))
     assert sum(map(len, taken)) <= len(nifti(VOXELS))
 
 
 def test_a_deflated_bomb_does_not_unpack(tmp_path: Path) -> None:
     deflated_bomb(tmp_path / "bomb")
     with (tmp_path / "bomb").open("rb") as file, pytest.raises(BadSeries):
-        list(ArchiveCleaning(MOST).chunks(file))
+        list(ArchiveSanitizer(MOST).chunks(file))
 
 
 def test_age_and_sex_are_told_beside_the_bytes() -> None:
-    archive = ArchiveCleaning(MOST)
+    archive = ArchiveSanitizer(MOST)
     list(archive.chunks(io.BytesIO(dicom())))
     assert archive.patient == Patient(71, "F")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from gateway.dicomweb.instances import open_instance
-from gateway.uploads.sanitize.task import Kind, Task, answered, perform
+from gateway.uploads.sanitize.task import Kind, Task, perform, result_of
 from imaging.dicom_file import as_file
 from imaging.instances import deidentify
 from tests.hostile.dicom_files import enhanced, image, nested
@@ -54,7 +54,7 @@ def geometry(dataset: Dataset) -> dict[str, list[Any]]:
 def by_zip(data: bytes) -> bytes:
     """As the door for archives stores it."""
     out = io.BytesIO()
-    answered(perform(Task(Kind.ARCHIVE, 64 << 20), io.BytesIO(zipped([data])), out))
+    result_of(perform(Task(Kind.ARCHIVE, 64 << 20), io.BytesIO(zipped([data])), out))
     with zipfile.ZipFile(out) as archive:
         return archive.read("00001.dcm")
 

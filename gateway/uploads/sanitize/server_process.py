@@ -1,4 +1,4 @@
-"""Starting and ending the processes that fork readers (nursery.py)."""
+"""Starting and ending a sandbox server, a process of its own (server.py)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 
 from contracts.errors import Unavailable
-from gateway.uploads.sanitize.limits import Limits
-from gateway.uploads.sanitize.nursery import READY, SINGLE_ONLY
+from gateway.uploads.sanitize.server import READY, SINGLE_ONLY
+from gateway.uploads.sanitize.task import Limits
 
 _log = logging.getLogger("hippocamp.gateway")
 
 START_SECONDS = 30.0
 
 
-class Nursery:
-    """One process, started when it is first asked for and again when it is gone; used by many threads.
+class ServerProcess:
+    """One server, started when it is first asked for and again when it is gone; used by many threads.
 
     single: for single volumes only.
     """
@@ -35,7 +36,7 @@ class Nursery:
         self.process: subprocess.Popen[bytes] | None = None
 
     def started(self) -> socket.socket:
-        """Its socket; it is started when there is none. Unavailable when it does not start."""
+        """The socket that takes requests; Unavailable when the process does not start."""
         with self._starting:
             if self._requests is None:
                 self._requests = self._start()
@@ -55,8 +56,8 @@ class Nursery:
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        limits = json.dumps(self._limits.to_json())
-        command = [sys.executable, "-P", "-m", "gateway.uploads.sanitize.nursery", limits]
+        limits = json.dumps(asdict(self._limits))
+        command = [sys.executable, "-P", "-m", "gateway.uploads.sanitize.server", limits]
         command += [SINGLE_ONLY] if self._single else []
         with theirs:
             self.process = subprocess.Popen(  # noqa: S603  a command of ours
@@ -68,12 +69,12 @@ class Nursery:
             if ours.recv(len(READY)) == READY:
                 return ours
         except OSError as error:
-            _log.warning("cleaning.not_started", extra={"detail": str(error)})
+            _log.warning("sandbox.not_started", extra={"detail": str(error)})
         ours.close()
         raise Unavailable("The process that reads uploads does not start; send it again later")
 
 
 def _environment() -> dict[str, str]:
-    """Where modules are, and no more: the gateway's holds passwords."""
+    """Where modules are, and no more: the gateway's environment holds passwords."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}

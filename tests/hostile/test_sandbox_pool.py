@@ -23,9 +23,8 @@ import pytest
 
 from contracts.errors import CorruptFile, HippocampError, StoreUnavailable, TooLarge
 from gateway.http.errors import SandboxBusy
-from gateway.uploads.sanitize.children import Children
-from gateway.uploads.sanitize.limits import Limits
-from gateway.uploads.sanitize.task import Cleaned, Kind, Task
+from gateway.uploads.sanitize.pool import SandboxPool
+from gateway.uploads.sanitize.task import Kind, Limits, Sanitized, Task
 from tests.hostile.archives import zipped
 from tests.hostile.case import nifti, voxels
 from tests.hostile.dicom_files import Plan, series
@@ -40,8 +39,8 @@ LIMITS = Limits(memory_bytes=512 << 20, cpu_seconds=1, wall_seconds=90, at_once=
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    made = Children(LIMITS)
+def pool() -> Iterator[SandboxPool]:
+    made = SandboxPool(LIMITS)
     made.start()
     yield made
     made.stop()
@@ -55,31 +54,31 @@ def file_of(data: bytes) -> Iterator[IO[bytes]]:
         yield file
 
 
-def process_of(children: Children, kind: Kind = Kind.VOLUME) -> int:
-    process = children.nursery(kind).process
+def process_of(pool: SandboxPool, kind: Kind = Kind.VOLUME) -> int:
+    process = pool.server(kind).process
     assert process is not None
     return process.pid
 
 
-def read(children: Children, task: Task, data: bytes) -> Cleaned:
+def read(pool: SandboxPool, task: Task, data: bytes) -> Sanitized:
     with file_of(data) as source, tempfile.TemporaryFile() as out:
-        return children.clean(task, source, out)
+        return pool.sanitize(task, source, out)
 
 
 @pytest.mark.parametrize("edge", [64, 8])
-def test_a_full_disk_is_not_the_file_s_fault(children: Children, edge: int) -> None:
+def test_a_full_disk_is_not_the_file_s_fault(pool: SandboxPool, edge: int) -> None:
     """Found while writing, and once more, by what is still in memory, while closing."""
     with (
         file_of(nifti(voxels((edge,) * 3))) as source,
         Path("/dev/full").open("wb", buffering=0) as out,
         pytest.raises(StoreUnavailable, match="No space left"),
     ):
-        children.clean(VOLUME, source, out)
-    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+        pool.sanitize(VOLUME, source, out)
+    assert read(pool, VOLUME, nifti()).size_bytes == len(nifti())
 
 
 @contextmanager
-def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], list[object], int]]:
+def stuck(pool: SandboxPool) -> Iterator[tuple[Callable[[], psutil.Process], list[object], int]]:
     """A child that waits to be read from; (how to find it, where its end is noted, the end to read)."""
     end, full = os.pipe()
     told: list[object] = []
@@ -87,7 +86,7 @@ def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], li
     def work() -> None:
         with file_of(nifti()) as source, os.fdopen(full, "wb") as out:
             try:
-                told.append(children.clean(VOLUME, source, out))
+                told.append(pool.sanitize(VOLUME, source, out))
             except HippocampError as error:
                 told.append(type(error))
 
@@ -95,7 +94,7 @@ def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], li
         fresh: list[psutil.Process] = []
 
         def look() -> bool:
-            fresh[:] = [c for c in psutil.Process(process_of(children)).children() if c.pid not in met]
+            fresh[:] = [c for c in psutil.Process(process_of(pool)).children() if c.pid not in met]
             return bool(fresh)
 
         eventually(look)
@@ -112,8 +111,8 @@ def stuck(children: Children) -> Iterator[tuple[Callable[[], psutil.Process], li
         os.close(end)
 
 
-def test_one_that_hangs_is_ended_in_its_time(children: Children) -> None:
-    hasty = Children(replace(LIMITS, wall_seconds=1.5))
+def test_one_that_hangs_is_ended_in_its_time(pool: SandboxPool) -> None:
+    hasty = SandboxPool(replace(LIMITS, wall_seconds=1.5))
     hasty.start()
     try:
         with stuck(hasty) as (_, told, _):
@@ -121,56 +120,57 @@ def test_one_that_hangs_is_ended_in_its_time(children: Children) -> None:
     finally:
         hasty.stop()
     assert told == [TooLarge]
-    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+    assert read(pool, VOLUME, nifti()).size_bytes == len(nifti())
 
 
-def test_one_that_was_killed_is_followed_by_another(children: Children) -> None:
-    with stuck(children) as (found, told, end):
+def test_one_that_was_killed_is_followed_by_another(pool: SandboxPool) -> None:
+    with stuck(pool) as (found, told, end):
         found().send_signal(signal.SIGKILL)
         found()
         while os.read(end, 1 << 20):
             pass
-    assert isinstance(told[0], Cleaned)
+    assert isinstance(told[0], Sanitized)
 
 
-def test_a_file_that_ends_two_of_them_is_refused(children: Children) -> None:
-    with stuck(children) as (found, told, _):
+def test_a_file_that_ends_two_of_them_is_refused(pool: SandboxPool) -> None:
+    with stuck(pool) as (found, told, _):
         found().send_signal(signal.SIGSEGV)
         found().send_signal(signal.SIGSEGV)
     assert told == [CorruptFile]
-    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+    assert read(pool, VOLUME, nifti()).size_bytes == len(nifti())
 
 
-def test_the_nursery_too_may_be_killed(children: Children) -> None:
-    first = process_of(children)
+def test_the_server_too_may_be_killed(pool: SandboxPool) -> None:
+    first = process_of(pool)
     os.kill(first, signal.SIGKILL)
-    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
-    assert process_of(children) != first
+    assert read(pool, VOLUME, nifti()).size_bytes == len(nifti())
+    assert process_of(pool) != first
 
 
-def test_who_finds_all_busy_is_told_to_come_again(children: Children) -> None:
-    hurried = Children(replace(LIMITS, wait_seconds=0.1))
-    with hurried.places.taken("north"), pytest.raises(SandboxBusy):
+def test_who_finds_all_busy_is_told_to_come_again(pool: SandboxPool) -> None:
+    hurried = SandboxPool(replace(LIMITS, wait_seconds=0.1))
+    with hurried.slots.taken("north"), pytest.raises(SandboxBusy):
         read(hurried, VOLUME, nifti())
 
 
-def test_computing_memory_and_what_is_written_are_bounded(children: Children) -> None:
+def test_computing_memory_and_what_is_written_are_bounded(pool: SandboxPool) -> None:
     with zipfile.ZipFile(io.BytesIO(series(Plan(order=tuple(range(9)))))) as one:
         long = zipped({f"{n}{name}": one.read(name) for n in range(180) for name in one.namelist()})
     header = nifti(voxels((16, 16, 16)))[:344] + b"ni1\0"
     wide = zipped({"a.hdr": header, "a.img": bytes(LIMITS.memory_bytes)})
     for most, data, what in ((MOST, long, "computing"), (1 << 30, wide, "memory")):
         with pytest.raises(TooLarge, match=what):
-            read(children, Task(Kind.ARCHIVE, most), data)
+            read(pool, Task(Kind.ARCHIVE, most), data)
     far = nifti(voxels((256, 256, 160), "int16"))
     with pytest.raises(TooLarge, match="unpacks to"):
-        read(children, Task(Kind.PACKED, 1 << 20), gzip.compress(far, 1))
-    assert read(children, VOLUME, nifti()).size_bytes == len(nifti())
+        read(pool, Task(Kind.PACKED, 1 << 20), gzip.compress(far, 1))
+    assert read(pool, VOLUME, nifti()).size_bytes == len(nifti())
 
 
 CONFINED = """
 import json, os, socket, sys
-from gateway.uploads.sanitize.limits import Limits, confine
+from gateway.uploads.sanitize.server import confine
+from gateway.uploads.sanitize.task import Limits
 confine(Limits(), most_bytes=1, keep={3})
 found = {}
 for name, attempt in {"file": lambda: open("/etc/passwd"), "socket": socket.socket, "pipe": os.pipe,
@@ -194,14 +194,14 @@ def test_a_child_knows_no_password() -> None:
         "redis://:secret@nowhere",
         os.environ.get("HIPPOCAMP_REDIS_URL"),
     )
-    children = Children(LIMITS)
+    pool = SandboxPool(LIMITS)
     try:
-        children.start()
+        pool.start()
         for kind in (Kind.VOLUME, Kind.ARCHIVE):
-            environment = psutil.Process(process_of(children, kind)).environ()
+            environment = psutil.Process(process_of(pool, kind)).environ()
             assert not any("HIPPOCAMP" in name or "secret" in value for name, value in environment.items())
     finally:
-        children.stop()
+        pool.stop()
         os.environ.pop("HIPPOCAMP_REDIS_URL")
         if before:
             os.environ["HIPPOCAMP_REDIS_URL"] = before
@@ -210,7 +210,7 @@ def test_a_child_knows_no_password() -> None:
 def test_the_process_that_forks_for_single_volumes_holds_little() -> None:
     """Each of these costs every fork its pages, and logging could quote a file."""
     asked = (
-        "import sys; from gateway.uploads.sanitize import nursery; nursery.warm_up(single=True);"
+        "import sys; from gateway.uploads.sanitize import server; server.warm_up(single=True);"
         "print(*({'threading', 'pydicom', 'logging', 'zipfile', 'numpy'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-P", "-c", asked], capture_output=True, text=True, check=True)
