@@ -20,9 +20,9 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def gateway(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Shared by the tests of this folder, each of which begins with an empty Redis; those of others must not
+    """Shared by the tests of a module, each of which begins with an empty Redis; those of others must not
     have their studies closed by it."""
     with serving(redis_url, tmp_path_factory.mktemp("gateway"), **QUICK) as running:
         yield running
