@@ -1,1 +1,1 @@
-"""What processes must agree on: errors, states, the job record, the line, blobs, settings, telemetry."""
+"""Data that crosses a process: errors, states, job, result, stack, covariates, model card, series words."""

@@ -19,7 +19,7 @@ def new_job_id() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What the gateway knows when it asks the line to take a job.
+    """What the gateway knows when it asks the job store to take a job.
 
     content_digest: SHA-256 hex of the uploaded bytes. input_blob: where they lie.
     input_digest: SHA-256 hex of what is stored there, "" when it is the same or nobody compares it; unstored:

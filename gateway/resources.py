@@ -1,4 +1,4 @@
-"""What every request handler may use: settings, the line, the blob store."""
+"""What every request handler may use: settings, the job store, the blob store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every Redis key of the system: what it is called, its type, what it holds. Nothing else builds a key.
+"""Every Redis key of the system: what it is called, its type, what it holds. No other Python builds one.
 
 The Lua scripts write the same names; tests/architecture compares them with this file, and the rights that
 deploy/redis/users.py gives.

@@ -1,4 +1,4 @@
-"""Finished results by content, kept where they may be lost: beside the line or on a Redis of their own.
+"""Finished results by content, kept where they may be lost: beside the job store or on a Redis of their own.
 
     job store's Redis  cached_names   cache key -> name       written by the commit, under its fence
     cache's Redis      <name>         the result, with a TTL  written after it, as far as it goes
@@ -87,7 +87,7 @@ class AnswerCache:
         self._tried(lambda: self._keep(keys=[name], args=[until, entry.value, entry.ttl_seconds]))
 
     def clear(self, *, most: int = 500) -> int:
-        """Delete what the line wants gone; how many. What cannot be deleted now stays on the list."""
+        """Delete what the job store wants gone; how many. What cannot be deleted now stays on the list."""
         names = cast("list[str]", self._job_store.lrange(_STALE, 0, most - 1))
         if not names:
             return 0

@@ -1,4 +1,4 @@
-"""The line: who works on what next, held in Redis and moved only by the Lua scripts beside this file."""
+"""The job store: who works on what next, held in Redis and moved only by the scripts in lua/."""
 
 from __future__ import annotations
 

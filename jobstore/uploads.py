@@ -1,4 +1,4 @@
-"""Moves of the line that concern stored uploads: which of them a job names, and which none ever will.
+"""Moves of the job store that concern stored uploads: which of them a job names, and which none ever will.
 
 An upload is deleted only after it is withdrawn: a submit that names it makes no record from then on, however
 late it reaches Redis (docs/explanation/decisions/0020-an-upload-is-withdrawn-before-it-is-deleted.md).

@@ -1,4 +1,4 @@
-"""Pushing results back to a PACS: find the study there, complete our instances from it, store them."""
+"""Both ways between Hippocamp and a PACS: C-STORE in (listener.py), results out (push.py)."""
 
 from __future__ import annotations
 

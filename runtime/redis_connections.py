@@ -84,7 +84,7 @@ def broker(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def connect_cache(url: str) -> redis.Redis | None:
-    """A client that would rather miss than wait; None for "", which keeps the cache beside the line."""
+    """A client that would rather miss than wait; None for "", which keeps the cache beside the job store."""
     return connect(url, timeout_seconds=0.5, retries=0) if url else None
 
 

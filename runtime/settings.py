@@ -100,7 +100,7 @@ class Shared:
     """What every service needs to meet the others.
 
     redis_replicas: how many replicas must hold a submission or an erasure before it is acknowledged.
-    cache_redis_url: a server that may forget, for finished results; "" keeps them beside the line.
+    cache_redis_url: a server that may forget, for finished results; "" keeps them beside the job store.
     disk_reserve_bytes: what stays free of every disk, at most a tenth of it: with less no volume is taken,
         and with half of that no worker stores anything.
     redis_folder: Redis's data as this machine sees it; "" when it does not, or when the blobs lie beside it.

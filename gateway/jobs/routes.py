@@ -153,7 +153,7 @@ def submit() -> ViewAnswer:
 
 
 def _ended(link: Link, record: Record, *, outcome: bool) -> bytes:
-    """The answer of a caller who waited until the job had ended; `outcome` as in `job_view.view`."""
+    """The answer of a caller who waited until the job had ended; `outcome` as in `views.view`."""
     found = views.view(record, NOWHERE, link=link, outcome=outcome)
     return found.model_dump_json(by_alias=True).encode()
 

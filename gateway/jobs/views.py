@@ -45,7 +45,7 @@ def view(record: Record, estimate: QueueEstimate, *, link: Link | None = None, o
 
 
 def receipt(record: Record, job_store: JobStore, *, outcome: bool = True) -> Job:
-    """The view of a job just recorded; without its place when it has ended, or the line went away since."""
+    """The view of a job just recorded; without its place when it has ended, or the job store went away."""
     if record.state.is_terminal:
         return view(record, NOWHERE, outcome=outcome)
     try:

@@ -21,7 +21,7 @@ _LATEST = 50
 
 
 def load(client: redis.Redis, *, only: str | None) -> Load:
-    """Everything, or what concerns the site `only`; RedisError when the line cannot be read."""
+    """Everything, or what concerns the site `only`; RedisError when the job store cannot be read."""
     seconds, micros = client.time()
     now_ms = seconds * 1000 + micros // 1000
     every = read_sites(client)

@@ -15,7 +15,9 @@ class StageLoad(Wire):
     waiting: int
     running: int | None = Field(description="Held by workers; null for callers who see one site only")
     oldest_seconds: float
-    started: int | None = Field(description="Claims since the line was made; its growth is the throughput")
+    started: int | None = Field(
+        description="Claims since the job store was made; its growth is the throughput"
+    )
 
 
 class SiteFigures(Wire):
@@ -60,4 +62,4 @@ class Load(Wire):
     workers: list[WorkerPool]
     drained: list[str] = Field(description="Stages and hosts that take nothing new")
     webhooks: list[FailingEndpoint]
-    ended: dict[str, int] = Field(description="Jobs that entered each state since the line was made")
+    ended: dict[str, int] = Field(description="Jobs that entered each state since the job store was made")

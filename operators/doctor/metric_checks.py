@@ -1,4 +1,4 @@
-"""What `doctor` reads off the exporter: the line, the workers and Redis, by rules."""
+"""What `doctor` reads off the exporter: the job store, the workers and Redis, by rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rule = tuple[str, Callable[[Figures], bool], Callable[[Figures], str], str]
 
 
 def figure_checks(read: Callable[[], Figures], *, named: bool = False) -> Iterator[Finding]:
-    """What the exporter's figures say about the line, the workers and Redis.
+    """What the exporter's figures say about the job store, the workers and Redis.
 
     named: somebody said where the exporter is, so that it must be there.
     """
@@ -22,14 +22,17 @@ def figure_checks(read: Callable[[], Figures], *, named: bool = False) -> Iterat
     except Unavailable as error:
         verdict = Verdict.BAD if named else Verdict.SKIPPED
         yield Finding(
-            "exporter", verdict, str(error), "Start it: the alerts about the line are blind" if named else ""
+            "exporter",
+            verdict,
+            str(error),
+            "Start it: the alerts about the job store are blind" if named else "",
         )
         return
     alive = figures.total("hippocamp_job_store_up") == 1
     advice = "Is Redis up, and HIPPOCAMP_REDIS_URL of the exporter right?"
     yield Finding(
         "exporter",
-        *((Verdict.GOOD, "reads the line") if alive else (Verdict.BAD, "reaches no Redis", advice)),
+        *((Verdict.GOOD, "reads the job store") if alive else (Verdict.BAD, "reaches no Redis", advice)),
     )
     if not alive:
         return

@@ -157,7 +157,7 @@ def _reconciler(client: redis.Redis) -> Iterator[Finding]:
     age = None if stamp is None else now_ms(client) / 1000 - stamp
     good = age is not None and age < _TICK_SECONDS
     shown = "no round lately" if age is None else f"last round {age:.0f} s ago"
-    advice = "" if good else "Start maintain and beat: nothing else mends the line or ends deadlines"
+    advice = "" if good else "Start maintain and beat: nothing else mends the job store or ends deadlines"
     yield Finding("reconciler", Verdict.GOOD if good else Verdict.BAD, shown, advice)
 
 

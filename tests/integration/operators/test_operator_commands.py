@@ -216,7 +216,7 @@ def test_doctor_asks_redis_workers_and_settings(
         )
     assert "HIPPOCAMP_CACHE_REDIS_URL" in found["cache", "look"]["advice"]
     assert "nobody watches" in found["prometheus", "BAD"]["advice"]
-    assert "alerts about the line are blind" in found["exporter", "BAD"]["advice"]
+    assert "alerts about the job store are blind" in found["exporter", "BAD"]["advice"]
     assert "secret" not in seen.stdout
     assert ("traces", "look") in found
     assert all(row["advice"] for row in rows if row["verdict"] in {"BAD", "look"})
