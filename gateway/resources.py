@@ -1,4 +1,4 @@
-"""What every request handler may use: settings, the job store, the blob store."""
+"""What every request handler may use: settings, the job store, the inbox, the blob store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from redis.retry import Retry
 
 from gateway.settings import Settings
 from gateway.uploads.sanitize.pool import SandboxPool, sandbox_pool
+from jobstore.inbox import Inbox
 from jobstore.store import JobStore
 from jobstore.wakeups import celery_app
 from runtime.blobs import BlobStore
@@ -30,6 +31,7 @@ class Resources:
     client: redis.Redis
     celery: Celery
     job_store: JobStore
+    inbox: Inbox
     blobs: BlobStore
     disks: Disks
     sandbox: SandboxPool
@@ -51,6 +53,7 @@ def open_resources(app: Flask, settings: Settings) -> None:
         job_store=JobStore(
             client, cache=connect_cache(settings.cache_redis_url), replicas=settings.redis_replicas
         ),
+        inbox=Inbox(client, replicas=settings.redis_replicas),
         blobs=blobs,
         disks=Disks.of(blobs.folder, settings.redis_folder, settings.disk_reserve_bytes),
         sandbox=sandbox_pool(settings.sandbox),

@@ -35,7 +35,6 @@ from gateway.uploads.upload import Upload
 from imaging.patient import Patient
 from imaging.sniff import Media
 from jobstore import sites
-from jobstore.inbox import Inbox
 from jobstore.inbox_records import Held, Study
 from runtime.blobs import input_path
 from runtime.redis_failures import about
@@ -74,11 +73,10 @@ def _go_on(to: Resources, stopped: threading.Event) -> None:
 
 def step(to: Resources) -> bool:
     """Look at one study that is due; False when none is."""
-    inbox = Inbox(to.client, replicas=to.settings.redis_replicas)
-    held = inbox.claim(_lease_ms(to))
+    held = to.inbox.claim(_lease_ms(to))
     if held is None:
         return False
-    Closing(to, inbox, held).run()
+    Closing(to, held).run()
     return True
 
 
@@ -96,7 +94,6 @@ class Closing:
     """One study in the hands of this process."""
 
     to: Resources
-    inbox: Inbox
     held: Held
     _renewed: float = field(default_factory=time.monotonic)
 
@@ -106,7 +103,7 @@ class Closing:
         if study is None:
             return
         site = sites.find(self.to.client, study.text("site"))
-        items, now = self.inbox.items(study.id), self.inbox.now_ms()
+        items, now = self.to.inbox.items(study.id), self.to.inbox.now_ms()
         allow = site is not None and site.allow_contrast
         found = decide(study, items, self.to.settings.inbox, now_ms=now, allow_agent=allow)
         if isinstance(found, Submit | Forget) and self._more_comes(study):
@@ -114,7 +111,7 @@ class Closing:
         elif isinstance(found, Wait):
             self._let_go(study, found.until_ms, {"why": found.why})
         elif isinstance(found, Forget):
-            if self.inbox.forget(study.id, version=study.text("version")):
+            if self.to.inbox.forget(study.id, version=study.text("version")):
                 _log.info("study.forgotten", extra={"site": study.text("site"), "why": found.why})
         elif isinstance(found, Answered):
             self._scored(study, {"job": study.text("job"), "scored_set": study.text("scored_set")})
@@ -126,11 +123,11 @@ class Closing:
         if study.is_scored or study.text("closing"):
             return False
         until = study.number("last_ms") + self.to.settings.inbox.quiet_ms
-        return self.inbox.is_arriving(study.text("site"), since_before_ms=until)
+        return self.to.inbox.is_arriving(study.text("site"), since_before_ms=until)
 
     def _settled(self) -> Study | None:
         """As the index has it, when no job of it is half made; None when it is gone."""
-        study = self.inbox.find(self.held.study)
+        study = self.to.inbox.find(self.held.study)
         if study is None or not study.fields:
             return None
         pending = study.text("pending")
@@ -140,14 +137,14 @@ class Closing:
         if not record:
             return study
         if record.get("kind") != "job":  # erased meanwhile
-            self.inbox.forget(study.id)
+            self.to.inbox.forget(study.id)
             return None
         done: dict[str, str | int] = {
-            "job": pending, "scored_set": study.text("pending_set"), "scored_ms": self.inbox.now_ms(),
+            "job": pending, "scored_set": study.text("pending_set"), "scored_ms": self.to.inbox.now_ms(),
             "scored_version": study.text("pending_version"), "pending": "",
         }  # fmt: skip
-        self.inbox.note(self.held, done, lease_ms=_lease_ms(self.to))
-        return self.inbox.find(study.id)
+        self.to.inbox.note(self.held, done, lease_ms=_lease_ms(self.to))
+        return self.to.inbox.find(study.id)
 
     def _submit(self, study: Study, found: Submit) -> None:
         """Make the job; what refuses it for now is asked again, what is wrong with it for good ends it."""
@@ -167,7 +164,7 @@ class Closing:
             "pending": bare.id, "pending_blob": bare.input_blob, "pending_set": found.digest,
             "pending_version": study.text("version"),
         }  # fmt: skip
-        if not self.inbox.note(self.held, begun, lease_ms=_lease_ms(self.to)):
+        if not self.to.inbox.note(self.held, begun, lease_ms=_lease_ms(self.to)):
             return
         try:
             self._record(study, found, bare, name)
@@ -180,7 +177,7 @@ class Closing:
             raise  # perhaps it is recorded: settled at the next claim
         except HippocampError as error:
             _log.warning("study.waits", extra={"site": bare.site, "code": error.code})
-            self._let_go(study, self.inbox.now_ms() + _AGAIN_MS, {"why": f"{error.code}: {error.detail}"})
+            self._let_go(study, self.to.inbox.now_ms() + _AGAIN_MS, {"why": f"{error.code}: {error.detail}"})
             return
         self._scored(study, {"job": bare.id, "scored_set": found.digest})
 
@@ -216,16 +213,16 @@ class Closing:
     def _renew(self) -> None:
         if time.monotonic() - self._renewed > self.to.settings.lease_seconds / 4:
             self._renewed = time.monotonic()
-            self.inbox.renew(self.held, _lease_ms(self.to))
+            self.to.inbox.renew(self.held, _lease_ms(self.to))
 
     def _scored(self, study: Study, fields: dict[str, str | int]) -> None:
-        now = self.inbox.now_ms()
+        now = self.to.inbox.now_ms()
         done: dict[str, str | int] = {"scored_version": study.text("version"), "scored_ms": now, "why": ""}
         self._let_go(study, now + self.to.settings.inbox.keep_ms, fields | done)
 
     def _let_go(self, study: Study, again_ms: int, fields: dict[str, str | int]) -> None:
         quiet = self.to.settings.inbox.quiet_ms
-        self.inbox.settle(self.held, study, again_ms=again_ms, quiet_ms=quiet, fields=fields)
+        self.to.inbox.settle(self.held, study, again_ms=again_ms, quiet_ms=quiet, fields=fields)
 
 
 def _name(study: Study, found: Submit) -> str:

@@ -21,7 +21,6 @@ from gateway.uploads.spool import nameless
 from imaging.deidentify import pseudonym
 from imaging.limits import LEAST_SLICES
 from imaging.series import Why, is_t1, reason_of, why_not
-from jobstore.inbox import Inbox
 from jobstore.inbox_records import Item, Owner, short, study_key
 from runtime.redis_failures import failure_of
 
@@ -105,16 +104,15 @@ class _Collection:
     def _stored(
         self, brought: Sequence[Brought], ours: Sequence[Brought], file: IO[bytes]
     ) -> Unusable | None:
-        inbox = Inbox(self.to.client, replicas=self.to.settings.redis_replicas)
         owner = self._owner(ours)
         try:
-            known = inbox.known(owner.study, [self._name(one.instance.uid) for one in brought])
+            known = self.to.inbox.known(owner.study, [self._name(one.instance.uid) for one in brought])
             fresh = {self._name(one.instance.uid): one for one in brought}
             fresh = {name: one for name, one in fresh.items() if name not in known}
             kept = any(not one.ignored for one in fresh.values())
             chunk = f"inbox/{owner.site}/{owner.study}/{uuid.uuid4().hex}" if kept else ""
             items = list(self._written(chunk, fresh, file))
-            why = self._added(inbox, owner, items, self._told(brought)) if items else ""
+            why = self._added(owner, items, self._told(brought)) if items else ""
         except redis.RedisError as error:
             raise failure_of(error) from error
         if why and chunk:
@@ -124,16 +122,17 @@ class _Collection:
             return None
         return Unusable(MISMATCH, _SEVERAL) if why == "person" else Unusable(RESOURCES, _FULL[why])
 
-    def _added(self, inbox: Inbox, owner: Owner, items: Sequence[Item], series: Mapping[str, str]) -> str:
+    def _added(self, owner: Owner, items: Sequence[Item], series: Mapping[str, str]) -> str:
         """Once more when what is of least use made room."""
         settings = self.to.settings.inbox
         while True:
-            why = inbox.add(owner, items, series, bounds=settings.bounds, quiet_ms=settings.quiet_ms)
-            if not why.startswith("full:") or not self._room_made(inbox, owner):
+            why = self.to.inbox.add(owner, items, series, bounds=settings.bounds, quiet_ms=settings.quiet_ms)
+            if not why.startswith("full:") or not self._room_made(owner):
                 return why
 
-    def _room_made(self, inbox: Inbox, owner: Owner) -> bool:
+    def _room_made(self, owner: Owner) -> bool:
         """Forget the study that is quiet for longest of those that wait for nothing or hold no image."""
+        inbox = self.to.inbox
         for name in inbox.studies(owner.site):
             study = inbox.find(name) if name != owner.study else None
             spare = study and (study.is_scored or study.text("bytes") == "0")

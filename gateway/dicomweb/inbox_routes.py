@@ -18,7 +18,6 @@ from gateway.http.operations import Operation, ViewAnswer, operation
 from gateway.http.schemas import JobSummary
 from gateway.jobs import views
 from gateway.resources import resources
-from jobstore.inbox import Inbox as Index
 from jobstore.inbox_records import Study, study_key
 
 blueprint = Blueprint("inbox", __name__)
@@ -30,7 +29,7 @@ _STUDY = "/dicom-web/studies/<study_uid>"
 @operation(Operation("List the studies that are being collected", "dicomweb", {200: Inbox}))
 def index() -> Inbox:
     """What STOW-RS and C-STORE brought of each study so far, and what it waits for."""
-    index = _index()
+    index = resources().inbox
     found = (index.find(name) for name in index.studies(current_site()))
     return Inbox(studies=[_shown(one) for one in found if one and one.fields])
 
@@ -49,7 +48,7 @@ def jobs(study_uid: str) -> StudyJobs:
 def close(study_uid: str) -> ViewAnswer:
     """It becomes a job at once. When images are missing, the job fails and says which."""
     study = _own(study_uid)
-    if not _index().close(study.id):
+    if not resources().inbox.close(study.id):
         raise StudyNotFound(f"Nothing is collected of study {study_uid}")
     return ViewAnswer(_shown(study), 202)
 
@@ -58,21 +57,16 @@ def close(study_uid: str) -> ViewAnswer:
 @operation(Operation("Drop what is collected of a study", "dicomweb", {204: None}, errors=(StudyNotFound,)))
 def drop(study_uid: str) -> ViewAnswer:
     """Its instances are deleted; jobs that were made of it stay until they are erased."""
-    if not _index().forget(_own(study_uid).id):
+    if not resources().inbox.forget(_own(study_uid).id):
         raise StudyNotFound(f"Nothing is collected of study {study_uid}")
     return ViewAnswer(None, 204)
-
-
-def _index() -> Index:
-    to = resources()
-    return Index(to.client, replicas=to.settings.redis_replicas)
 
 
 def _own(study_uid: str) -> Study:
     """By its UID as it was sent, or as it is stored; StudyNotFound."""
     site, secret = current_site(), resources().settings.uid_secret
     for uid in {Sender(site, secret=secret).stored_uid(study_uid): None, study_uid: None}:
-        if found := _index().find(study_key(site, uid)):
+        if found := resources().inbox.find(study_key(site, uid)):
             return found
     raise StudyNotFound(f"Nothing is known of study {study_uid}")
 

@@ -29,7 +29,6 @@ from gateway.uploads.spool import nameless, spooled
 from gateway.uploads.upload import check_room
 from imaging.limits import MAX_DICOM_FILE
 from jobstore import sites
-from jobstore.inbox import Inbox
 
 blueprint = Blueprint("dicomweb", __name__, url_prefix="/dicom-web/studies")
 
@@ -43,7 +42,7 @@ def _check_head() -> int:
     most = _most_bytes()
     _boundary(request)
     check_room(resources(), current_site())
-    request.environ[ARRIVAL] = _inbox().arrives(current_site())
+    request.environ[ARRIVAL] = resources().inbox.arrives(current_site())
     return most
 
 
@@ -81,16 +80,12 @@ def store_study(study_uid: str) -> Response:
 
 def _store(study_uid: str) -> Response:
     """While it is on its way, no study that it may belong to is taken for whole."""
-    arrival = request.environ.get(ARRIVAL) or _inbox().arrives(current_site())
+    arrival = request.environ.get(ARRIVAL) or resources().inbox.arrives(current_site())
     try:
         return _stored(study_uid)
     finally:
         with suppress(redis.RedisError):
-            _inbox().arrived(current_site(), arrival)
-
-
-def _inbox() -> Inbox:
-    return Inbox(resources().client)
+            resources().inbox.arrived(current_site(), arrival)
 
 
 def _stored(study_uid: str) -> Response:

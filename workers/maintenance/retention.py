@@ -29,7 +29,8 @@ def retire(context: WorkerContext) -> int:
     names = sorted(cast("set[str]", context.redis.smembers(keys.SITES)))
     kept = {name: _kept_seconds(context, name) for name in names}
     _forget_cards(context, [context.settings.retention_seconds, *kept.values()])
-    return sum(_retire(context, name, seconds) for name, seconds in kept.items() if seconds)
+    inbox = Inbox(context.redis)
+    return sum(_retire(context, inbox, name, seconds) for name, seconds in kept.items() if seconds)
 
 
 def _kept_seconds(context: WorkerContext, name: str) -> int:
@@ -43,7 +44,7 @@ def _forget_cards(context: WorkerContext, kept: list[int]) -> None:
         _log.info("cards.forgotten", extra={"models": gone})
 
 
-def _retire(context: WorkerContext, name: str, kept: int) -> int:
+def _retire(context: WorkerContext, inbox: Inbox, name: str, kept: int) -> int:
     oldest = int((time.time() - kept) * 1000)
     ids = cast(
         "list[str]",
@@ -52,13 +53,12 @@ def _retire(context: WorkerContext, name: str, kept: int) -> int:
     forgotten = sum(_forget(context, job_id) for job_id in ids)
     if forgotten:
         _log.info("jobs.forgotten", extra={"site": name, "count": forgotten})
-    _forget_collected(context, name, oldest)
+    _forget_collected(inbox, name, oldest)
     return forgotten
 
 
-def _forget_collected(context: WorkerContext, name: str, oldest: int) -> None:
+def _forget_collected(inbox: Inbox, name: str, oldest: int) -> None:
     """Studies of which nothing came since; a gateway forgets them much sooner, unless none runs."""
-    inbox = Inbox(context.redis)
     found = inbox.studies(name, until_ms=oldest, most=MOST_AT_ONCE)
     if gone := sum(inbox.forget(study) for study in found):
         _log.info("studies.forgotten", extra={"site": name, "count": gone})

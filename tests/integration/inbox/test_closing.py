@@ -22,7 +22,6 @@ from gateway.dicomweb.settings import InboxSettings
 from gateway.resources import Resources, resources
 from gateway.settings import Settings
 from jobstore import keys, sites
-from jobstore.inbox import Inbox
 from jobstore.inbox_records import Item, Owner, short
 from tests.integration.inbox.sending import STUDY, T1, Sender, images, reasons, volume
 from tests.support.hospital import Hospital
@@ -93,14 +92,12 @@ def test_a_process_killed_while_it_makes_a_job_doubles_nothing(
     whole = volume(count=21)
     local.stow(whole[:20])
     eventually(lambda: redis_client.zcount(keys.inbox("due"), "-inf", time.time() * 1000))
-    inbox: Any = Inbox(to.client)
-    held = inbox.claim(50)
-    if last == "submit":
-        dying: Any = replace(to, job_store=Mortal(to.job_store, last, done=done))
-    else:
-        dying, inbox = to, Mortal(inbox, last, done=done)
+    held = to.inbox.claim(50)
+    assert held
+    part: Any = "job_store" if last == "submit" else "inbox"
+    dying = replace(to, **{part: Mortal(getattr(to, part), last, done=done)})
     with pytest.raises(Killed):
-        closing.Closing(dying, inbox, held).run()
+        closing.Closing(dying, held).run()
     local.stow(whole[20:])
     eventually(lambda: not closing.step(to) and local.is_settled())
     found = [(one["state"], one["superseded_by"] is None) for one in local.jobs()]
@@ -126,11 +123,10 @@ def test_an_index_that_was_behind_finds_the_job_that_is_there(
 def test_a_request_on_its_way_is_waited_for(local: Sender, to: Resources) -> None:
     """It began in time; what it brings is not known before its end."""
     local.stow(volume())
-    inbox = Inbox(to.client)
-    request = inbox.arrives("here")
+    request = to.inbox.arrives("here")
     eventually(lambda: closing.step(to) and local.waits_for("a request of the site is on its way"))
     assert local.jobs() == []
-    inbox.arrived("here", request)
+    to.inbox.arrived("here", request)
     eventually(lambda: not closing.step(to) and local.is_settled())
     assert len(local.jobs()) == 1
 
@@ -236,5 +232,5 @@ def test_a_chunk_that_no_entry_names_is_an_orphan(to: Resources, redis_client: r
     owner = Owner(site="here", uid="1.2.3")
     late = Item("an instance", "a series", [], path, 0, 8)
     with pytest.raises(JobStoreUnavailable):
-        Inbox(to.client).add(owner, [late], {}, bounds=to.settings.inbox.bounds, quiet_ms=1)
+        to.inbox.add(owner, [late], {}, bounds=to.settings.inbox.bounds, quiet_ms=1)
     assert redis_client.exists(keys.inbox("study", owner.study)) == 0
