@@ -113,22 +113,17 @@ def issue(
     return text, key
 
 
-def record(prefix: str) -> str:
-    """Redis key of an API key."""
-    return keys.api_key(prefix)
-
-
 def save(client: redis.Redis, key: ApiKey) -> None:
     """Put it, or its change, in force at once."""
     with client.pipeline(transaction=True) as pipe:
-        pipe.hset(record(key.prefix), mapping=cast("Any", key.to_fields()))
+        pipe.hset(keys.api_key(key.prefix), mapping=cast("Any", key.to_fields()))
         pipe.sadd(keys.api_keys_of(key.site), key.prefix)
         pipe.execute()
 
 
 def find(client: redis.Redis, prefix: str) -> ApiKey | None:
     """The key with this prefix, whether in force or not."""
-    fields = cast("dict[str, str]", client.hgetall(record(prefix)))
+    fields = cast("dict[str, str]", client.hgetall(keys.api_key(prefix)))
     return ApiKey.from_fields(fields) if fields else None
 
 

@@ -47,14 +47,9 @@ def new_batch_id() -> str:
     return f"bat_{uuid.uuid4().hex}"
 
 
-def listed_in(batch_id: str) -> str:
-    """Redis key of the sorted set of its jobs' ids, by creation."""
-    return keys.jobs_of_batch(batch_id)
-
-
 def save(client: redis.Redis, batch: Batch) -> bool:
     """From now on jobs can name it; False when the site has too many that no job has named."""
-    touched = _record(batch.id), keys.batches_unused(batch.site)
+    touched = keys.batch(batch.id), keys.batches_unused(batch.site)
     about = json.dumps(asdict(batch))
     args = batch.id, batch.created_ms // 1000, _UNUSED_SECONDS, MOST_UNUSED, about
     return bool(client.eval(_SAVE, 2, *touched, *map(str, args)))
@@ -62,7 +57,7 @@ def save(client: redis.Redis, batch: Batch) -> bool:
 
 def find(client: redis.Redis, batch_id: str) -> Batch | None:
     """The batch of this id, None when there is none (any more)."""
-    fields = cast("dict[str, Any]", client.hgetall(_record(batch_id)))
+    fields = cast("dict[str, Any]", client.hgetall(keys.batch(batch_id)))
     if not fields:
         return None
     figures = {name: int(fields[name]) for name in ("created_ms", "expected")}
@@ -73,7 +68,3 @@ def counts(client: redis.Redis, batch_id: str) -> dict[str, int]:
     """State -> jobs of the batch in it; states no job was ever in are left out."""
     found = cast("dict[str, str]", client.hgetall(keys.count_of_batch(batch_id)))
     return {state: int(number) for state, number in found.items()}
-
-
-def _record(batch_id: str) -> str:
-    return keys.batch(batch_id)

@@ -10,15 +10,10 @@ import redis
 
 from jobstore import keys
 
-_KEY = keys.DEPLOYED
-_CARDS = keys.CARDS
-_TOLD = keys.CARDS_TOLD
-"""When each card was last told, Unix seconds by digest."""
-
 
 def publish(client: redis.Redis, what: str, digest: str) -> None:
     """Tell everybody the digest of `what` ("pipeline" or "model") that now does the work."""
-    client.hset(_KEY, what, digest)
+    client.hset(keys.DEPLOYED, what, digest)
 
 
 def current(client: redis.Redis) -> tuple[str, str]:
@@ -29,14 +24,14 @@ def current(client: redis.Redis) -> tuple[str, str]:
 
 def ask(client: redis.Redis) -> object:
     """The same as Redis answers it, for a client or a pipeline."""
-    return client.hmget(_KEY, ["pipeline", "model"])
+    return client.hmget(keys.DEPLOYED, ["pipeline", "model"])
 
 
 def describe(client: redis.Redis, model: str, card: str) -> None:
     """Keep the card (JSON, model_card.py) of this model, which answered just now."""
     with client.pipeline(transaction=True) as pipe:
-        pipe.hset(_CARDS, model, card)
-        pipe.zadd(_TOLD, {model: _now(client)})
+        pipe.hset(keys.CARDS, model, card)
+        pipe.zadd(keys.CARDS_TOLD, {model: _now(client)})
         pipe.execute()
 
 
@@ -44,26 +39,26 @@ def forget_cards(client: redis.Redis, *, after_seconds: float) -> list[str]:
     """Drop the cards of models that have neither told theirs nor been in service for so long; which."""
     now, known, in_service = _now(client), described(client), current(client)[1]
     if known:
-        client.zadd(_TOLD, dict.fromkeys(known, now), nx=True)
+        client.zadd(keys.CARDS_TOLD, dict.fromkeys(known, now), nx=True)
     if in_service in known:
-        client.zadd(_TOLD, {in_service: now})
-    gone = cast("list[str]", client.zrangebyscore(_TOLD, "-inf", now - after_seconds))
+        client.zadd(keys.CARDS_TOLD, {in_service: now})
+    gone = cast("list[str]", client.zrangebyscore(keys.CARDS_TOLD, "-inf", now - after_seconds))
     if gone:
         with client.pipeline(transaction=True) as pipe:
-            pipe.hdel(_CARDS, *gone)
-            pipe.zrem(_TOLD, *gone)
+            pipe.hdel(keys.CARDS, *gone)
+            pipe.zrem(keys.CARDS_TOLD, *gone)
             pipe.execute()
     return gone
 
 
 def card(client: redis.Redis, model: str) -> str:
     """The card of the model with this digest, "" when none of its servers has told it."""
-    return cast("str | None", client.hget(_CARDS, model)) or ""
+    return cast("str | None", client.hget(keys.CARDS, model)) or ""
 
 
 def described(client: redis.Redis) -> list[str]:
     """Digests of all models that told their card, sorted."""
-    return sorted(cast("list[str]", client.hkeys(_CARDS)))
+    return sorted(cast("list[str]", client.hkeys(keys.CARDS)))
 
 
 def named(client: redis.Redis, name: str) -> str:

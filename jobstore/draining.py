@@ -12,22 +12,20 @@ from jobstore import keys
 from jobstore.store import JobStore, LeaseLost
 from jobstore.worker_identity import host_of
 
-_KEY = keys.DRAINED
-
 
 def drain(client: redis.Redis, scope: str, *, now_ms: int) -> None:
     """The workers of "stage:<stage>" or "host:<host>" take nothing more; what they hold they finish."""
-    client.hsetnx(_KEY, scope, now_ms)
+    client.hsetnx(keys.DRAINED, scope, now_ms)
 
 
 def resume(client: redis.Redis, scope: str) -> bool:
     """Let them work again; False when they were not drained."""
-    return bool(client.hdel(_KEY, scope))
+    return bool(client.hdel(keys.DRAINED, scope))
 
 
 def drained(client: redis.Redis) -> dict[str, int]:
     """Scope -> since when, Unix milliseconds."""
-    found = cast("dict[str, str]", client.hgetall(_KEY))
+    found = cast("dict[str, str]", client.hgetall(keys.DRAINED))
     return {scope: int(since) for scope, since in found.items()}
 
 

@@ -20,7 +20,6 @@ EVERY_SECONDS = 5.0
 SILENT_SECONDS = 20.0
 """A pool that has told nothing for so long is gone or cut off."""
 _FORGET_SECONDS = 3600
-_KEY = keys.WORKERS
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Pool:
 
 def pools(client: redis.Redis) -> list[Pool]:
     """Every pool that told something within the hour, by name."""
-    found = cast("dict[str, str]", client.hgetall(_KEY))
+    found = cast("dict[str, str]", client.hgetall(keys.WORKERS))
     read = [Pool(**json.loads(text)) for _, text in sorted(found.items())]
     return [Pool(**asdict(one) | {"queues": tuple(one.queues)}) for one in read]
 
@@ -60,7 +59,7 @@ def announce(redis_url: str) -> None:
     def stop(**_: Any) -> None:
         done.set()
         with suppress(redis.RedisError):
-            connect(redis_url, retries=0).hdel(_KEY, worker_name())
+            connect(redis_url, retries=0).hdel(keys.WORKERS, worker_name())
 
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutdown.connect(stop, weak=False)
@@ -87,7 +86,7 @@ def tell(client: redis.Redis, pool: Callable[[int], Pool]) -> None:
     seconds, micros = client.time()
     now = seconds * 1000 + micros // 1000
     own = pool(now)
-    client.hset(_KEY, own.name, json.dumps(asdict(own)))
+    client.hset(keys.WORKERS, own.name, json.dumps(asdict(own)))
     gone = [one.name for one in pools(client) if now - one.seen_ms > _FORGET_SECONDS * 1000]
     if gone:
-        client.hdel(_KEY, *gone)
+        client.hdel(keys.WORKERS, *gone)

@@ -39,7 +39,7 @@ class Inbox:
 
     def known(self, study: str, ids: Sequence[str]) -> set[str]:
         """Which of these instances are there already."""
-        found = cast("list[str | None]", self._redis.hmget(_key("instances", study), list(ids)))
+        found = cast("list[str | None]", self._redis.hmget(keys.inbox("instances", study), list(ids)))
         return {one for one, there in zip(ids, found, strict=True) if there}
 
     def add(
@@ -67,19 +67,19 @@ class Inbox:
         """A request with instances of the site is on its way: its id, for `arrived`."""
         request, now = uuid.uuid4().hex, self.now_ms()
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(_key("arriving", site), {request: now})
-            pipe.zremrangebyscore(_key("arriving", site), "-inf", now - _LONGEST_REQUEST_MS)
+            pipe.zadd(keys.inbox("arriving", site), {request: now})
+            pipe.zremrangebyscore(keys.inbox("arriving", site), "-inf", now - _LONGEST_REQUEST_MS)
             pipe.execute()
         return request
 
     def arrived(self, site: str, request: str) -> None:
         """All of it is in the index, or nothing of it ever will be."""
-        self._redis.zrem(_key("arriving", site), request)
+        self._redis.zrem(keys.inbox("arriving", site), request)
 
     def is_arriving(self, site: str, *, since_before_ms: int) -> bool:
         """Whether a request that began before that time is still on its way."""
         begins = self.now_ms() - _LONGEST_REQUEST_MS
-        return bool(self._redis.zcount(_key("arriving", site), begins, since_before_ms))
+        return bool(self._redis.zcount(keys.inbox("arriving", site), begins, since_before_ms))
 
     def claim(self, lease_ms: int) -> Held | None:
         """The next study that is due, None when none is."""
@@ -129,21 +129,21 @@ class Inbox:
     def find(self, study: str) -> Study | None:
         """As the index has it; None when nothing is collected and no job was made."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(_key("study", study))
-            pipe.hgetall(_key("series", study))
-            pipe.zrange(_key("jobs", study), 0, -1)
+            pipe.hgetall(keys.inbox("study", study))
+            pipe.hgetall(keys.inbox("series", study))
+            pipe.zrange(keys.inbox("jobs", study), 0, -1)
             fields, series, jobs = pipe.execute()
         return Study(study, fields, series, jobs) if fields or jobs else None
 
     def items(self, study: str) -> list[Item]:
         """Every instance of it."""
-        found = cast("dict[str, str]", self._redis.hgetall(_key("instances", study)))
+        found = cast("dict[str, str]", self._redis.hgetall(keys.inbox("instances", study)))
         return [Item(one, *json.loads(text)) for one, text in found.items()]
 
     def studies(self, site: str, *, until_ms: int | None = None, most: int = 1000) -> list[str]:
         """Studies of the site that are collected, the longest quiet first; with nothing since `until_ms`."""
         last = "+inf" if until_ms is None else until_ms
-        found = self._redis.zrangebyscore(_key("studies", site), "-inf", last, start=0, num=most)
+        found = self._redis.zrangebyscore(keys.inbox("studies", site), "-inf", last, start=0, num=most)
         return cast("list[str]", found)
 
 
@@ -160,8 +160,8 @@ def collected(client: redis.Redis) -> dict[str, Collected]:
     sites = sorted(cast("set[str]", client.smembers(keys.SITES)))
     with client.pipeline(transaction=False) as pipe:
         for site in sites:
-            pipe.zcard(_key("studies", site))
-            pipe.zrange(_key("studies", site), 0, 0, withscores=True)
+            pipe.zcard(keys.inbox("studies", site))
+            pipe.zrange(keys.inbox("studies", site), 0, 0, withscores=True)
         rows = pipe.execute()
     found = zip(sites, rows[::2], rows[1::2], strict=True)
     return {site: Collected(int(count), int(first[0][1])) for site, count, first in found if count}
@@ -170,8 +170,3 @@ def collected(client: redis.Redis) -> dict[str, Collected]:
 def overdue(client: redis.Redis, *, now_ms: int, most_ms: int) -> int:
     """Studies that were due so long ago, and at which no gateway has looked."""
     return int(client.zcount(keys.inbox("due"), "-inf", now_ms - most_ms))
-
-
-def _key(what: str, name: str) -> str:
-    """Every key of the inbox, as lua/prelude.lua makes them."""
-    return keys.inbox(what, name)

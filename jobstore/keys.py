@@ -50,7 +50,7 @@ PENDING_DELETIONS = _key("pending_deletions")
 """List: blobs nobody needs any more."""
 
 OPERATOR_EVENTS_TAKEN = _key("operator_events", "taken")
-"""List: those of them that a gateway is taking over."""
+"""String that expires: a gateway is taking them over."""
 
 SWEEP = _key("sweep")
 """Sorted set: folders of erased content to be deleted again (ms)."""
@@ -77,7 +77,7 @@ CARDS = _key("cards")
 """Hash: model digest -> its card."""
 
 CARDS_TOLD = _key("cards", "told")
-"""Set: digests whose card was published."""
+"""Sorted set: model digests, score = when the card was last published (s)."""
 
 OPERATOR_EVENTS = _key("operator_events")
 """List: what operators did, on its way into the audit log."""

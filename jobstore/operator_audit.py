@@ -15,13 +15,12 @@ import redis
 from jobstore import keys
 from runtime.audit import AuditLog, Event
 
-_WAITING, _TAKING = keys.OPERATOR_EVENTS, keys.OPERATOR_EVENTS_TAKEN
 _TAKING_SECONDS = 30
 
 
 def tell(client: redis.Redis, event: Event) -> None:
     """Put the event in the list."""
-    client.rpush(_WAITING, json.dumps(asdict(event)))
+    client.rpush(keys.OPERATOR_EVENTS, json.dumps(asdict(event)))
 
 
 def take_over(client: redis.Redis, log: AuditLog) -> int:
@@ -30,16 +29,18 @@ def take_over(client: redis.Redis, log: AuditLog) -> int:
     Each leaves the list only when its line is on disk: a crash in between may write it twice, never lose it.
     StoreUnavailable when the log cannot be written; redis.RedisError.
     """
-    if not client.exists(_WAITING) or not client.set(_TAKING, 1, nx=True, ex=_TAKING_SECONDS):
+    if not client.exists(keys.OPERATOR_EVENTS) or not client.set(
+        keys.OPERATOR_EVENTS_TAKEN, 1, nx=True, ex=_TAKING_SECONDS
+    ):
         return 0
     taken = 0
     try:
-        while text := cast("str | None", client.lindex(_WAITING, 0)):
+        while text := cast("str | None", client.lindex(keys.OPERATOR_EVENTS, 0)):
             log.append(_event(text))
-            client.lrem(_WAITING, 1, text)
+            client.lrem(keys.OPERATOR_EVENTS, 1, text)
             taken += 1
     finally:
-        client.delete(_TAKING)
+        client.delete(keys.OPERATOR_EVENTS_TAKEN)
     return taken
 
 

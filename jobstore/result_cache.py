@@ -26,7 +26,6 @@ _log = logging.getLogger("hippocamp.cache")
 LATE_SECONDS = 60
 """A result is written so soon after its commit or not at all; erasing sweeps again long after that."""
 _PAUSE_SECONDS = 2.0
-_STALE = keys.STALE_RESULTS
 _KEEP = """
 if tonumber(redis.call('TIME')[1]) > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -88,7 +87,7 @@ class AnswerCache:
 
     def clear(self, *, most: int = 500) -> int:
         """Delete what the job store wants gone; how many. What cannot be deleted now stays on the list."""
-        names = cast("list[str]", self._job_store.lrange(_STALE, 0, most - 1))
+        names = cast("list[str]", self._job_store.lrange(keys.STALE_RESULTS, 0, most - 1))
         if not names:
             return 0
         try:
@@ -98,7 +97,7 @@ class AnswerCache:
             return 0
         with self._job_store.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.lrem(_STALE, 1, name)
+                pipe.lrem(keys.STALE_RESULTS, 1, name)
             pipe.execute()
         return len(names)
 

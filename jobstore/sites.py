@@ -16,8 +16,6 @@ from jobstore import keys
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 """Names stand in keys, paths and API keys: lower-case letters, digits and inner hyphens, 40 at most."""
 
-_CONFIGURED = keys.CONFIGURED
-
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
@@ -91,22 +89,17 @@ class Site:
         )
 
 
-def record(name: str) -> str:
-    """Redis key of a site."""
-    return keys.site(name)
-
-
 def save(client: redis.Redis, site: Site) -> None:
     """Put it in force at once, everywhere."""
     with client.pipeline(transaction=True) as pipe:
-        pipe.hset(record(site.name), mapping=cast("Any", site.to_fields()))
-        pipe.sadd(_CONFIGURED, site.name)
+        pipe.hset(keys.site(site.name), mapping=cast("Any", site.to_fields()))
+        pipe.sadd(keys.CONFIGURED, site.name)
         pipe.execute()
 
 
 def find(client: redis.Redis, name: str) -> Site | None:
     """The site of this name, None when nobody configured it."""
-    return parse(cast("dict[str, str]", client.hgetall(record(name))))
+    return parse(cast("dict[str, str]", client.hgetall(keys.site(name))))
 
 
 def parse(fields: dict[str, str]) -> Site | None:
@@ -116,11 +109,11 @@ def parse(fields: dict[str, str]) -> Site | None:
 
 def list_all(client: redis.Redis) -> list[Site]:
     """All configured sites by name."""
-    names = sorted(cast("set[str]", client.smembers(_CONFIGURED)))
+    names = sorted(cast("set[str]", client.smembers(keys.CONFIGURED)))
     found = (find(client, name) for name in names)
     return [site for site in found if site is not None]
 
 
 def any_configured(client: redis.Redis) -> bool:
     """Whether keys are needed on this installation."""
-    return bool(client.exists(_CONFIGURED))
+    return bool(client.exists(keys.CONFIGURED))

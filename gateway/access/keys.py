@@ -13,7 +13,7 @@ from typing import cast
 import redis
 
 from contracts.errors import QuotaExceeded, Unauthenticated
-from jobstore import api_keys, sites
+from jobstore import api_keys, keys, sites
 from jobstore.api_keys import ApiKey
 
 _REMEMBER_SECONDS = 60.0
@@ -74,8 +74,8 @@ def in_force(client: redis.Redis, prefix: str, *, now_ms: int) -> tuple[ApiKey, 
     """The key with this prefix and its site, in one round trip; Unauthenticated when either is not good."""
     name = prefix.removeprefix("hk_").rpartition("_")[0]
     with client.pipeline(transaction=False) as pipe:
-        pipe.hgetall(api_keys.record(prefix))
-        pipe.hgetall(sites.record(name))
+        pipe.hgetall(keys.api_key(prefix))
+        pipe.hgetall(keys.site(name))
         fields, about = cast("list[dict[str, str]]", pipe.execute())
     site = sites.parse(about)
     if not fields or site is None:

@@ -15,7 +15,7 @@ from gateway.http.schemas import JobQuery
 from gateway.jobs import listing, views
 from gateway.jobs.batch_schemas import Batch, BatchCounts, BatchPage, BatchRequest
 from gateway.resources import resources
-from jobstore import batches
+from jobstore import batches, keys
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
@@ -59,7 +59,7 @@ def read(batch_id: str, query: JobQuery) -> BatchPage:
     if found is None or found.site != current_site():
         raise BatchNotFound(f"No batch {batch_id}")
     counts = BatchCounts.model_validate(batches.counts(client, batch_id))
-    kept_in, wanted = batches.listed_in(batch_id), listing.asked_for(query)
+    kept_in, wanted = keys.jobs_of_batch(batch_id), listing.asked_for(query)
     jobs, following = listing.page(client, kept_in, wanted=wanted, after=query.after, limit=query.limit)
     page = {"jobs": [views.summary(job) for job in jobs], "next": following}
     return BatchPage.model_validate(_fields(found, counts) | page)

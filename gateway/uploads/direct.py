@@ -98,8 +98,8 @@ def _keep(to: Resources, ticket: Ticket) -> int:
         )
     fields = {"site": ticket.site, "size_bytes": str(ticket.size_bytes), "sha256": ticket.sha256}
     with to.client.pipeline(transaction=True) as pipe:
-        pipe.hset(_key(ticket.id), mapping=cast("Any", fields))
-        pipe.expire(_key(ticket.id), TICKET_SECONDS)
+        pipe.hset(keys.ticket(ticket.id), mapping=cast("Any", fields))
+        pipe.expire(keys.ticket(ticket.id), TICKET_SECONDS)
         pipe.zadd(opened, {ticket.id: now + TICKET_SECONDS})
         pipe.expire(opened, TICKET_SECONDS)
         pipe.execute()
@@ -108,7 +108,7 @@ def _keep(to: Resources, ticket: Ticket) -> int:
 
 def find_ticket(to: Resources, *, site: str, upload_id: str) -> Ticket:
     """The site's own ticket; UploadNotFound when there is none, or none any more."""
-    fields = cast("dict[str, str]", to.client.hgetall(_key(upload_id)))
+    fields = cast("dict[str, str]", to.client.hgetall(keys.ticket(upload_id)))
     if fields.get("site") != site:
         raise UploadNotFound(f"No open upload {upload_id}; ask for a new one")
     return Ticket(upload_id, site, int(fields["size_bytes"]), fields["sha256"], fields.get("job", ""))
@@ -175,13 +175,13 @@ def _end(to: Resources, ticket: Ticket) -> None:
     except StoreUnavailable:
         _log.warning("upload.not_discarded", extra={"path": ticket.path})  # orphaned, collected in an hour
     with suppress(redis.RedisError):
-        to.client.hset(_key(ticket.id), mapping={"sha256": "", "size_bytes": "0"})
+        to.client.hset(keys.ticket(ticket.id), mapping={"sha256": "", "size_bytes": "0"})
         to.client.zrem(keys.tickets(ticket.site), ticket.id)
 
 
 def _take(to: Resources, ticket: Ticket, job_id: str) -> None:
-    to.client.hsetnx(_key(ticket.id), "job", job_id)
-    holder = cast("str | None", to.client.hget(_key(ticket.id), "job"))
+    to.client.hsetnx(keys.ticket(ticket.id), "job", job_id)
+    holder = cast("str | None", to.client.hget(keys.ticket(ticket.id), "job"))
     if holder != job_id:
         raise UploadUsed(f"{ticket.id} was submitted as {holder or 'another job'} already")
 
@@ -196,7 +196,7 @@ def _give_back(to: Resources, ticket: Ticket, job_id: str) -> None:
     """It was refused, so no record names the bytes; unless the same call at the same time was not."""
     with suppress(redis.RedisError):
         if not to.job_store.record(job_id):
-            to.client.hdel(_key(ticket.id), "job")
+            to.client.hdel(keys.ticket(ticket.id), "job")
 
 
 def _check(blobs: BlobStore, ticket: Ticket) -> None:
@@ -209,7 +209,3 @@ def _check(blobs: BlobStore, ticket: Ticket) -> None:
         ) from None
     if size != ticket.size_bytes:
         raise CorruptFile(f"{ticket.size_bytes} bytes were announced, {size} arrived", size_bytes=size)
-
-
-def _key(upload_id: str) -> str:
-    return keys.ticket(upload_id)

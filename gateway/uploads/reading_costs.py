@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from jobstore import keys, sites
+from jobstore import keys
 from runtime.redis_failures import about
 
 _LUA = Path(__file__).with_name("charge.lua").read_text()
@@ -22,6 +22,6 @@ def charge(client: redis.Redis, site: str, cpu_seconds: float) -> None:
     if cpu_seconds < _FREE_SECONDS:
         return
     try:
-        client.eval(_LUA, 2, keys.reading(site), sites.record(site), f"{cpu_seconds:.3f}")
+        client.eval(_LUA, 2, keys.reading(site), keys.site(site), f"{cpu_seconds:.3f}")
     except redis.RedisError as error:
         _log.warning("reading.not_charged", extra={"site": site, "seconds": cpu_seconds, **about(error)})

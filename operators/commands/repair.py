@@ -16,8 +16,6 @@ from operators.redis_access import Missing, ago, now_ms, on_redis
 if TYPE_CHECKING:
     import redis
 
-_KEY = keys.QUARANTINE
-
 
 @click.command()
 @click.argument("ids", nargs=-1, required=True, metavar="JOB_ID|DELIVERY_ID...")
@@ -93,7 +91,7 @@ def drop(client: redis.Redis, *, job_ids: tuple[str, ...], every: bool, site: st
     """Give their uploads up now; the reconciler deletes them within seconds."""
     for job_id in _chosen(client, job_ids, every=every, site=site):
         with noted(client, "quarantine.drop", site=_site_of(client, job_id), job=job_id):
-            client.zadd(_KEY, {job_id: 0}, xx=True)
+            client.zadd(keys.QUARANTINE, {job_id: 0}, xx=True)
             click.echo(f"{job_id}  its upload is being deleted")
 
 
@@ -111,7 +109,7 @@ def _chosen(client: redis.Redis, job_ids: tuple[str, ...], *, every: bool, site:
 
 
 def _entries(client: redis.Redis) -> list[tuple[str, float]]:
-    return cast("list[tuple[str, float]]", client.zrange(_KEY, 0, -1, withscores=True))
+    return cast("list[tuple[str, float]]", client.zrange(keys.QUARANTINE, 0, -1, withscores=True))
 
 
 def _row(client: redis.Redis, job_id: str, until: float, now: int) -> dict[str, object]:

@@ -20,7 +20,6 @@ _log = logging.getLogger("hippocamp.maintain")
 TICK_SECONDS = 2.0
 MOST_WAKEUPS = 200
 """Wake-ups on their way to a stage that a tick sees to: 100 a second, each good for a turn of jobs."""
-_PENDING = keys.PENDING_DELETIONS
 
 
 def tick(context: WorkerContext) -> None:
@@ -65,7 +64,7 @@ def delete_pending(context: WorkerContext, *, most: int = 200) -> int:
 
     One that cannot be deleted goes to the end of the list, so that it holds up no other.
     """
-    paths = cast("list[str]", context.redis.lrange(_PENDING, 0, most - 1))
+    paths = cast("list[str]", context.redis.lrange(keys.PENDING_DELETIONS, 0, most - 1))
     return sum(_delete(context, path) for path in paths)
 
 
@@ -75,11 +74,11 @@ def _delete(context: WorkerContext, path: str) -> bool:
     except StoreUnavailable as error:
         _log.warning("pending_deletions.left", extra={"detail": error.detail})
         with context.redis.pipeline(transaction=True) as pipe:
-            pipe.lrem(_PENDING, 1, path)
-            pipe.rpush(_PENDING, path)
+            pipe.lrem(keys.PENDING_DELETIONS, 1, path)
+            pipe.rpush(keys.PENDING_DELETIONS, path)
             pipe.execute()
         return False
-    context.redis.lrem(_PENDING, 1, path)
+    context.redis.lrem(keys.PENDING_DELETIONS, 1, path)
     return True
 
 

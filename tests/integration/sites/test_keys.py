@@ -77,7 +77,7 @@ def test_rotation_overlaps_and_then_ends(http: FlaskClient, redis_client: redis.
     )
     new = Caller(text, fresh.prefix)
     assert (status(http, north), status(http, new)) == (200, 200)
-    redis_client.hset(api_keys.record(north.prefix), "until_ms", now - 1)
+    redis_client.hset(keys.api_key(north.prefix), "until_ms", now - 1)
     assert (status(http, north), status(http, new)) == (401, 200)
 
 
@@ -85,7 +85,7 @@ def test_a_key_of_one_site_cannot_be_moved_to_another(
     http: FlaskClient, redis_client: redis.Redis, north: Caller, south: Caller
 ) -> None:
     moved = north.prefix.replace("north", "south")
-    redis_client.copy(api_keys.record(north.prefix), api_keys.record(moved))
+    redis_client.copy(keys.api_key(north.prefix), keys.api_key(moved))
     forged = Caller(north.text.replace("north", "south"), moved)
     assert status(http, forged) == 401
 
