@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import redis
 
-from jobstore import keys
+from jobstore import clock, keys
 
 
 def publish(client: redis.Redis, what: str, digest: str) -> None:
@@ -31,13 +31,13 @@ def describe(client: redis.Redis, model: str, card: str) -> None:
     """Keep the card (JSON, model_card.py) of this model, which answered just now."""
     with client.pipeline(transaction=True) as pipe:
         pipe.hset(keys.CARDS, model, card)
-        pipe.zadd(keys.CARDS_TOLD, {model: _now(client)})
+        pipe.zadd(keys.CARDS_TOLD, {model: clock.now_seconds(client)})
         pipe.execute()
 
 
 def forget_cards(client: redis.Redis, *, after_seconds: float) -> list[str]:
     """Drop the cards of models that have neither told theirs nor been in service for so long; which."""
-    now, known, in_service = _now(client), described(client), current(client)[1]
+    now, known, in_service = clock.now_seconds(client), described(client), current(client)[1]
     if known:
         client.zadd(keys.CARDS_TOLD, dict.fromkeys(known, now), nx=True)
     if in_service in known:
@@ -75,7 +75,7 @@ def health(client: redis.Redis, what: str) -> float | None:
 
 def record_heartbeat(client: redis.Redis, what: str, *, ttl_seconds: int = 120) -> None:
     """Note that `what` ("model_server", "preprocess", "infer") did real work just now."""
-    now = _now(client)
+    now = clock.now_seconds(client)
     with client.pipeline(transaction=True) as pipe:
         pipe.set(keys.health(what), f"{now:.6f}", ex=ttl_seconds)
         pipe.delete(keys.health(what, "failed"))
@@ -100,11 +100,6 @@ def refuse(client: redis.Redis, digest: str, *, ttl_seconds: int = 120) -> None:
 def refused(client: redis.Redis) -> str:
     """The unknown model that answered lately, "" when none did."""
     return cast("str | None", client.get(keys.health("refused_model"))) or ""
-
-
-def _now(client: redis.Redis) -> float:
-    seconds, micros = cast("Any", client.time())
-    return float(seconds) + float(micros) / 1e6
 
 
 @dataclass

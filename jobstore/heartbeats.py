@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis
 from celery import signals
 
-from jobstore import keys
+from jobstore import clock, keys
 from jobstore.worker_identity import worker_name
 from runtime.redis_connections import connect
 
@@ -83,8 +83,7 @@ def _tell_until(done: threading.Event, client: redis.Redis, pool: Callable[[int]
 
 def tell(client: redis.Redis, pool: Callable[[int], Pool]) -> None:
     """Write one pool; forget those that have been silent for an hour."""
-    seconds, micros = client.time()
-    now = seconds * 1000 + micros // 1000
+    now = clock.now_ms(client)
     own = pool(now)
     client.hset(keys.WORKERS, own.name, json.dumps(asdict(own)))
     gone = [one.name for one in pools(client) if now - one.seen_ms > _FORGET_SECONDS * 1000]

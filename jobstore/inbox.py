@@ -12,12 +12,12 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import redis
 
 from contracts.errors import JobStoreUnavailable
-from jobstore import keys
+from jobstore import clock, keys
 from jobstore.inbox_records import Bounds, Held, Item, Owner, Study
 from jobstore.scripts import Scripts
 
@@ -34,8 +34,7 @@ class Inbox:
 
     def now_ms(self) -> int:
         """Redis's clock."""
-        seconds, micros = cast("Any", self._redis.time())
-        return int(seconds) * 1000 + int(micros) // 1000
+        return clock.now_ms(self._redis)
 
     def known(self, study: str, ids: Sequence[str]) -> set[str]:
         """Which of these instances are there already."""

@@ -13,7 +13,7 @@ import redis
 from contracts.errors import Gone, HippocampError, JobNotFound, WrongState
 from contracts.job import Claim, Job, Submission
 from contracts.states import LONGEST_WORK_SECONDS, MOST_ATTEMPTS, JobState, Stage
-from jobstore import keys
+from jobstore import clock, keys
 from jobstore.ended_jobs_log import tell
 from jobstore.replies import Published, QueueEstimate, Reaped, Submitted, refusal
 from jobstore.result_cache import AnswerCache, CacheEntry
@@ -235,8 +235,7 @@ class JobStore:
 
     def ready(self, stage: Stage) -> int:
         """Waiting records of a stage that may start now: as many wake-ups should be on their way."""
-        seconds, micros = self.redis.time()
-        now = seconds * 1000 + micros // 1000 if self.now_ms is None else self.now_ms
+        now = clock.now_ms(self.redis) if self.now_ms is None else self.now_ms
         later = self.redis.zcount(keys.later(stage), f"({now}", "+inf")
         return max(0, self.depth(stage) - later)
 

@@ -94,12 +94,6 @@ def place_of(address: str) -> str:
     return f"{parts.hostname or '?'}:{parts.port or 6379}"
 
 
-def now_ms(client: Any) -> int:
-    """Redis's clock, Unix milliseconds: every time in the job store is by it."""
-    seconds, micros = client.time()
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
 def ago(since_ms: float, now: int) -> str:
     """A short age: "4 s", "12 min", "3 h", "2 d"."""
     seconds = max(0.0, now - since_ms) / 1000

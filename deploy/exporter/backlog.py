@@ -9,15 +9,14 @@ import redis
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from contracts.states import JobState, Stage
-from jobstore import keys
+from jobstore import clock, keys
 from jobstore.inbox import collected
 from jobstore.load import OTHER, SiteLoad, cap, read_sites
 
 
 def figures(client: redis.Redis, *, most_sites: int) -> Iterator[Metric]:
     """Every gauge of the job store; RedisError when it cannot be read."""
-    seconds, micros = client.time()
-    now_ms = seconds * 1000 + micros // 1000
+    now_ms = clock.now_ms(client)
     loads = cap(read_sites(client), most_sites)
     yield from _by_site(loads, now_ms)
     yield from _collected(client, most_sites, now_ms)

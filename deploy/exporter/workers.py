@@ -8,7 +8,7 @@ import redis
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contracts.states import Stage
-from jobstore import draining, heartbeats, keys
+from jobstore import clock, draining, heartbeats, keys
 from jobstore.wakeups import MAINTAIN_QUEUE
 
 QUEUES = (*map(str, Stage), MAINTAIN_QUEUE)
@@ -23,8 +23,7 @@ def figures(client: redis.Redis) -> Iterator[Metric]:
 
 
 def _pools(client: redis.Redis) -> Iterator[Metric]:
-    seconds, micros = client.time()
-    now_ms = seconds * 1000 + micros // 1000
+    now_ms = clock.now_ms(client)
     there = [pool for pool in heartbeats.pools(client) if not pool.is_silent(now_ms)]
     pools = GaugeMetricFamily("hippocamp_pools", "Worker pools that told lately", labels=["stage"])
     slots = GaugeMetricFamily("hippocamp_slots", "Records they can work on at once", labels=["stage"])

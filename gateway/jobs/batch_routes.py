@@ -15,7 +15,7 @@ from gateway.http.schemas import JobQuery
 from gateway.jobs import listing, views
 from gateway.jobs.batch_schemas import Batch, BatchCounts, BatchPage, BatchRequest
 from gateway.resources import resources
-from jobstore import batches, keys
+from jobstore import batches, clock, keys
 
 blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 
@@ -33,11 +33,10 @@ blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
 def create(body: BatchRequest) -> ViewAnswer:
     """Jobs join it by naming its id (`Hippocamp-Batch`, or the form field `batch`)."""
     client = resources().client
-    seconds, micros = client.time()
     made = batches.Batch(
         id=batches.new_batch_id(),
         site=current_site(),
-        created_ms=seconds * 1000 + micros // 1000,
+        created_ms=clock.now_ms(client),
         description=body.description,
         expected=body.expected or 0,
     )

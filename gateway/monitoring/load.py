@@ -9,7 +9,7 @@ import redis
 
 from contracts.states import JobState, Stage
 from gateway.monitoring.load_schemas import FailingEndpoint, Load, SiteFigures, StageLoad, WorkerPool
-from jobstore import draining, heartbeats, keys, webhook_endpoints
+from jobstore import clock, draining, heartbeats, keys, webhook_endpoints
 from jobstore.load import SiteLoad, cap, read_sites
 
 MOST_SITES = 20
@@ -22,8 +22,7 @@ _LATEST = 50
 
 def load(client: redis.Redis, *, only: str | None) -> Load:
     """Everything, or what concerns the site `only`; RedisError when the job store cannot be read."""
-    seconds, micros = client.time()
-    now_ms = seconds * 1000 + micros // 1000
+    now_ms = clock.now_ms(client)
     every = read_sites(client)
     mine = every if only is None else {only: every.get(only, SiteLoad())}
     totals = {} if only else cast("dict[str, str]", client.hgetall(keys.TOTALS))

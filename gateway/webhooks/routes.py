@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import redis
 from flask import Blueprint, request
 
 from contracts.errors import WrongState
@@ -26,7 +25,7 @@ from gateway.webhooks.schemas import (
     EndpointRequest,
     NewEndpoint,
 )
-from jobstore import keys, webhook_endpoints
+from jobstore import clock, keys, webhook_endpoints
 from jobstore.wakeups import wake
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/v1")
@@ -54,7 +53,9 @@ def add(body: EndpointRequest) -> ViewAnswer:
     Two endpoints with one address hear of every job twice: repeat a call whose answer was lost with its key.
     """
     client, token = resources().client, checked(request.headers.get(HEADER))
-    made = webhook_endpoints.new_endpoint(current_site(), str(body.url), now_ms=_now_ms(client), token=token)
+    made = webhook_endpoints.new_endpoint(
+        current_site(), str(body.url), now_ms=clock.now_ms(client), token=token
+    )
     kept = webhook_endpoints.add(client, made)
     if kept is None:
         raise TooManyEndpoints(
@@ -88,7 +89,7 @@ def remove(endpoint_id: str) -> ViewAnswer:
 def rotate(endpoint_id: str) -> NewEndpoint:
     """For a day, deliveries carry the signatures of the new and of the old secret."""
     client = resources().client
-    now = _now_ms(client)
+    now = clock.now_ms(client)
     rotated = webhook_endpoints.change(client, current_site(), endpoint_id, lambda found: found.rotated(now))
     if rotated is None:
         raise EndpointNotFound(f"No webhook endpoint {endpoint_id}")
@@ -134,11 +135,6 @@ def replay(delivery_id: str) -> ViewAnswer:
         raise WrongState(f"The delivery is {fields['state']}; only one that has ended can be replayed")
     wake(to.celery, Stage.DELIVER)
     return ViewAnswer(_delivery(Record(to.job_store.record(delivery_id))), 202)
-
-
-def _now_ms(client: redis.Redis) -> int:
-    seconds, micros = client.time()
-    return seconds * 1000 + micros // 1000
 
 
 def _shown(stored: webhook_endpoints.Endpoint) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from client.commands.jobs import STATES
 from client.context import put_json
+from jobstore import clock
 from operators import all_jobs
-from operators.redis_access import ago, now_ms, on_redis
+from operators.redis_access import ago, on_redis
 
 if TYPE_CHECKING:
     import redis
@@ -43,7 +44,7 @@ _SHOWN = (
 def jobs(client: redis.Redis, /, **options: Unpack[Options]) -> None:
     """List the jobs of all sites, newest first, with the worker that holds each."""
     found = all_jobs.jobs(client, site=options["site"], state=options["state"], limit=options["limit"])
-    now = now_ms(client)
+    now = clock.now_ms(client)
     table = Table("job", "site", "state", "stage", "age", "attempt", "worker", "error", box=None)
     for record in found:
         shown = {name: record.get(name, "") for name in _SHOWN}

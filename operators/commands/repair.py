@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from client.context import put_json
-from jobstore import keys
+from jobstore import clock, keys
 from operators.audited import noted
-from operators.redis_access import Missing, ago, now_ms, on_redis
+from operators.redis_access import Missing, ago, on_redis
 
 if TYPE_CHECKING:
     import redis
@@ -56,7 +56,7 @@ def quarantine() -> None:
 @on_redis
 def list_quarantine(client: redis.Redis, *, as_json: bool) -> None:
     """The jobs in quarantine, the one that leaves it first at the top."""
-    now = now_ms(client)
+    now = clock.now_ms(client)
     rows = [_row(client, job_id, until, now) for job_id, until in _entries(client)]
     if as_json:
         for row in rows:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from client.context import put_json
+from jobstore import clock
 from operators.audited import noted
-from operators.redis_access import ago, now_ms, on_redis
+from operators.redis_access import ago, on_redis
 
 if TYPE_CHECKING:
     import redis
@@ -29,7 +30,7 @@ def workers(client: redis.Redis, *, as_json: bool) -> None:
     from jobstore import draining, heartbeats
     from jobstore.store import JobStore
 
-    job_store, now = JobStore(client), now_ms(client)
+    job_store, now = JobStore(client), clock.now_ms(client)
     pools, drained = heartbeats.pools(client), draining.drained(client)
     claims = [claim for stage in Stage for claim in draining.held(job_store, stage)]
     rows = [_pool(pool, now, drained, claims) for pool in pools]
@@ -106,14 +107,14 @@ def _set(client: redis.Redis, scope: str, *, undo: bool) -> None:
         there = draining.resume(client, scope)
         click.echo(f"{scope} works again" if there else f"{scope} was not drained")
     else:
-        draining.drain(client, scope, now_ms=now_ms(client))
+        draining.drain(client, scope, now_ms=clock.now_ms(client))
         click.echo(f"{scope} claims nothing more")
 
 
 def _say_drained(client: redis.Redis) -> None:
     from jobstore import draining
 
-    found, now = draining.drained(client), now_ms(client)
+    found, now = draining.drained(client), clock.now_ms(client)
     for scope, since in sorted(found.items()):
         click.echo(f"{scope} has been drained for {ago(since, now)}")
     if not found:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from client.errors import Unavailable
-from jobstore import keys
+from jobstore import clock, keys
 from operators.doctor.checks import Finding, Verdict
-from operators.redis_access import Refused, ago, now_ms, place_of, redis_at
+from operators.redis_access import Refused, ago, place_of, redis_at
 
 if TYPE_CHECKING:
     import redis
@@ -123,7 +123,7 @@ def _setting(client: redis.Redis, name: str, wanted: str, else_: str, verdict: V
 
 
 def _clock(client: redis.Redis) -> Iterator[Finding]:
-    off = abs(now_ms(client) / 1000 - time.time())
+    off = abs(clock.now_ms(client) / 1000 - time.time())
     bad = off > 5
     advice = "Set both clocks (NTP): ages, deadlines and proofs of life are off by that much" if bad else ""
     yield Finding(
@@ -136,7 +136,7 @@ def _workers(client: redis.Redis) -> Iterator[Finding]:
     from jobstore import heartbeats
     from jobstore.wakeups import MAINTAIN_QUEUE
 
-    now = now_ms(client)
+    now = clock.now_ms(client)
     pools = heartbeats.pools(client)
     for queue in (*map(str, Stage), MAINTAIN_QUEUE):
         there = [pool for pool in pools if queue in pool.queues and not pool.is_silent(now)]
@@ -154,7 +154,7 @@ def _reconciler(client: redis.Redis) -> Iterator[Finding]:
     from jobstore import deployed
 
     stamp = deployed.health(client, "maintain")
-    age = None if stamp is None else now_ms(client) / 1000 - stamp
+    age = None if stamp is None else clock.now_ms(client) / 1000 - stamp
     good = age is not None and age < _TICK_SECONDS
     shown = "no round lately" if age is None else f"last round {age:.0f} s ago"
     advice = "" if good else "Start maintain and beat: nothing else mends the job store or ends deadlines"
@@ -164,7 +164,7 @@ def _reconciler(client: redis.Redis) -> Iterator[Finding]:
 def _drained(client: redis.Redis) -> Iterator[Finding]:
     from jobstore import draining
 
-    now = now_ms(client)
+    now = clock.now_ms(client)
     for scope, since in sorted(draining.drained(client).items()):
         shown = f"{scope} claims nothing, for {ago(since, now)}"
         yield Finding(
@@ -189,7 +189,7 @@ def _quarantine(client: redis.Redis) -> Iterator[Finding]:
 def _inbox(client: redis.Redis) -> Iterator[Finding]:
     from jobstore import inbox
 
-    now = now_ms(client)
+    now = clock.now_ms(client)
     found = inbox.collected(client).values()
     count, waiting = sum(one.studies for one in found), inbox.overdue(client, now_ms=now, most_ms=_DUE_MS)
     oldest = min((one.oldest_ms for one in found), default=now)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, cast
+from typing import cast
 
 from contracts.errors import StoreUnavailable
 from contracts.states import Stage
-from jobstore import deployed, draining, keys
+from jobstore import clock, deployed, draining, keys
 from jobstore.orphaned_claims import release_orphans
 from jobstore.wakeups import wake
 from workers.context import WorkerContext
@@ -116,9 +116,4 @@ def _send(context: WorkerContext, task: str, *, expires: float) -> None:
 def _is_model_server_fresh(context: WorkerContext, seconds: float) -> bool:
     """Whether its last heartbeat is younger than this."""
     heartbeat = deployed.health(context.redis, "model_server")
-    return heartbeat is not None and _now(context) - heartbeat < seconds
-
-
-def _now(context: WorkerContext) -> float:
-    seconds, micros = cast("Any", context.redis.time())
-    return float(seconds) + float(micros) / 1e6
+    return heartbeat is not None and clock.now_seconds(context.redis) - heartbeat < seconds

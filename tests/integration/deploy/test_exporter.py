@@ -10,7 +10,7 @@ from contracts.errors import NotAHead
 from contracts.job import Submission, new_job_id
 from contracts.states import JobState, Priority, Stage
 from deploy.exporter.collector import StateCollector
-from jobstore import deployed
+from jobstore import clock, deployed
 from jobstore.store import JobStore
 from runtime.redis_connections import connect
 
@@ -34,13 +34,8 @@ def submit(job_store: JobStore, site: str = "a", *, priority: Priority = Priorit
     return job_id
 
 
-def now_ms(client: redis.Redis) -> int:
-    seconds, micros = client.time()
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
 def test_depth_and_oldest_age_are_by_stage_and_site(redis_client: redis.Redis) -> None:
-    now = now_ms(redis_client)
+    now = clock.now_ms(redis_client)
     submit(JobStore(redis_client, now_ms=now - 90_000), "b", priority=Priority.BULK)
     submit(JobStore(redis_client, now_ms=now - 5_000), "b")
     submit(JobStore(redis_client, now_ms=now - 1_000), "b", priority=Priority.STAT)
@@ -73,7 +68,7 @@ def test_events_are_counters_that_start_at_zero(redis_client: redis.Redis) -> No
 
 
 def test_what_happened_in_the_line_is_counted(redis_client: redis.Redis) -> None:
-    now = now_ms(redis_client)
+    now = clock.now_ms(redis_client)
     job_store = JobStore(redis_client, now_ms=now - 40_000)
     for _ in range(3):
         submit(job_store)
@@ -101,7 +96,7 @@ def test_what_happened_in_the_line_is_counted(redis_client: redis.Redis) -> None
 
 
 def test_a_lease_that_nobody_reaps_shows(redis_client: redis.Redis) -> None:
-    job_store = JobStore(redis_client, now_ms=now_ms(redis_client) - 60_000)
+    job_store = JobStore(redis_client, now_ms=clock.now_ms(redis_client) - 60_000)
     submit(job_store)
     job_store.claim(Stage.PREPROCESS, "w", lease_seconds=1)
     found = scrape(redis_client)
