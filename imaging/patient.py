@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def asked_for(keep: str) -> frozenset[str]:
+    """The parts of a person that a sender asks to have kept: "age,sex" -> {"age", "sex"}."""
+    return frozenset(filter(None, keep.split(",")))
+
+
 @dataclass(frozen=True)
 class Patient:
     """What may be kept of a person when the sender asks for it. age_years 0, sex "": not known."""

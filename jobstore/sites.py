@@ -102,6 +102,12 @@ def find(client: redis.Redis, name: str) -> Site | None:
     return parse(cast("dict[str, str]", client.hgetall(keys.site(name))))
 
 
+def allows_contrast(client: redis.Redis, name: str) -> bool:
+    """Whether the site has chosen to have contrast-enhanced series read."""
+    site = find(client, name)
+    return site is not None and site.allow_contrast
+
+
 def parse(fields: dict[str, str]) -> Site | None:
     """A site's hash as read; None when it is no configured site (a bare weight is none)."""
     return Site.from_fields(fields) if "name" in fields else None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.sources import PIECE
+from runtime.whole_file import write_whole
 
 _UID = re.compile(r"[0-9.]{1,64}")
 BOUNDARY = "hippocamp-instances"
@@ -58,20 +57,8 @@ class Spool:
         """Keep an instance; it is on disk when this returns. ValueError for a name that is no UID."""
         if not _UID.fullmatch(instance):
             raise ValueError("the instance's identifier is no DICOM UID")
-        folder = self.folder / sender
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{threading.get_ident()}-{instance}.part"
-        try:
-            with part.open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            part.replace(folder / f"{self._number():020d}-{instance}.dcm")
-            _sync(folder)
-        except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
+        place = self.folder / sender / f"{self._number():020d}-{instance}.dcm"
+        write_whole(place, data)
         self.arrived.set()
 
     def _number(self) -> int:
@@ -114,12 +101,3 @@ def _taken(files: list[tuple[str, Path]], most: int) -> dict[str, Path]:
 def _next_number(folder: Path) -> int:
     numbers = [int(file.name.partition("-")[0]) for file in folder.glob("*/*.dcm")]
     return max(numbers, default=0) + 1
-
-
-def _sync(folder: Path) -> None:
-    """The new name, too, is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

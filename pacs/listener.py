@@ -28,6 +28,7 @@ from client.connection import Connection
 from imaging.deidentify import Rules
 from imaging.dicom_file import UnreadableInstance
 from imaging.instances import deidentify
+from imaging.patient import asked_for
 from pacs.inbox import BOUNDARY, Group, Spool
 
 _log = logging.getLogger("hippocamp.listener")
@@ -77,7 +78,7 @@ class Listener:
     def _store(self, event: Any) -> int:
         try:
             sender = str(event.assoc.requestor.ae_title).strip()
-            rules = Rules(keep=frozenset(filter(None, self.keep.split(","))))
+            rules = Rules(keep=asked_for(self.keep))
             data = deidentify(event.encoded_dataset(), rules)
             self.spool.add(sender, instance=str(event.request.AffectedSOPInstanceUID), data=data)
         except OSError:

@@ -140,13 +140,7 @@ class BlobStore:
         self._write(path, [data], durable=durable)
 
     def _write(self, path: str, chunks: Iterable[bytes | memoryview], *, durable: bool) -> None:
-        with self._appearing(path, durable=durable) as out:
-            for chunk in chunks:
-                out.write(chunk)
-
-    @contextmanager
-    def _appearing(self, path: str, *, durable: bool) -> Iterator[Any]:
-        """Something to write to that becomes the blob when the block ends; an error leaves nothing."""
+        """The blob appears when all is written; an error leaves nothing."""
         full = self._full(path)
         self.check_space()
         with self._trying("Writing", path):
@@ -156,7 +150,8 @@ class BlobStore:
                 else self._fs.open(full, "wb", autocommit=False)
             )
             try:
-                yield out
+                for chunk in chunks:
+                    out.write(chunk)
                 out.close()
                 out.commit()
             except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -13,7 +14,7 @@ _CANNOT = frozenset({errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
 
 
 class WholeFile:
-    """Written beside its place; takes part in `BlobStore.receive` as fsspec's uncommitted files do."""
+    """Written beside its place; takes part in `BlobStore` as fsspec's uncommitted files do."""
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,19 @@ class WholeFile:
         """Leave nothing behind."""
         self._out.close()
         self._part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """These bytes under this name, on disk when it returns; an OSError leaves nothing."""
+    file = WholeFile(path, durable=True)
+    try:
+        file.write(data)
+        file.close()
+        file.commit()
+    except OSError:
+        with suppress(OSError):
+            file.discard()
+        raise
 
 
 def take_place(file: IO[bytes], path: Path) -> bool:

@@ -102,9 +102,8 @@ class Closing:
         study = self._settled()
         if study is None:
             return
-        site = sites.find(self.to.client, study.text("site"))
         items, now = self.to.inbox.items(study.id), self.to.inbox.now_ms()
-        allow = site is not None and site.allow_contrast
+        allow = sites.allows_contrast(self.to.client, study.text("site"))
         found = decide(study, items, self.to.settings.inbox, now_ms=now, allow_agent=allow)
         if isinstance(found, Submit | Forget) and self._more_comes(study):
             self._let_go(study, now + quiet_share(self.to), {"why": "a request of the site is on its way"})

@@ -20,6 +20,7 @@ from gateway.resources import Resources
 from gateway.uploads.spool import nameless
 from imaging.deidentify import pseudonym
 from imaging.limits import LEAST_SLICES
+from imaging.patient import asked_for
 from imaging.series import Why, is_t1, reason_of, why_not
 from jobstore.inbox_records import Item, Owner, short, study_key
 from runtime.redis_failures import failure_of
@@ -176,7 +177,7 @@ class _Collection:
         sender, uid = self.sender, self.sender.stored_uid(self.uid)
         first = ours[0].instance if ours else None
         person = next((one.instance.person for one in ours if one.instance.person), "")
-        patient = first.patient.only(frozenset(filter(None, sender.keep.split(",")))) if first else None
+        patient = first.patient.only(asked_for(sender.keep)) if first else None
         return Owner(
             site=sender.site,
             uid=uid,

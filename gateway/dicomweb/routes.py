@@ -105,14 +105,10 @@ def _stored(study_uid: str) -> Response:
 
 def _sender() -> Sender:
     keep = validated(SubmitOptions, {"keep": request.headers.get("Hippocamp-Keep")}).keep
-    secret = resources().settings.uid_secret
-    return Sender(current_site(), keep or "", secret, trace_id(), _allows_contrast())
-
-
-def _allows_contrast() -> bool:
-    """Whether the site has chosen to have contrast-enhanced series read."""
-    site = sites.find(resources().client, current_site())
-    return site is not None and site.allow_contrast
+    to, site = resources(), current_site()
+    return Sender(
+        site, keep or "", to.settings.uid_secret, trace_id(), sites.allows_contrast(to.client, site)
+    )
 
 
 def _read(sent: IO[bytes], clean: IO[bytes], sizes: list[int]) -> tuple[dict[str, Any], ...]:

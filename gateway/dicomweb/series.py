@@ -9,14 +9,12 @@ from typing import IO
 
 from contracts.errors import CorruptFile
 from contracts.series_read import PassedOver
+from gateway.uploads.sanitize.archives import EPOCH
 from gateway.uploads.spool import Sent
 from imaging import manifest
 from imaging.contents import MANIFEST
 from jobstore.inbox_records import Item
 from runtime.blobs import BlobStore
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_PIECE = 1 << 20
 
 
 def write_zip(
@@ -33,12 +31,15 @@ def write_zip(
     """
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for number, one in enumerate(items, start=1):
-            archive.writestr(zipfile.ZipInfo(f"{number:05d}.dcm", _EPOCH), _read(blobs, one))
+            archive.writestr(zipfile.ZipInfo(f"{number:05d}.dcm", EPOCH), _read(blobs, one))
             between()
         if passed:
-            archive.writestr(zipfile.ZipInfo(MANIFEST, _EPOCH), manifest.written(passed))
-    out.flush()
-    return _measured(out)
+            archive.writestr(zipfile.ZipInfo(MANIFEST, EPOCH), manifest.written(passed))
+    size = out.seek(0, 2)
+    out.seek(0)
+    digest = hashlib.file_digest(out, "sha256").hexdigest()  # type: ignore[arg-type]
+    out.seek(0)
+    return Sent(out, size, digest)
 
 
 def _read(blobs: BlobStore, one: Item) -> bytes:
@@ -49,13 +50,3 @@ def _read(blobs: BlobStore, one: Item) -> bytes:
     if len(data) != one.size:
         raise CorruptFile("Stored images of the study are gone; send it again")
     return data
-
-
-def _measured(out: IO[bytes]) -> Sent:
-    digest = hashlib.sha256()
-    size = out.seek(0, 2)
-    out.seek(0)
-    while piece := out.read(_PIECE):
-        digest.update(piece)
-    out.seek(0)
-    return Sent(out, size, digest.hexdigest())

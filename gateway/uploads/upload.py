@@ -10,6 +10,7 @@ from gateway.http.trace import Trace
 from gateway.resources import Resources
 from gateway.uploads.sanitize.task import Sanitized
 from gateway.uploads.spool import Sent
+from imaging.patient import asked_for
 from imaging.sniff import Media
 from runtime.blobs import input_path
 
@@ -44,7 +45,7 @@ class Upload:
     @property
     def kept(self) -> frozenset[str]:
         """What of the patient is noted with the job."""
-        return frozenset(filter(None, (self.options.keep or "").split(",")))
+        return asked_for(self.options.keep or "")
 
 
 def check_ready(to: Resources, size_bytes: int | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from client.connection import Connection
-from operators.doctor.checks import Finding, Verdict
+from operators.doctor.checks import Finding, Verdict, json_of
 
 _SIDE = 96
 """Voxels of 2 mm: 1.8 MB, more than what the gateway takes without asking the job store first."""
@@ -71,7 +71,7 @@ class _Canary:
             "Hippocamp-Priority": "stat",
         }
         answer = self.http.post("/v1/jobs", content=scan(), headers=headers)
-        told = _json(answer)
+        told = json_of(answer)
         if answer.status_code not in {200, 202} or "id" not in told:
             return _refused(answer, told)
         taken = time.monotonic() - began
@@ -88,7 +88,7 @@ class _Canary:
             answer = self.http.get(f"/v1/jobs/{job['id']}")
             if answer.status_code in {401, 403}:
                 return _good(f"a scan was taken in {taken:.1f} s; this key may not follow it")
-            job = _json(answer) if answer.status_code == 200 else job
+            job = json_of(answer) if answer.status_code == 200 else job
         if job["state"] in _ENDED:
             return _end(job, taken)
         advice = "See the rows on workers and drained stages; `hippocamp-admin top` shows what waits"
@@ -119,11 +119,3 @@ def _good(found: str) -> Finding:
 
 def _bad(found: str, advice: str) -> Finding:
     return Finding(_WHAT, Verdict.BAD, found, advice)
-
-
-def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        found = answer.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -103,7 +103,7 @@ def _clock(answer: httpx.Response) -> Finding:
 
 def _ready(http: httpx.Client) -> Iterator[Finding]:
     answer = _reach(http, "/readyz")
-    told = {} if isinstance(answer, str) else _json(answer)
+    told = {} if isinstance(answer, str) else json_of(answer)
     if "dependencies" not in told:
         found = (
             answer if isinstance(answer, str) else f"/readyz answers {answer.status_code}, and not as ours"
@@ -124,7 +124,7 @@ def advice(name: str, found: Mapping[str, Any]) -> str:
     return _UNKNOWN if unknown else _READY_ADVICE.get(name, "See its log")
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
+def json_of(answer: httpx.Response) -> dict[str, Any]:
     """{} for what is no JSON object."""
     try:
         found = answer.json()
@@ -151,7 +151,7 @@ def _key(http: httpx.Client) -> Iterator[Finding]:
 def _drained(http: httpx.Client) -> Iterator[Finding]:
     """What takes no work, as the page for operators knows it; nothing for a key that may not see it."""
     answer = _reach(http, "/v1/load")
-    told = {} if isinstance(answer, str) else _json(answer)
+    told = {} if isinstance(answer, str) else json_of(answer)
     for scope in told.get("drained", ()):
         undo = f"hippocamp-admin drain --undo {scope.removeprefix('stage:')}"
         yield Finding("drained", Verdict.ODD, f"{scope} claims nothing", undo)
@@ -159,7 +159,7 @@ def _drained(http: httpx.Client) -> Iterator[Finding]:
 
 def _webhooks(http: httpx.Client) -> Iterator[Finding]:
     answer = _reach(http, "/v1/webhook-endpoints")
-    if isinstance(answer, str) or "endpoints" not in _json(answer):
+    if isinstance(answer, str) or "endpoints" not in json_of(answer):
         yield Finding("webhooks", Verdict.SKIPPED, "this key may not list endpoints")
         return
     endpoints = answer.json()["endpoints"]
