@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.architecture.tree import PACKAGES, ROOT
+
 DOCS = ROOT / "docs"
 KINDS = {"tutorial": "Tutorial", "how-to": "How-to", "reference": "Reference", "explanation": "Explanation"}
 PAGES = [
@@ -72,7 +73,6 @@ def test_names_beside_a_link_exist_in_that_file(page: Path) -> None:
     assert wrong == []
 
 
-PACKAGES = {file.parent.name for file in ROOT.glob("*/__init__.py")}
 FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|lua|ya?ml|json|sh))`")
 DOTTED = re.compile(rf"`((?:{'|'.join(sorted(PACKAGES))})(?:\.\w+)+)`")
 PROGRAM = re.compile(r"python -m ([a-z_]\w*(?:\.[a-z_]\w*)*)")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.architecture.tree import PACKAGES, ROOT
+
 FILES = sorted([*ROOT.glob("*/Dockerfile"), *(ROOT / "deploy").glob("*/Dockerfile")])
-PACKAGES = {file.parent.name for file in ROOT.glob("*/__init__.py")}
 COPY = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
 LET_IN = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
 

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    "contracts", "runtime", "jobstore", "imaging", "gateway", "preprocessing_service", "workers",
-    "model_store", "client", "operators", "pacs", "deploy",
-)  # fmt: skip
+from tests.architecture.tree import PRODUCT, ROOT
+
 MOST_LINES_OF_CONTRACTS = 1_200
 
 
@@ -34,7 +31,7 @@ def imported(file: Path, known: set[str]) -> set[str]:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    files = {module_of(file): file for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
+    files = {module_of(file): file for name in PRODUCT for file in (ROOT / name).rglob("*.py")}
     graph = {module: imported(file, set(files)) for module, file in files.items()}
     try:
         TopologicalSorter(graph).prepare()

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from jobstore import keys
+from tests.architecture.tree import EVERYWHERE, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-PLACES = (
-    "contracts", "runtime", "jobstore", "imaging", "gateway", "preprocessing_service", "workers",
-    "model_store", "client", "operators", "pacs", "deploy", "bench", "tests",
-)  # fmt: skip
 KEYS = ROOT / "jobstore" / "keys.py"
 LITERAL = re.compile(rf"\b{keys.PREFIX}:[a-z*{{<]")
 HEAD = re.compile(r"""_key\("([a-z_]+)""")
@@ -19,7 +14,7 @@ LUA_HEAD = re.compile(rf"'{keys.PREFIX}:([a-z_]+)")
 
 
 def test_no_other_file_writes_a_key() -> None:
-    files = [file for place in PLACES for file in (ROOT / place).rglob("*.py") if file != KEYS]
+    files = [file for place in EVERYWHERE for file in (ROOT / place).rglob("*.py") if file != KEYS]
     writing = [file.relative_to(ROOT).as_posix() for file in files if LITERAL.search(file.read_text())]
     assert writing == [], "build the key in jobstore/keys.py"
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    "client", "contracts", "deploy", "gateway", "imaging", "jobstore", "model_store", "operators", "pacs",
-    "preprocessing_service", "runtime", "workers",
-)  # fmt: skip
+from tests.architecture.tree import PRODUCT, ROOT
+
 ALLOWED = {"os._exit": "documented: ends a forked child without unwinding what belongs to its parent"}
 DOCUMENTED = {"_replace", "_asdict", "_fields", "_make"}
 """Methods of named tuples: their underscore only keeps them apart from the fields."""
@@ -85,7 +81,7 @@ def patches(source: str) -> Iterator[str]:
                 yield f"line {node.lineno}: {text} = ..."
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", PRODUCT)
 def test_nothing_private_of_another_package_is_used(package: str) -> None:
     found = [
         f"{file.relative_to(ROOT)} {offence}"

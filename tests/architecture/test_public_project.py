@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib import metadata
-from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
 
 from client.version import VERSION
+from tests.architecture.tree import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOTICE = (ROOT / "NOTICE").read_text().lower()
 DEVELOPMENT = {"dev", "audit", "containers", "training"}

@@ -10,11 +10,10 @@ import click
 import pytest
 
 from imaging.series import Why
+from tests.architecture.tree import PRODUCT, ROOT
 from tests.docs.command_reference import generated, programs, walk, written
 
-ROOT = Path(__file__).resolve().parents[2]
 METRICS = ROOT / "docs" / "reference" / "metrics.md"
-NOT_PRODUCT = {"tests", "bench"}
 NAME = re.compile(r"hippocamp_[a-z0-9_]+")
 NO_METRIC = {"hippocamp_site", "hippocamp_session", "hippocamp_login"}
 """A claim of a token, and cookies."""
@@ -23,7 +22,7 @@ NO_METRIC = {"hippocamp_site", "hippocamp_session", "hippocamp_login"}
 def constants() -> set[str]:
     """Every string in product code that is the name of a metric."""
     found = set()
-    packages = [file.parent for file in ROOT.glob("*/__init__.py") if file.parent.name not in NOT_PRODUCT]
+    packages = [ROOT / name for name in PRODUCT]
     for file in (file for package in packages for file in package.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):

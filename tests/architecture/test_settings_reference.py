@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.architecture.tree import PRODUCT, ROOT
+
 PAGE = ROOT / "docs" / "reference" / "configuration.md"
-NOT_PRODUCT = {"tests", "bench"}
 READERS = {"env_text", "env_number", "env_count", "env_flag", "env_redis", "env_folder"}
 OURS = re.compile(r"HIPPOCAMP_[A-Z0-9_]+")
 COMPLETION = "HIPPOCAMP_COMPLETE"
@@ -17,7 +16,7 @@ COMPLETION = "HIPPOCAMP_COMPLETE"
 
 
 def sources() -> list[ast.Module]:
-    packages = [file.parent for file in ROOT.glob("*/__init__.py") if file.parent.name not in NOT_PRODUCT]
+    packages = [ROOT / name for name in PRODUCT]
     return [ast.parse(file.read_text()) for package in packages for file in package.rglob("*.py")]
 
 

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.architecture.tree import EVERYWHERE, ROOT
+
 MEANT = {("model_store", "patience")}
 """Early stopping has a patience, in every manual of machine learning."""
-PLACES = (
-    "contracts", "runtime", "jobstore", "imaging", "gateway", "preprocessing_service", "workers",
-    "model_store", "client", "operators", "pacs", "deploy", "bench", "tests",
-)  # fmt: skip
 
 INSTEAD = {
     "hint": "wake-up", "poison": "dead-lettered", "workplace": "worker context", "equip": "configure_worker",
@@ -49,7 +46,7 @@ def identifiers(source: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", EVERYWHERE)
 def test_no_identifier_says_an_old_word(place: str) -> None:
     said = [
         f"{source.relative_to(ROOT)}: {name} (say {INSTEAD[word]})"

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from tests.debian import unpacked
 from tests.e2e import volumes
 from tests.orthanc import PASSWORD, USER, Orthanc, running_orthanc
 from tests.support.hospital import Hospital
-from tests.support.waiting import MOST_WAIT_SECONDS
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 HIPPOCAMP = Path(sys.executable).parent / "hippocamp-pacs"
@@ -49,13 +48,6 @@ def running(stack: LocalSystem, hospital: Hospital, *words: object, ready: str) 
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 0, said
     assert PATIENT not in said
-
-
-def until(found: Callable[[], object], *, within: float = MOST_WAIT_SECONDS) -> None:
-    deadline = time.monotonic() + within
-    while not found():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.2)
 
 
 def check(orthanc: Orthanc, tmp_path: Path) -> None:
@@ -92,9 +84,9 @@ def test_a_pacs_sends_a_series_and_gets_the_answer_back(
             running(stack, hospital, *push, ready="registered"),
         ):
             orthanc.send(series["ID"], "HIPPOCAMP")
-            until(lambda: orthanc.series("SR") and orthanc.series("OT"))
+            eventually(lambda: orthanc.series("SR") and orthanc.series("OT"), every=0.2)
             with Client(stack.settings.gateway_url, key=hospital.key) as client:
-                until(lambda: not owed(client))
+                eventually(lambda: not owed(client), every=0.2)
         check(orthanc, tmp_path)
     assert list((tmp_path / "spool").glob("*/*")) == []
 

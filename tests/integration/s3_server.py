@@ -10,6 +10,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import fsspec
+import pytest
+
 from tests.conftest import free_port
 
 CREDENTIALS = {
@@ -31,6 +34,16 @@ def s3_server(host: str = "127.0.0.1", *, bind: str = "", under: tuple[str, ...]
     finally:
         server.terminate()
         server.wait(60)
+
+
+@contextmanager
+def s3_for_us() -> Iterator[str]:
+    """A server that this process finds by its environment; its address."""
+    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items() | {"AWS_ENDPOINT_URL_S3": url}.items():
+            patch.setenv(name, value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        yield url
 
 
 def _make(bucket: str, server: subprocess.Popen[bytes]) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
+from tests.support.servers import QuietHandler, ThreadedServer
 from tests.support.waiting import MOST_WAIT_SECONDS
 
 
@@ -32,7 +30,7 @@ class Seen:
 
 
 @dataclass
-class Collector:
+class Collector(ThreadedServer):
     """Takes POST /v1/traces on a free loopback port."""
 
     spans: list[Seen] = field(default_factory=list)
@@ -41,11 +39,11 @@ class Collector:
     def __post_init__(self) -> None:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.body()
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 outer.take(self.path, body)
@@ -54,12 +52,7 @@ class Collector:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.listen(Handler)
 
     def take(self, path: str, body: bytes) -> None:
         """Keep the spans of one export."""
@@ -94,14 +87,6 @@ class Collector:
                 return found
             assert time.monotonic() < ends, f"after {within} s there are {[s.name for s in found]}"
             time.sleep(0.05)
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def _value(given: AnyValue) -> str | int | float | bool | None:

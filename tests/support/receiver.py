@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.servers import QuietHandler, ThreadedServer
 
 SLOW_ANSWER = b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"z" * 1000
 
 
 @dataclass
-class Receiver:
+class Receiver(ThreadedServer):
     """status: what it answers; drip: seconds between single bytes of the answer; location: for 3xx.
 
     meanwhile: done between the request and its answer. dripped: bytes of slow answers so far.
@@ -29,9 +29,9 @@ class Receiver:
     def __post_init__(self) -> None:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.body()
                 outer.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
                 outer.meanwhile()
                 if outer.drip:
@@ -42,12 +42,8 @@ class Receiver:
                     self.send_header("Location", outer.location)
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
+        self.listen(Handler)
+        self.url += "/hook"
 
     def send_slowly(self, handler: BaseHTTPRequestHandler) -> None:
         for byte in SLOW_ANSWER:
@@ -57,11 +53,3 @@ class Receiver:
                 return
             self.dripped += 1
             time.sleep(self.drip)
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()

@@ -8,11 +8,11 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
 
 import numpy as np
+
+from tests.support.servers import QuietHandler, ThreadedServer
 
 DIGEST, OTHER = "ab" * 32, "ba" * 32
 VOLUME = 32 * 208 * 176
@@ -54,7 +54,7 @@ def answer(slices: np.ndarray, known: np.ndarray, digest: str = DIGEST) -> bytes
 
 
 @dataclass
-class FakeTorchServe:
+class FakeTorchServe(ThreadedServer):
     """mode: "ok", "hang" or an HTTP status; sizes: volumes of every request that came.
 
     folder: where it reads stacks that a request only names; None: it refuses them. named: how often that was.
@@ -74,11 +74,11 @@ class FakeTorchServe:
     def __post_init__(self) -> None:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.body()
                 status, payload = outer.respond(self.path, body)
                 with suppress(OSError):  # the client may have given up
                     self.send_response(status)
@@ -86,14 +86,7 @@ class FakeTorchServe:
                     self.end_headers()
                     self.wfile.write(payload)
 
-            def log_message(self, *_: object) -> None:
-                return
-
-        ThreadingHTTPServer.allow_reuse_address = True
-        self.server = ThreadingHTTPServer((self.host, self.port), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        self.url = f"http://{self.host}:{self.port}"
+        self.listen(Handler, host=self.host, port=self.port)
 
     def respond(self, path: str, body: bytes) -> tuple[int, bytes]:
         served = {digest[:12]: digest for digest in (self.digest, *self.others)} | {"": self.digest}
@@ -134,11 +127,6 @@ class FakeTorchServe:
             raise FileNotFoundError("no folder")
         return np.stack([np.load(self.folder / name)["slices"] for name in names])
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.released.set()
-        self.server.shutdown()
-        self.server.server_close()
+        super().__exit__()

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import httpx
 import pytest
 import redis
@@ -30,7 +29,7 @@ from jobstore.store import JobStore
 from runtime.blobs import BlobStore
 from tests.integration.gateway.conftest import nifti
 from tests.integration.gateway.live import serving
-from tests.integration.s3_server import CREDENTIALS, s3_server
+from tests.integration.s3_server import s3_for_us
 from tests.integration.workers.scene import eventually
 from tests.support.hospital import Hospital
 from tests.unit.gateway.test_sanitize import CANARY, FORMATS
@@ -41,10 +40,7 @@ Put = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items() | {"AWS_ENDPOINT_URL_S3": url}.items():
-            patch.setenv(name, value)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    with s3_for_us():
         yield "s3://hippocamp/uploads"
 
 

@@ -20,6 +20,7 @@ from tests.integration.gateway.callers import RAW, Caller, events, read_until
 from tests.integration.gateway.live import Running, serving
 from tests.integration.gateway.test_hostile_clients import volume
 from tests.support.processes import descendants
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -40,13 +41,6 @@ def north(gateway: Running, redis_client: redis.Redis) -> Caller:
 
 def processes(gateway: Running) -> list[psutil.Process]:
     return descendants(gateway.process, "spawn_main")
-
-
-def eventually(true: object, seconds: float = 30) -> None:
-    ends = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < ends
-        time.sleep(0.1)
 
 
 def test_a_stop_ends_streams_in_order_and_lets_an_upload_come(gateway: Running, north: Caller) -> None:
@@ -72,7 +66,7 @@ def test_a_stop_ends_streams_in_order_and_lets_an_upload_come(gateway: Running, 
 def test_a_process_that_is_killed_is_replaced_and_costs_a_retry(gateway: Running, north: Caller) -> None:
     victim = processes(gateway)[0]
     victim.kill()
-    eventually(lambda: len(processes(gateway)) == 2 and victim not in processes(gateway))
+    eventually(lambda: len(processes(gateway)) == 2 and victim not in processes(gateway), within=30)
     for number in range(4):
         north.submit(volume(number))
 

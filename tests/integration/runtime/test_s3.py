@@ -7,24 +7,20 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import fsspec
 import httpx
 import pytest
 
 from contracts.errors import CorruptFile, StoreUnavailable, TooLarge
 from runtime.blobs import BlobStore
 from tests.conftest import free_port
-from tests.integration.s3_server import CREDENTIALS, s3_server
+from tests.integration.s3_server import s3_for_us
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items() | {"AWS_ENDPOINT_URL_S3": url}.items():
-            patch.setenv(name, value)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    with s3_for_us() as url:
         yield url
 
 
