@@ -17,9 +17,10 @@ DECIDING = (
 """The sources that decide what the stack holds."""
 
 BESIDE_FORMATS = frozenset({
-    "__init__.py", "codestreams.py", "deidentify.py", "headers.py", "instances.py", "patient.py", "sniff.py",
+    "__init__.py", "codestreams.py", "completeness.py", "deidentify.py", "headers.py", "hemisphere.py",
+    "instances.py", "patient.py", "places.py", "sniff.py",
 })  # fmt: skip
-"""Sources of `imaging` that only take away what names a person; the others decide what is read."""
+"""Sources of `imaging` for the doors and for anatomy alone; the others decide what is read."""
 
 BESIDE = frozenset({
     "__main__.py", "allocation.py", "consumer.py", "cpu_limit.py", "digest.py", "metrics.py", "pictures.py",
